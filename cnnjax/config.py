@@ -1,0 +1,140 @@
+"""The settings of a run: every one, its default, its unit, and what it may be.
+
+A config file defines ``get_config()``, which takes ``default_config()`` and changes
+what it wants; the command line changes single settings after that. Durations are text:
+``"10 epochs"``, ``"500 steps"``, ``"20000 examples"``, ``"5%"`` (of the whole run).
+
+The sections ``model`` and ``optimizer`` are open: further keys there are options of the
+chosen network or of the chosen optimizer, and are checked against them.
+"""
+
+from typing import Any, TypeAlias
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+Config: TypeAlias = Any
+"""A locked ``ConfigDict``, whose attributes no type checker can know."""
+
+OPEN_SECTIONS = ("model", "optimizer")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be; the message names it and says what would do."""
+
+
+def default_config() -> Config:
+    """Every setting with its default; new keys are refused."""
+    config: Config = ConfigDict()
+    config.seed = 0  # decides weights, order of examples, dropout, augmentation
+
+    config.data = ConfigDict()
+    config.data.source = "digits"  # kind or kind:argument, see cnnjax.data
+    config.data.num_classes = placeholder(int)  # None: as many as the data has
+    config.data.validation_fraction = 0.1  # held out where the set has no validation
+    config.data.test_fraction = 0.2  # held out where the set has no test split
+    config.data.crop_padding = 0  # pixels; random crop from the padded image
+    config.data.flip = False  # mirror each training image with probability 1/2
+
+    config.model = ConfigDict()
+    config.model.name = "small_cnn"  # a key of cnnjax.models.MODELS
+
+    config.loss = ConfigDict()
+    config.loss.name = "softmax"  # or "sigmoid": one yes-or-no question a class
+    config.loss.label_smoothing = 0.0  # share of the target spread over all classes
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # any alias of optax that takes a learning rate
+    config.optimizer.learning_rate = 0.1  # the peak of the schedule
+    config.optimizer.weight_decay = 0.0  # off biases and normalisation
+    config.optimizer.decay_mode = "decoupled"  # or "l2": added to the gradient
+    config.optimizer.clip_norm = placeholder(float)  # of all gradients; None: never
+
+    config.schedule = ConfigDict()
+    config.schedule.name = "cosine"  # constant, cosine, one_cycle or step
+    config.schedule.warmup = "0 steps"  # duration of the linear rise from 0
+    config.schedule.end_fraction = 0.0  # cosine: last rate as a share of the peak
+    config.schedule.boundaries = ()  # step: durations after which the rate falls
+    config.schedule.factor = 0.1  # step: what the rate is multiplied by
+
+    config.duration = "10 epochs"  # how long to train
+    config.batch_size = 128  # examples a step
+    config.eval_batch_size = 500  # examples at once in evaluation
+    config.eval_every = "1 epoch"  # duration between validations
+    config.log_every = "50 steps"  # duration between lines of training metrics
+
+    config.compilation_cache = placeholder(str)  # a folder; None: see cnnjax info
+    config.lock()
+    for section in OPEN_SECTIONS:
+        config[section].unlock()
+    return config
+
+
+def _positive(value) -> bool:
+    return 0 < value < float("inf")
+
+
+def _not_negative(value) -> bool:
+    return 0 <= value < float("inf")
+
+
+def _share(value) -> bool:
+    return 0 <= value <= 1
+
+
+def _part(value) -> bool:
+    return 0 < value < 1
+
+
+RULES = {
+    "seed": (lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
+    "data.num_classes": (lambda v: v >= 1, "a whole number of 1 or more"),
+    "data.validation_fraction": (_part, "a number between 0 and 1, both excluded"),
+    "data.test_fraction": (_part, "a number between 0 and 1, both excluded"),
+    "data.crop_padding": (lambda v: v >= 0, "a whole number of 0 or more pixels"),
+    "model.dropout": (lambda v: 0 <= v < 1, "a number from 0 up to but not 1"),
+    "loss.name": (lambda v: v in ("softmax", "sigmoid"), "'softmax' or 'sigmoid'"),
+    "loss.label_smoothing": (_share, "a number from 0 to 1"),
+    "optimizer.learning_rate": (_positive, "a number above 0"),
+    "optimizer.weight_decay": (
+        lambda v: 0 <= v < float("inf"),
+        "a number of 0 or more",
+    ),
+    "optimizer.decay_mode": (
+        lambda v: v in ("decoupled", "l2"),
+        "'decoupled' or 'l2'",
+    ),
+    "optimizer.clip_norm": (_positive, "a number above 0, or None"),
+    "schedule.end_fraction": (_share, "a number from 0 to 1"),
+    "schedule.factor": (_positive, "a number above 0"),
+    "batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
+    "eval_batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
+}
+
+
+def validate(config: Config) -> None:
+    """Checks each value against ``RULES``.
+
+    Raises:
+        ConfigError: the first value that cannot be.
+    """
+    for name, (holds, expected) in RULES.items():
+        value = find(config, name)
+        if value is not None and not _holds(holds, value):
+            raise ConfigError(f"{name} is {value!r}, expected {expected}")
+
+
+def find(config: Config, name: str) -> Any:
+    """The setting called by the dotted ``name``, ``None`` where there is none."""
+    for key in name.split("."):
+        if key not in config:
+            return None
+        config = config[key]
+    return config
+
+
+def _holds(rule, value) -> bool:
+    try:
+        return bool(rule(value))
+    except TypeError:
+        return False

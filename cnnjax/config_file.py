@@ -1,0 +1,170 @@
+"""Config files, settings from the command line, and the config of a run as JSON."""
+
+import ast
+import json
+import runpy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cnnjax.config import (
+    OPEN_SECTIONS,
+    Config,
+    ConfigError,
+    default_config,
+    find,
+    validate,
+)
+from cnnjax.spelling import unknown_name
+
+WORDS = {"true": True, "false": False, "none": None}
+KINDS = {
+    bool: "true or false",
+    float: "a number",
+    int: "a whole number",
+    str: "a text",
+    tuple: "a list, as (1, 2)",
+}
+
+
+def load_config(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
+    """The settings of a config file with single settings changed, checked.
+
+    Args:
+        path: a Python file with a function ``get_config()``.
+        overrides: texts by dotted names, as ``{"optimizer.learning_rate": "0.05"}``.
+
+    Raises:
+        ConfigError: no such file, a name that does not exist, a wrong type, or a value
+            that cannot be.
+    """
+    config = _run_file(Path(path))
+    for name, text in (overrides or {}).items():
+        _override(config, name, text)
+    validate(config)
+    return config
+
+
+def to_json(config: Config) -> str:
+    """The settings as JSON text, indented, keys in order."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def from_json(text: str) -> Config:
+    """The settings that ``to_json`` wrote.
+
+    Raises:
+        ConfigError: damaged text, or settings that this version does not know.
+    """
+    try:
+        changes = json.loads(text, object_pairs_hook=_with_tuples)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"the config is not JSON: {error}") from error
+    config = default_config()
+    for name, value in _flatten(changes):
+        _set(config, name, value)
+    validate(config)
+    return config
+
+
+def _with_tuples(pairs):
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
+
+
+def _flatten(tree: Mapping, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _run_file(path: Path) -> Config:
+    if not path.is_file():
+        raise ConfigError(
+            f"no config file {str(path)!r}; give a Python file with get_config(), as"
+            " configs/digits.py"
+        )
+    try:
+        names = runpy.run_path(str(path))
+        if "get_config" not in names:
+            raise ConfigError(f"{path} has no function get_config()")
+        config = names["get_config"]()
+    except (AttributeError, KeyError, TypeError, SyntaxError, ImportError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(
+            f"{path}: get_config() gave {config!r}, expected a ConfigDict"
+        )
+    return config
+
+
+def _override(config, name, text):
+    section, key = _section(config, name)
+    if key in section and isinstance(section[key], ConfigDict):
+        keys = ", ".join(f"{name}.{k}" for k in sorted(section[key].keys()))
+        raise ConfigError(f"{name} is a section, set one of its keys: {keys}")
+    _set(config, name, _parse(text, _kind(section, key)))
+
+
+def _kind(section, key):
+    """The type that a setting has, ``NoneType`` where anything goes."""
+    return section.get_type(key) if key in section else type(None)
+
+
+def _section(config, name):
+    """The section that holds ``name`` and the last key.
+
+    Raises:
+        ConfigError: a name that does not exist, with the nearest that does.
+    """
+    *path, key = name.split(".")
+    section = config
+    for part in path:
+        if part not in section or not isinstance(section[part], ConfigDict):
+            raise _unknown(config, name)
+        section = section[part]
+    is_open = len(path) == 1 and path[0] in OPEN_SECTIONS
+    if key not in section and not (is_open and key.isidentifier()):
+        raise _unknown(config, name)
+    return section, key
+
+
+def _unknown(config, name):
+    valid = [known for known, _ in _flatten(config.to_dict())]
+    return ConfigError(str(unknown_name("setting", name, valid)))
+
+
+def _parse(text, kind):
+    """The value that ``text`` stands for, where a setting of type ``kind`` is meant."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    if kind is str:
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    if kind is tuple and not isinstance(value, tuple | list):
+        value = (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _set(config, name, value):
+    section, key = _section(config, name)
+    kind = _kind(section, key)
+    if kind is float and type(value) is int:
+        value = float(value)
+    fits = type(value) is kind or kind is type(None)
+    if not fits and not (value is None and _is_optional(name)):
+        none = " or None" if _is_optional(name) else ""
+        raise ConfigError(f"{name} is {value!r}, expected {KINDS[kind]}{none}")
+    with section.ignore_type():
+        section[key] = value
+
+
+def _is_optional(name) -> bool:
+    """Whether ``None`` will do: it does by default, or ``name`` is a chosen part's."""
+    return find(default_config(), name) is None

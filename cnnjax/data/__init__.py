@@ -1,0 +1,71 @@
+"""From files to batches: sources, splits, normalization, batches, augmentation.
+
+``load_dataset`` reads any source into memory. ``make_dataset`` makes the same of arrays
+of your own, and an entry in ``SOURCES`` gives a source of your own a name. Importing
+this module loads nothing heavy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cnnjax.data.batches import (
+    Batch,
+    TrainBatches,
+    eval_batches,
+    train_batches,
+    train_indices,
+)
+from cnnjax.data.dataset import Dataset, RawDataset, Split, make_dataset
+from cnnjax.data.errors import DataError
+from cnnjax.data.sources import SOURCES, load_dataset
+
+if TYPE_CHECKING:
+    from cnnjax.data.augmentation import augment, random_crop, random_flip
+    from cnnjax.data.normalization import (
+        Normalization,
+        measure,
+        normalize,
+        read_normalization,
+        write_normalization,
+    )
+
+__all__ = [
+    "SOURCES",
+    "Batch",
+    "DataError",
+    "Dataset",
+    "Normalization",
+    "RawDataset",
+    "Split",
+    "TrainBatches",
+    "augment",
+    "eval_batches",
+    "load_dataset",
+    "make_dataset",
+    "measure",
+    "normalize",
+    "random_crop",
+    "random_flip",
+    "read_normalization",
+    "train_batches",
+    "train_indices",
+    "write_normalization",
+]
+
+# These need JAX, which takes half a second to import.
+_MODULES = {
+    "Normalization": "normalization",
+    "augment": "augmentation",
+    "measure": "normalization",
+    "normalize": "normalization",
+    "random_crop": "augmentation",
+    "random_flip": "augmentation",
+    "read_normalization": "normalization",
+    "write_normalization": "normalization",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

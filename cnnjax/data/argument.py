@@ -1,0 +1,53 @@
+"""The part of a source behind its kind: ``path?option=value&option=value``."""
+
+import difflib
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from cnnjax.data.errors import DataError
+
+
+class Argument(NamedTuple):
+    """A path and the options that follow it."""
+
+    path: Path
+    options: dict[str, str]
+
+    @property
+    def num_classes(self) -> int | None:
+        """The option ``classes`` as a number, or None where it is not given."""
+        text = self.options.get("classes")
+        if text is None:
+            return None
+        if not text.isdecimal() or int(text) < 1:
+            raise DataError(f"classes={text!r}: expected a whole number above 0")
+        return int(text)
+
+
+def parse_argument(kind: str, argument: str, allowed: Collection[str]) -> Argument:
+    """Takes a path and its options apart.
+
+    Args:
+      kind: kind of the source, for messages.
+      argument: ``path`` or ``path?option=value&option=value``.
+      allowed: names of the options that this kind knows.
+
+    Raises:
+      DataError: if the path is missing, or an option is unknown or has no value.
+    """
+    path, _, query = argument.partition("?")
+    if not path:
+        raise DataError(f"{kind!r} needs a path: write {kind + ':<path>'!r}")
+    options = {}
+    for item in filter(None, query.split("&")):
+        name, _, value = item.partition("=")
+        if name not in allowed or not value:
+            near = difflib.get_close_matches(name, allowed, n=1)
+            hint = f"did you mean {near[0] + '=...'!r}? " if near else ""
+            raise DataError(
+                f"{kind!r} has no option {item!r}: {hint}expected"
+                f" {' or '.join(f'{known}=...' for known in sorted(allowed))}"
+            )
+        options[name] = value
+    return Argument(Path(path).expanduser(), options)

@@ -1,0 +1,171 @@
+"""Images with labels, checked once and split into train, validation and test."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnjax.data.errors import DataError
+from cnnjax.data.holdout import check_fraction, hold_out
+
+
+class Split(NamedTuple):
+    """Images ``(n, *spatial, channels)`` and their class numbers ``(n,)``.
+
+    In a ``Dataset``, images are uint8 or float32 and labels int32.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class RawDataset(NamedTuple):
+    """What a source holds: not yet checked, and maybe without some splits."""
+
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+    num_classes: int | None = None
+
+
+class Dataset(NamedTuple):
+    """Three checked splits with images of one shape and dtype."""
+
+    train: Split
+    validation: Split
+    test: Split
+    num_classes: int
+
+
+def make_dataset(
+    raw: RawDataset, *, validation_fraction: float, test_fraction: float, seed: int
+) -> Dataset:
+    """Makes a checked data set, holding out of train the splits that are missing.
+
+    Images may be uint8 or floats (float32 afterwards); booleans and other integers are
+    taken as uint8 where all lie within 0..255, and refused otherwise. Labels are whole
+    numbers of shape ``(n,)`` or ``(n, 1)``. Where the number of classes is not given,
+    it is the largest label of all splits plus one.
+
+    Args:
+      raw: the splits as they were read.
+      validation_fraction: share of each class of train that becomes the validation
+        split; unused where the source has one.
+      test_fraction: the same for the test split.
+      seed: decides which examples are held out. The test split does not depend on
+        ``validation_fraction``.
+
+    Raises:
+      DataError: if the splits are empty, damaged, or do not fit each other, or if a
+        fraction is outside (0, 1) or leaves a class without examples.
+    """
+    given = {
+        name: _check_split(name, Split(*split))
+        for name, split in raw._asdict().items()
+        if name != "num_classes" and split is not None
+    }
+    _check_alike(given)
+    num_classes = raw.num_classes
+    if num_classes is None:
+        num_classes = max(int(split.labels.max()) for split in given.values()) + 1
+    given = {
+        name: Split(split.images, _check_labels(name, split.labels, num_classes))
+        for name, split in given.items()
+    }
+    fractions = {"test": test_fraction, "validation": validation_fraction}
+    for name, fraction in fractions.items():
+        check_fraction(name, fraction, needed=name not in given)
+    return Dataset(**_complete(given, fractions, seed), num_classes=num_classes)
+
+
+def _complete(
+    given: dict[str, Split], fractions: dict[str, float], seed: int
+) -> dict[str, Split]:
+    """Holds out the splits that are not given."""
+    missing = {name: f for name, f in fractions.items() if name not in given}
+    if not missing:
+        return given
+    images, labels = given["train"]
+    parts = hold_out(labels, missing, seed)
+    return given | {name: Split(images[i], labels[i]) for name, i in parts.items()}
+
+
+def _check_split(name: str, split: Split) -> Split:
+    """Checks images and the shape of labels; labels keep their dtype."""
+    images, labels = (np.asarray(array) for array in split)
+    if not 3 <= images.ndim <= 5:
+        raise DataError(
+            f"{name} images have shape {images.shape}: expected"
+            " (n, *spatial, channels) with 1 to 3 spatial axes"
+        )
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{name} labels have shape {labels.shape} and dtype {labels.dtype}:"
+            " expected whole numbers (n,); take the argmax of one-hot labels"
+        )
+    if len(images) != len(labels):
+        raise DataError(
+            f"{name} has {len(images)} images but {len(labels)} labels: each image"
+            " needs one label"
+        )
+    if 0 in images.shape:
+        raise DataError(f"{name} images have shape {images.shape}: the split is empty")
+    return Split(_convert_images(name, images), labels)
+
+
+def _convert_images(name: str, images: np.ndarray) -> np.ndarray:
+    """Returns contiguous images as uint8 or finite float32."""
+    if images.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            images = np.ascontiguousarray(images, np.float32)
+        if not (np.isfinite(images.min()) and np.isfinite(images.max())):
+            bad = next(i for i, x in enumerate(images) if not np.isfinite(x).all())
+            raise DataError(
+                f"{name} image {bad} holds NaN or infinity (as float32): remove or"
+                " repair it"
+            )
+        return images
+    if images.dtype.kind not in "biu":
+        raise DataError(
+            f"{name} images have dtype {images.dtype}: expected uint8 or float32"
+        )
+    low, high = int(images.min()), int(images.max())
+    if low < 0 or high > 255:
+        raise DataError(
+            f"{name} images have dtype {images.dtype} and values from {low} to {high}:"
+            " expected 0..255; scale them or store them as float32"
+        )
+    return np.ascontiguousarray(images, np.uint8)
+
+
+def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns labels as int32, all within ``[0, num_classes)``."""
+    if not 1 <= num_classes < 2**31:
+        raise DataError(
+            f"the data set has {num_classes} classes: expected 1 or more, below 2^31"
+        )
+    wrong = (labels < 0) | (labels >= num_classes)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise DataError(
+            f"{name} label {first} is {labels[first]}: expected a class number from 0"
+            f" to {num_classes - 1}"
+        )
+    return np.ascontiguousarray(labels, np.int32)
+
+
+def _check_alike(splits: Mapping[str, Split]) -> None:
+    """Refuses splits whose images differ in shape or dtype."""
+    train = splits["train"].images
+    for name, split in splits.items():
+        if (split.images.shape[1:], split.images.dtype) != (
+            train.shape[1:],
+            train.dtype,
+        ):
+            raise DataError(
+                f"{name} images are {split.images.shape[1:]} of {split.images.dtype},"
+                f" but train images {train.shape[1:]} of {train.dtype}: all splits"
+                " need one shape and dtype"
+            )

@@ -1,0 +1,143 @@
+"""Images and labels in IDX files, the format of MNIST and Fashion-MNIST."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from cnnjax.data.argument import parse_argument
+from cnnjax.data.dataset import RawDataset, Split
+from cnnjax.data.errors import DataError
+from cnnjax.data.size import check_size
+
+_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+# DEFLATE cannot make data smaller than by this factor.
+_MAX_COMPRESSION = 1032
+
+_CHUNK_BYTES = 2**20
+
+
+def load_idx(argument: str) -> RawDataset:
+    """Reads a folder of four IDX files, gzipped or not.
+
+    Their names are the usual ones: ``train-images-idx3-ubyte``,
+    ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
+    ``t10k-labels-idx1-ubyte``, with or without ``.gz``, and with ``.idx`` in place of
+    ``-idx``. Images of rank 3 are greyscale ``(n, h, w)``, those of rank 4
+    ``(n, h, w, channels)``.
+
+    Args:
+      argument: ``folder`` or ``folder?classes=<number of classes>``.
+
+    Raises:
+      DataError: if a file is missing or damaged.
+    """
+    folder, _ = parsed = parse_argument("idx", argument, {"classes"})
+    return RawDataset(
+        train=_read_split(folder, "train"),
+        test=_read_split(folder, "t10k"),
+        num_classes=parsed.num_classes,
+    )
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Reads the array of one IDX file, gzipped or not.
+
+    A file starts with two zero bytes, a byte for the type, one for the rank, and the
+    size of each axis as a big-endian 32-bit number; the values follow.
+
+    Raises:
+      DataError: if the file cannot be read, or holds more or fewer bytes than its
+        header promises.
+    """
+    try:
+        with path.open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+        limit = path.stat().st_size * (_MAX_COMPRESSION if gzipped else 1)
+        with (gzip.open if gzipped else open)(path, "rb") as file:
+            return _read_array(cast(BinaryIO, file), path, limit)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}): it is damaged, get it again"
+        ) from error
+
+
+def _read_split(folder: Path, prefix: str) -> Split:
+    images_path = _find(folder, f"{prefix}-images", ranks=(3, 4))
+    labels_path = _find(folder, f"{prefix}-labels", ranks=(1,))
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.ndim not in (3, 4):
+        raise DataError(
+            f"{images_path} holds an array of shape {images.shape}: expected (n, h, w)"
+            " or (n, h, w, channels)"
+        )
+    if labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{labels_path} holds labels of shape {labels.shape}, but {images_path} has"
+            f" {len(images)} images: the files do not belong together"
+        )
+    return Split(images[..., None] if images.ndim == 3 else images, labels)
+
+
+def _find(folder: Path, stem: str, ranks: tuple[int, ...]) -> Path:
+    names = [
+        f"{stem}{separator}idx{rank}-ubyte{suffix}"
+        for rank in ranks
+        for separator in "-."
+        for suffix in ("", ".gz")
+    ]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(
+        f"{folder} has no file named {', '.join(names[:-1])} or {names[-1]}: give the"
+        " folder that holds the IDX files"
+    )
+
+
+def _read_array(file: BinaryIO, path: Path, limit: int) -> np.ndarray:
+    """Reads header and values; takes no memory before the header is plausible."""
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES:
+        raise DataError(
+            f"{path} starts with the bytes 0x{magic.hex()}: an IDX file starts with"
+            " 0x0000, a type and a rank"
+        )
+    dtype, rank = np.dtype(_DTYPES[magic[2]]), magic[3]
+    header = file.read(4 * rank)
+    if len(header) < 4 * rank:
+        raise DataError(f"{path} ends within its header: get it again")
+    shape = struct.unpack(f">{rank}I", header)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    check_size(f"{path} of shape {shape}", num_bytes)
+    if rank > 8 or num_bytes > limit:
+        raise DataError(
+            f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but is"
+            f" too small to hold more than {limit:,}: get it again"
+        )
+    values = _read_exactly(file, num_bytes, path).view(dtype).reshape(shape)
+    return values.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_exactly(file: BinaryIO, num_bytes: int, path: Path) -> np.ndarray:
+    values = np.empty(num_bytes, np.uint8)
+    view, start = values.data, 0
+    while start < num_bytes:
+        count = file.readinto(view[start : start + _CHUNK_BYTES])  # type: ignore
+        if not count:
+            raise DataError(
+                f"{path} ends after {start:,} of the {num_bytes:,} bytes that its"
+                " header promises: get it again"
+            )
+        start += count
+    if file.read(1):
+        raise DataError(
+            f"{path} goes on after the {num_bytes:,} bytes that its header promises:"
+            " get it again"
+        )
+    return values

@@ -1,0 +1,107 @@
+"""Mean and standard deviation of each channel: measured, applied, kept in a file."""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnjax.data.errors import DataError
+from cnnjax.typing import Images
+
+_CHUNK_VALUES = 2**20
+
+
+class Normalization(NamedTuple):
+    """Mean and standard deviation of each channel, float32 ``(channels,)``."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def measure(images: np.ndarray) -> Normalization:
+    """Measures images ``(n, *spatial, channels)``; give it the training split only.
+
+    A channel without variance gets the standard deviation 1. Sums are taken in float64
+    over a few images at a time.
+
+    Raises:
+      DataError: if there are no images, or their values are not finite.
+    """
+    if images.ndim < 2 or images.size == 0:
+        raise DataError(
+            f"images have shape {images.shape}: expected (n, *spatial, channels), not"
+            " empty"
+        )
+    mean = _mean(images, lambda x: x)
+    variance = _mean(images, lambda x: np.square(x - mean))
+    if not np.isfinite(variance).all():
+        raise DataError("images hold NaN or infinity: remove or repair them")
+    std = np.sqrt(variance)
+    # Rounding leaves a constant channel a variance of nearly, but not quite, zero.
+    std = np.where(std <= 1e-7 * np.abs(mean), 1, std)
+    return Normalization(mean.astype(np.float32), std.astype(np.float32))
+
+
+def _mean(images, function) -> np.ndarray:
+    channels = images.shape[-1]
+    size = max(1, _CHUNK_VALUES * len(images) // images.size)
+    total = np.zeros(channels)
+    for start in range(0, len(images), size):
+        x = images[start : start + size].reshape(-1, channels).astype(np.float64)
+        total += function(x).sum(axis=0)
+    return total / (images.size // channels)
+
+
+def normalize(images: Images, normalization: Normalization) -> Images:
+    """Returns ``(images - mean) / std`` as float32; arrays of NumPy or JAX.
+
+    Raises:
+      DataError: if the number of channels differs.
+    """
+    mean, std = normalization
+    if images.shape[-1:] != mean.shape:
+        raise DataError(
+            f"images of shape {images.shape} cannot be normalized: the statistics are"
+            f" of {len(mean)} channels"
+        )
+    return (images.astype(np.float32) - mean) / std
+
+
+def write_normalization(normalization: Normalization, path: str | Path) -> None:
+    """Writes a JSON file in one piece: another process sees all of it, or nothing."""
+    path = Path(path)
+    content = {name: x.tolist() for name, x in normalization._asdict().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_normalization(path: str | Path) -> Normalization:
+    """Reads what ``write_normalization`` wrote, bit for bit.
+
+    Raises:
+      DataError: if the file is missing or damaged.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        mean, std = (np.array(content[name], np.float32) for name in ("mean", "std"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} cannot be read as a normalization ({type(error).__name__}:"
+            f" {error}): measure the training split again"
+        ) from error
+    finite = np.isfinite(mean).all() and np.isfinite(std).all()
+    if mean.ndim != 1 or mean.shape != std.shape or not finite or not (std > 0).all():
+        raise DataError(
+            f"{path} holds mean {mean.tolist()} and std {std.tolist()}: expected finite"
+            " numbers, as many of each, std above 0; measure the training split again"
+        )
+    return Normalization(mean, std)

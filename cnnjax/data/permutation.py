@@ -1,0 +1,18 @@
+"""Random orders that stay the same with every version of NumPy."""
+
+import numpy as np
+
+
+def permutation(n: int, *seeds: int) -> np.ndarray:
+    """Returns a random order of ``0 .. n - 1`` that depends on the seeds alone.
+
+    NumPy may change what ``Generator.permutation`` returns, but keeps the raw bits of
+    ``Philox`` and ``SeedSequence``; sorting those gives an order that a resumed run
+    finds again.
+
+    Args:
+      n: how many.
+      seeds: whole numbers, 0 or above.
+    """
+    bits = np.random.Philox(np.random.SeedSequence(seeds)).random_raw(n)
+    return np.argsort(bits, kind="stable")

@@ -1,0 +1,70 @@
+"""The convolution layer: flax.linen's parameters around ``cnnjax.ops.conv``."""
+
+import jax
+from flax import linen as nn
+
+from cnnjax import ops
+
+
+class Conv(nn.Conv):
+    """A convolution with the constructor and parameter tree of ``flax.linen.Conv``.
+
+    Its values and gradients are those of Flax's layer; the gradients are the
+    hand-written ones of ``cnnjax.ops.conv``. A convolution of the user's own, given by
+    Flax's hooks ``conv_general_dilated`` and ``conv_general_dilated_cls``, is called as
+    Flax does.
+    """
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Convolves ``inputs``.
+
+        Args:
+            inputs: ``(*batch, *spatial, channels)`` with any number of batch axes.
+
+        Returns:
+            ``(*batch, *positions, features)``.
+
+        Raises:
+            ValueError: sizes that do not go together.
+        """
+        if self.conv_general_dilated or self.conv_general_dilated_cls:
+            return super().__call__(inputs)
+        size = self.kernel_size
+        taps = (size,) if isinstance(size, int) else tuple(size)
+        kernel, bias = self._parameters(taps, inputs.shape[-1])
+        x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        assert x is not None and kernel is not None
+        batch = inputs.shape[: inputs.ndim - len(taps) - 1]
+        y = ops.conv(
+            x.reshape(-1, *inputs.shape[len(batch) :]),
+            kernel,
+            bias,
+            strides=self.strides or 1,
+            padding=self.padding,
+            dilation=self.kernel_dilation or 1,
+            input_dilation=self.input_dilation or 1,
+            groups=self.feature_group_count,
+            precision=self.precision,
+        )
+        return y.reshape(*batch, *y.shape[1:])
+
+    def _parameters(self, taps, inputs):
+        groups = self.feature_group_count
+        if inputs % groups:
+            raise ValueError(
+                f"feature_group_count is {groups}, expected a divisor of the {inputs}"
+                " input channels"
+            )
+        shape = (*taps, inputs // groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        if self.mask is not None:
+            if self.mask.shape != shape:
+                raise ValueError(
+                    f"mask has shape {self.mask.shape}, expected the kernel's, {shape}"
+                )
+            kernel = kernel * self.mask
+        if not self.use_bias:
+            return kernel, None
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        return kernel, bias

@@ -1,0 +1,53 @@
+"""Plain networks of convolutions and pooling, for signals, images and volumes."""
+
+from collections.abc import Sequence
+
+import jax
+
+from cnnjax import layers as nn
+from cnnjax.models.initializers import make_initializer
+
+
+class SimpleCNN(nn.Module):
+    """A stage of convolution, ReLU and 2-fold max-pooling for each width, then a head.
+
+    The head is a dense layer with ReLU and dropout for each size in ``dense``, and a
+    dense layer with one output per class. The input's rank decides between 1-D, 2-D and
+    3-D.
+
+    Attributes:
+        num_classes: outputs of the network.
+        widths: channels of each stage.
+        dense: sizes of the hidden dense layers.
+        kernel_size: taps of each convolution on every axis.
+        dropout: the share of hidden values dropped in training.
+        kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
+    """
+
+    num_classes: int
+    widths: Sequence[int] = (32, 64)
+    dense: Sequence[int] = (256,)
+    kernel_size: int = 3
+    dropout: float = 0.0
+    kernel_init: str = "he_normal"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps ``(batch, *spatial, channels)`` to logits ``(batch, num_classes)``."""
+        rank = x.ndim - 2
+        init = make_initializer(self.kernel_init)
+        for width in self.widths:
+            x = nn.Conv(width, (self.kernel_size,) * rank, kernel_init=init)(x)
+            x = nn.relu(x)
+            x = nn.max_pool(x, (2,) * rank, (2,) * rank)
+        x = x.reshape(len(x), -1)
+        for size in self.dense:
+            x = nn.relu(nn.Dense(size, kernel_init=init)(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.num_classes, kernel_init=init)(x)
+
+
+class SmallCNN(SimpleCNN):
+    """Two convolutions and two dense layers; 94,354 parameters on Fashion-MNIST."""
+
+    dense: Sequence[int] = (24,)

@@ -1,0 +1,54 @@
+"""LeNet-5 (LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning")."""
+
+import jax
+
+from cnnjax import layers as nn
+from cnnjax.models.initializers import make_initializer
+
+ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
+
+
+class LeNet5(nn.Module):
+    """Two 5x5 convolutions with average pooling, and three dense layers.
+
+    On 28x28x1 with 10 classes it has 61,706 parameters. The original's partial
+    connections and its radial output layer are left out, as everyone does today.
+
+    Attributes:
+        num_classes: outputs of the network.
+        activation: ``"tanh"`` as in the paper, or ``"relu"``.
+        dropout: the share of hidden dense values dropped in training.
+        kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
+    """
+
+    num_classes: int
+    activation: str = "tanh"
+    dropout: float = 0.0
+    kernel_init: str = "lecun_normal"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps ``(batch, height, width, channels)`` to logits ``(batch, classes)``.
+
+        Raises:
+            ValueError: an unknown activation, or images that are not 2-D.
+        """
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation is {self.activation!r}, expected one of"
+                f" {', '.join(ACTIVATIONS)}"
+            )
+        if x.ndim != 4:
+            raise ValueError(
+                f"LeNet-5 is for 2-D images (batch, height, width, channels), got"
+                f" {x.shape}; use simple_cnn for other shapes"
+            )
+        act, init = ACTIVATIONS[self.activation], make_initializer(self.kernel_init)
+        for width, padding in ((6, "SAME"), (16, "VALID")):
+            x = act(nn.Conv(width, (5, 5), padding=padding, kernel_init=init)(x))
+            x = nn.avg_pool(x, (2, 2), (2, 2))
+        x = x.reshape(len(x), -1)
+        for size in (120, 84):
+            x = act(nn.Dense(size, kernel_init=init)(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.num_classes, kernel_init=init)(x)

@@ -1,0 +1,28 @@
+"""Pure functions of arrays, each with its gradient written by hand."""
+
+from cnnjax.ops.activation import log_softmax, relu, sigmoid, softmax, tanh
+from cnnjax.ops.conv import conv
+from cnnjax.ops.dense import dense
+from cnnjax.ops.dropout import dropout
+from cnnjax.ops.loss import (
+    sigmoid_binary_cross_entropy,
+    softmax_cross_entropy,
+    softmax_cross_entropy_with_integer_labels,
+)
+from cnnjax.ops.pool import avg_pool, max_pool
+
+__all__ = [
+    "avg_pool",
+    "conv",
+    "dense",
+    "dropout",
+    "log_softmax",
+    "max_pool",
+    "relu",
+    "sigmoid",
+    "sigmoid_binary_cross_entropy",
+    "softmax",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_with_integer_labels",
+    "tanh",
+]

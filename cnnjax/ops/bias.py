@@ -1,0 +1,25 @@
+"""Adding a bias to every position.
+
+``y = x + b``, so ``dL/dx = dL/dy`` and ``dL/db = sum dL/dy``. The sum runs over all
+axes but the last, that is over the batch and all positions.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+@jax.custom_vjp
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """Adds ``bias (channels,)`` to ``x (..., channels)`` of the same dtype."""
+    return x + bias
+
+
+def _fwd(x, bias):
+    return add_bias(x, bias), None
+
+
+def _bwd(_, dy):
+    return dy, jnp.sum(dy.reshape(-1, dy.shape[-1]), axis=0)
+
+
+add_bias.defvjp(_fwd, _bwd)

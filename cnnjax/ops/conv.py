@@ -1,0 +1,179 @@
+"""Convolution in 1, 2 or 3 dimensions: three bilinear maps, each the others' gradient.
+
+With stride s, dilation d and padding p, for one filter w over an input x::
+
+    y_o      = sum_k x_(s o + d k - p) w_k + b
+    dL/dw_k  = sum_o dL/dy_o x_(s o + d k - p)          x * dL/dy
+    dL/dx_i  = sum_(o,k : s o + d k - p = i) dL/dy_o w_k    dL/dy * rot180(w)
+    dL/db    = sum_o dL/dy_o
+
+Sums also run over the images of the batch (dw, db) and over the channels of the other
+side (y over inputs, dx over outputs). In 1-D with s = d = 1 and p = 0 this is the
+textbook's ``y_i = sum_j x_(i+j) w_j`` with ``dL/dw_j = sum_i dL/dy_i x_(i+j)``.
+
+The forward map f(x, w), the input gradient g(dy, w) and the kernel gradient h(x, dy)
+are linear in each argument and satisfy ``<f(x, w), dy> = <x, g(dy, w)> = <w, h(x,
+dy)>``. So each one's gradients are the other two, and derivatives of any order stay in
+this set.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnnjax.ops import conv_xla
+from cnnjax.ops import padding as pads
+from cnnjax.ops.bias import add_bias
+from cnnjax.ops.gradient import custom_vjp
+from cnnjax.typing import Padding, Sizes, Window
+
+
+def conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    strides: Sizes = 1,
+    padding: Padding = "SAME",
+    dilation: Sizes = 1,
+    input_dilation: Sizes = 1,
+    groups: int = 1,
+    flip_kernel: bool = False,
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """Slides ``kernel`` over ``x``, with hand-written gradients of every order.
+
+    Args:
+        x: ``(batch, *spatial, in)`` with 1 to 3 spatial axes.
+        kernel: ``(*window, in / groups, out)`` of the same dtype.
+        bias: ``(out,)``, added at every position.
+        strides: positions from one output to the next.
+        padding: ``"SAME"``, ``"SAME_LOWER"``, ``"VALID"``, ``"CIRCULAR"``,
+            ``"REFLECT"``, ``"CAUSAL"`` (1-D: all of it before the signal), one whole
+            number, or for each axis a whole number or a pair (before, after).
+        dilation: distance between two taps of the kernel.
+        input_dilation: distance between two inputs, the gaps being zeros.
+        groups: splits the channels into parts that do not see each other.
+        flip_kernel: ``True`` turns the kernel by 180 degrees: the convolution of the
+            mathematics textbooks. ``False`` is the cross-correlation of every
+            framework.
+        precision: as in ``jax.lax.Precision``.
+
+    Returns:
+        ``(batch, *positions, out)`` with the dtype of ``x``.
+
+    Raises:
+        ValueError: shapes, dtypes or options that do not go together, or an output
+            without positions.
+    """
+    _check(x, kernel, bias, groups)
+    rank = x.ndim - 2
+    if flip_kernel:
+        kernel = lax.rev(kernel, tuple(range(rank)))
+    x, window = _make_window(
+        x,
+        kernel.shape[:rank],
+        padding,
+        strides=pads.per_axis(strides, rank, "strides"),
+        dilation=pads.per_axis(dilation, rank, "dilation"),
+        input_dilation=pads.per_axis(input_dilation, rank, "input_dilation"),
+    )
+    window = window._replace(groups=groups, precision=precision)
+    y = forward(x, kernel, window)
+    return y if bias is None else add_bias(y, bias)
+
+
+@custom_vjp("window")
+def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    """y = f(x, w)."""
+    return conv_xla.forward(x, kernel, window)
+
+
+@custom_vjp("window", "sizes")
+def input_gradient(
+    dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
+) -> jax.Array:
+    """dx = g(dy, w), for an input of spatial ``sizes``."""
+    return conv_xla.input_gradient(dy, kernel, window, sizes)
+
+
+@custom_vjp("window", "taps")
+def kernel_gradient(
+    x: jax.Array, dy: jax.Array, window: Window, taps: tuple[int, ...]
+) -> jax.Array:
+    """dw = h(x, dy), for a kernel of spatial size ``taps``."""
+    return conv_xla.kernel_gradient(x, dy, window, taps)
+
+
+def _forward_fwd(x, kernel, window):
+    return forward(x, kernel, window), (x, kernel)
+
+
+def _forward_bwd(window, residuals, dy):
+    x, kernel = residuals
+    dx = input_gradient(dy, kernel, window, x.shape[1:-1])
+    dkernel = kernel_gradient(x, dy, window, kernel.shape[:-2])
+    return dx, dkernel
+
+
+def _input_gradient_fwd(dy, kernel, window, sizes):
+    return input_gradient(dy, kernel, window, sizes), (dy, kernel)
+
+
+def _input_gradient_bwd(window, sizes, residuals, g):
+    dy, kernel = residuals
+    return forward(g, kernel, window), kernel_gradient(g, dy, window, kernel.shape[:-2])
+
+
+def _kernel_gradient_fwd(x, dy, window, taps):
+    return kernel_gradient(x, dy, window, taps), (x, dy)
+
+
+def _kernel_gradient_bwd(window, taps, residuals, g):
+    x, dy = residuals
+    return input_gradient(dy, g, window, x.shape[1:-1]), forward(x, g, window)
+
+
+forward.defvjp(_forward_fwd, _forward_bwd)
+input_gradient.defvjp(_input_gradient_fwd, _input_gradient_bwd)
+kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
+
+
+def _make_window(x, taps, padding, *, strides, dilation, input_dilation):
+    """The padded ``x`` and the window that is left to slide over it."""
+    covered = pads.span(taps, dilation)
+    name = padding.upper() if isinstance(padding, str) else ""
+    if name in ("CIRCULAR", "REFLECT"):
+        pairs = tuple(((k - 1) // 2, k // 2) for k in covered)
+        x = pads.pad_image(x, pairs, "wrap" if name == "CIRCULAR" else "reflect")
+        padding = "VALID"
+    elif name == "CAUSAL":
+        if len(taps) != 1:
+            raise ValueError(f"CAUSAL padding is for 1-D, the kernel is {len(taps)}-D")
+        padding = [((covered[0] - 1) * input_dilation[0], 0)]
+    pairs = pads.padding_pairs(padding, x.shape[1:-1], covered, strides)
+    spread = pads.span(x.shape[1:-1], input_dilation)
+    pads.output_sizes(spread, covered, strides, pairs)
+    return x, Window(strides, pairs, dilation, input_dilation)
+
+
+def _check(x, kernel, bias, groups):
+    if not 3 <= x.ndim <= 5 or kernel.ndim != x.ndim:
+        raise ValueError(
+            f"x has shape {x.shape} and kernel {kernel.shape}, expected (batch,"
+            " *spatial, in) and (*window, in / groups, out) with 1 to 3 spatial axes"
+        )
+    if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"x is {x.dtype} and kernel {kernel.dtype}, expected one floating dtype for"
+            " both; cast one of them with .astype"
+        )
+    inputs, outputs = kernel.shape[-2:]
+    if groups < 1 or x.shape[-1] != inputs * groups or outputs % groups:
+        raise ValueError(
+            f"kernel {kernel.shape} with groups={groups} expects {inputs * groups}"
+            f" input channels and a multiple of {groups} outputs; x has {x.shape[-1]}"
+            f" channels and the kernel {outputs} outputs"
+        )
+    if bias is not None and bias.shape != (outputs,):
+        raise ValueError(f"bias has shape {bias.shape}, expected ({outputs},)")

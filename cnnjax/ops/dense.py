@@ -1,0 +1,73 @@
+"""Dense layer: a matrix product and its two gradients, which are matrix products too.
+
+With rows x (one per example)::
+
+    y = x w + b      dL/dx = dL/dy w^T      dL/dw = x^T dL/dy      dL/db = sum dL/dy
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnnjax.ops.bias import add_bias
+from cnnjax.ops.gradient import custom_vjp
+
+
+def dense(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """Multiplies the last axis of ``x`` by ``kernel`` and adds ``bias``.
+
+    Args:
+        x: ``(..., in)``.
+        kernel: ``(in, out)`` of the same dtype.
+        bias: ``(out,)``.
+        precision: as in ``jax.lax.Precision``.
+
+    Returns:
+        ``(..., out)``.
+
+    Raises:
+        ValueError: shapes or dtypes that do not go together.
+    """
+    _check(x, kernel, bias)
+    rows = x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x
+    y = matmul(rows, kernel, precision).reshape(*x.shape[:-1], kernel.shape[1])
+    return y if bias is None else add_bias(y, bias)
+
+
+@custom_vjp("precision")
+def matmul(a: jax.Array, b: jax.Array, precision=None) -> jax.Array:
+    """The product of two matrices; its gradients are products of the same kind."""
+    return jnp.matmul(a, b, precision=precision)
+
+
+def _fwd(a, b, precision):
+    return matmul(a, b, precision), (a, b)
+
+
+def _bwd(precision, residuals, dy):
+    a, b = residuals
+    return matmul(dy, b.T, precision), matmul(a.T, dy, precision)
+
+
+matmul.defvjp(_fwd, _bwd)
+
+
+def _check(x, kernel, bias):
+    if x.ndim < 1 or kernel.ndim != 2 or x.shape[-1] != kernel.shape[0]:
+        raise ValueError(
+            f"x has shape {x.shape} and kernel {kernel.shape},"
+            " expected (..., in) and (in, out)"
+        )
+    if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"x is {x.dtype} and kernel {kernel.dtype}, expected one floating dtype for"
+            " both; cast one of them with .astype"
+        )
+    if bias is not None and bias.shape != kernel.shape[1:]:
+        raise ValueError(f"bias has shape {bias.shape}, expected {kernel.shape[1:]}")

@@ -1,0 +1,128 @@
+"""Losses per example, whose gradients are "prediction minus target".
+
+With logits z, targets t and probabilities p::
+
+    softmax cross-entropy   L = -sum_c t_c log p_c     dL/dz = p sum_c t_c - t
+    sigmoid cross-entropy   L = -t log p - (1 - t) log(1 - p)      dL/dz = p - t
+
+For targets that sum to one the first is p - t as well. Both losses are linear in the
+targets: ``dL/dt_c = -log p_c`` and ``dL/dt = -z``.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.ops.activation import log_softmax, sigmoid, softmax
+
+
+def softmax_cross_entropy(
+    logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0
+) -> jax.Array:
+    """Cross-entropy of a choice among classes, one value per example.
+
+    Args:
+        logits: ``(..., classes)``.
+        labels: class numbers ``(...)`` of an integer dtype, or a weight for each class
+            ``(..., classes)``: one-hot, or soft as from mixing or a teacher.
+        label_smoothing: the share of each target that is spread evenly over all
+            classes, 0 to 1 (Szegedy et al. 2016).
+
+    Returns:
+        ``(...)`` with the dtype of the logits, in nats.
+
+    Raises:
+        ValueError: shapes or dtypes that do not go together.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 to 1")
+    targets = _targets(logits, labels)
+    if label_smoothing:
+        evenly = label_smoothing / logits.shape[-1]
+        targets = (1 - label_smoothing) * targets + evenly
+    return _cross_entropy(logits, targets)
+
+
+def softmax_cross_entropy_with_integer_labels(
+    logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0
+) -> jax.Array:
+    """``softmax_cross_entropy`` under the name that Optax gives this case."""
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"labels are {labels.dtype}, expected an integer dtype")
+    return softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def _targets(logits, labels):
+    if labels.shape == logits.shape:
+        return labels.astype(logits.dtype)
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"labels have shape {labels.shape} and logits {logits.shape}, expected"
+            f" class numbers {logits.shape[:-1]} or weights {logits.shape}"
+        )
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"class numbers are {labels.dtype}, expected an integer dtype; weights per"
+            f" class need the shape {logits.shape}"
+        )
+    return jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+
+
+@jax.custom_vjp
+def _cross_entropy(logits, targets):
+    # A class without weight counts nothing, even where its logit is -inf.
+    terms = jnp.where(targets != 0, targets * log_softmax(logits), 0)
+    return -jnp.sum(terms, axis=-1)
+
+
+def _cross_entropy_fwd(logits, targets):
+    return _cross_entropy(logits, targets), (logits, targets)
+
+
+def _cross_entropy_bwd(residuals, dloss):
+    logits, targets = residuals
+    total = jnp.sum(targets, axis=-1, keepdims=True)
+    dlogits = softmax(logits) * total - targets
+    return dloss[..., None] * dlogits, -dloss[..., None] * log_softmax(logits)
+
+
+_cross_entropy.defvjp(_cross_entropy_fwd, _cross_entropy_bwd)
+
+
+def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Cross-entropy of independent yes-or-no answers, one value per logit.
+
+    Args:
+        logits: any shape.
+        labels: the same shape; 0, 1, or a probability.
+
+    Returns:
+        The shape and dtype of the logits, in nats.
+
+    Raises:
+        ValueError: shapes that differ.
+    """
+    if logits.shape != labels.shape:
+        raise ValueError(
+            f"labels have shape {labels.shape}, expected that of the logits,"
+            f" {logits.shape}"
+        )
+    return _binary_cross_entropy(logits, labels.astype(logits.dtype))
+
+
+@jax.custom_vjp
+def _binary_cross_entropy(logits, targets):
+    # log(1 + exp(z)) - t z, written so that exp never overflows.
+    tail = jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    return jnp.maximum(logits, 0) - targets * logits + tail
+
+
+def _binary_cross_entropy_fwd(logits, targets):
+    return _binary_cross_entropy(logits, targets), (logits, targets)
+
+
+def _binary_cross_entropy_bwd(residuals, dloss):
+    logits, targets = residuals
+    return dloss * (sigmoid(logits) - targets), -dloss * logits
+
+
+_binary_cross_entropy.defvjp(_binary_cross_entropy_fwd, _binary_cross_entropy_bwd)

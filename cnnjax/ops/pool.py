@@ -1,0 +1,196 @@
+"""Max-pooling and average-pooling, and where their gradients flow.
+
+* Max: ``y_o = max_k x_(s o + d k - p)``. The gradient flows only to the maximum of each
+  window, on ties to the first one in row-major order, as in JAX, PyTorch and TensorFlow
+  on a CPU. The forward pass writes down *which* tap k won (one byte); backwards,
+  ``dL/dy_o`` is placed at that tap and windows that overlap add up. A NaN counts as a
+  maximum.
+* Average: ``y_o = (1/K) sum_k x_(s o + d k - p)``; each ``dL/dy_o / K`` is spread
+  evenly over its window.
+
+Max and sum are separable, so a large window goes one axis at a time, the last axis
+first (which keeps "first in row-major order").
+"""
+
+import itertools
+import math
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.ops import padding as pads
+from cnnjax.ops.gradient import custom_vjp
+from cnnjax.ops.taps import scatter_taps, stages, tap_slices
+from cnnjax.typing import Padding, Sizes, Window
+
+
+def max_pool(
+    x: jax.Array,
+    window: Sizes,
+    *,
+    strides: Sizes = 1,
+    padding: Padding = "VALID",
+    dilation: Sizes = 1,
+) -> jax.Array:
+    """The maximum of each window.
+
+    Args:
+        x: ``(batch, *spatial, channels)`` of a floating dtype.
+        window: taps on each spatial axis.
+        strides: positions from one window to the next.
+        padding: as in ``conv``, without the periodic kinds; padding never wins.
+        dilation: distance between two taps.
+
+    Returns:
+        ``(batch, *positions, channels)``.
+
+    Raises:
+        ValueError: sizes that do not go together, or an output without positions.
+    """
+    for taps, part in stages(*_make_window(x, window, strides, padding, dilation)):
+        x, _ = max_and_which(x, taps, part, x.shape[1:-1])
+    return x
+
+
+def avg_pool(
+    x: jax.Array,
+    window: Sizes,
+    *,
+    strides: Sizes = 1,
+    padding: Padding = "VALID",
+    count_include_pad: bool = True,
+) -> jax.Array:
+    """The mean of each window.
+
+    Args:
+        x: ``(batch, *spatial, channels)`` of a floating dtype.
+        window: taps on each spatial axis.
+        strides: positions from one window to the next.
+        padding: as in ``conv``, without the periodic kinds.
+        count_include_pad: whether padding counts as zeros or is left out of the mean.
+
+    Returns:
+        ``(batch, *positions, channels)``.
+
+    Raises:
+        ValueError: sizes that do not go together, or an output without positions.
+    """
+    taps, whole = _make_window(x, window, strides, padding, 1)
+    count = math.prod(taps)
+    if not count_include_pad:
+        count = jnp.asarray(_counts(x.shape[1:-1], taps, whole)[..., None], x.dtype)
+    # Half-precision sums lose what many small terms add.
+    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    for part_taps, part in stages(taps, whole):
+        y = window_sum(y, part_taps, part, y.shape[1:-1])
+    return (y / count).astype(x.dtype)
+
+
+@custom_vjp("taps", "window", "sizes")
+def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
+    """The maximum of each window and the number of the tap that holds it first."""
+    slices = tap_slices(x, taps, window, -jnp.inf)
+    best = next(slices)
+    which = jnp.zeros(best.shape, np.min_scalar_type(max(math.prod(taps) - 1, 0)))
+    for number, value in enumerate(slices, start=1):
+        wins = (value > best) | ((value != value) & (best == best))
+        best = jnp.where(wins, value, best)
+        which = jnp.where(wins, jnp.asarray(number, which.dtype), which)
+    return best, which
+
+
+@custom_vjp("taps", "window", "sizes")
+def place(dy, which, taps, window, sizes):
+    """Puts each value at the tap of its window that ``which`` names, and adds up."""
+    chosen = (jnp.where(which == number, dy, 0) for number in range(math.prod(taps)))
+    return scatter_taps(chosen, taps, window, sizes)
+
+
+@custom_vjp("taps", "window", "sizes")
+def pick(x, which, taps, window, sizes):
+    """Takes the tap that ``which`` names: the transpose of ``place``."""
+    slices = tap_slices(x, taps, window, 0)
+    y = next(slices)
+    for number, value in enumerate(slices, start=1):
+        y = jnp.where(which == number, value, y)
+    return y
+
+
+@custom_vjp("taps", "window", "sizes")
+def window_sum(x, taps, window, sizes):
+    """The sum of each window."""
+    return reduce(jnp.add, tap_slices(x, taps, window, 0))
+
+
+@custom_vjp("taps", "window", "sizes")
+def spread(dy, taps, window, sizes):
+    """Adds each value to all taps of its window: the transpose of ``window_sum``."""
+    return scatter_taps(itertools.repeat(dy, math.prod(taps)), taps, window, sizes)
+
+
+def _max_fwd(x, taps, window, sizes):
+    best, which = max_and_which(x, taps, window, sizes)
+    return (best, which), which
+
+
+def _max_bwd(taps, window, sizes, which, cotangents):
+    return (place(cotangents[0], which, taps, window, sizes),)
+
+
+def _place_fwd(dy, which, taps, window, sizes):
+    return place(dy, which, taps, window, sizes), which
+
+
+def _place_bwd(taps, window, sizes, which, g):
+    return pick(g, which, taps, window, sizes), None
+
+
+def _pick_fwd(x, which, taps, window, sizes):
+    return pick(x, which, taps, window, sizes), which
+
+
+def _pick_bwd(taps, window, sizes, which, g):
+    return place(g, which, taps, window, sizes), None
+
+
+max_and_which.defvjp(_max_fwd, _max_bwd)
+place.defvjp(_place_fwd, _place_bwd)
+pick.defvjp(_pick_fwd, _pick_bwd)
+window_sum.defvjp(
+    lambda x, *static: (window_sum(x, *static), None),
+    lambda taps, window, sizes, _, dy: (spread(dy, taps, window, sizes),),
+)
+spread.defvjp(
+    lambda dy, *static: (spread(dy, *static), None),
+    lambda taps, window, sizes, _, g: (window_sum(g, taps, window, sizes),),
+)
+
+
+def _make_window(x, window, strides, padding, dilation):
+    if not 3 <= x.ndim <= 5 or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"x is {x.dtype}{x.shape}, expected a floating (batch, *spatial, channels)"
+            " with 1 to 3 spatial axes"
+        )
+    rank = x.ndim - 2
+    taps = pads.per_axis(window, rank, "window")
+    strides = pads.per_axis(strides, rank, "strides")
+    dilation = pads.per_axis(dilation, rank, "dilation")
+    covered = pads.span(taps, dilation)
+    pairs = pads.padding_pairs(padding, x.shape[1:-1], covered, strides)
+    pads.output_sizes(x.shape[1:-1], covered, strides, pairs)
+    return taps, Window(strides, pairs, dilation, (1,) * rank)
+
+
+def _counts(sizes, taps, window):
+    """How many pixels of the image each window covers, ``(*positions)``."""
+    total = np.ones(())
+    for n, k, s, (low, high) in zip(
+        sizes, taps, window.strides, window.padding, strict=True
+    ):
+        starts = np.arange((n + low + high - k) // s + 1) * s - low
+        inside = np.minimum(starts + k, n) - np.maximum(starts, 0)
+        total = total[..., None] * inside
+    return total

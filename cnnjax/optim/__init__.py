@@ -1,0 +1,17 @@
+"""How parameters move: durations, learning-rate schedules and optimizers."""
+
+from cnnjax.optim.decay_mask import decay_mask
+from cnnjax.optim.duration import Duration, parse_duration, to_steps
+from cnnjax.optim.optimizers import make_optimizer, optimizer_names
+from cnnjax.optim.schedules import SCHEDULES, make_schedule
+
+__all__ = [
+    "SCHEDULES",
+    "Duration",
+    "decay_mask",
+    "make_optimizer",
+    "make_schedule",
+    "optimizer_names",
+    "parse_duration",
+    "to_steps",
+]

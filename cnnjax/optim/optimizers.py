@@ -1,0 +1,150 @@
+"""Optimizers by name: every optax alias, with clipping and weight decay around it."""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cnnjax.optim.decay_mask import decay_mask
+from cnnjax.optim.spelling import unknown_name
+from cnnjax.optim.weight_decay import decoupled_weight_decay
+
+# Aliases take these from the settings; as options they would bypass the mask.
+_RESERVED = {
+    "learning_rate": "the schedule",
+    "weight_decay": "weight_decay",
+    "weight_decay_rate": "weight_decay",
+    "mask": "the rule of decay_mask",
+    "weight_decay_mask": "the rule of decay_mask",
+}
+
+
+def make_optimizer(
+    name: str,
+    schedule: optax.Schedule,
+    *,
+    weight_decay: float = 0.0,
+    decay_mode: Literal["decoupled", "l2"] = "decoupled",
+    clip_norm: float | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> optax.GradientTransformation:
+    """The chain from raw gradients to updates: clip, L2, the optimizer, its decay.
+
+    With gradient g, parameter w, learning rate eta_t and weight decay c:
+
+    1. ``g <- g * min(1, clip_norm / |g|)``, |g| over all parameters together;
+    2. if ``decay_mode`` is ``"l2"``: ``g <- g + c w``;
+    3. ``w <- w + optimizer(g)``;
+    4. if ``decay_mode`` is ``"decoupled"``: ``w <- w - eta_t c w``.
+
+    Optimizers that define the decay themselves (adamw, lion, lamb, lars, ...) do the
+    fourth step inside the third, with this ``weight_decay`` and never with a default of
+    their own. Decay leaves out biases and normalisation; see ``decay_mask``.
+
+    Args:
+        name: one of ``optimizer_names()``.
+        schedule: the learning rate of each step, counted from 0.
+        weight_decay: c, zero or more.
+        decay_mode: where the decay enters.
+        clip_norm: the largest norm that the gradient keeps, or None for any.
+        options: the optimizer's further arguments, such as ``{"momentum": 0.9}``.
+
+    Raises:
+        ValueError: for an unknown name or option, a number outside its range, or an
+            optimizer that needs more than gradients, state and parameters.
+    """
+    options = dict(options or {})
+    if name not in optimizer_names():
+        raise unknown_name("optimizer", name, optimizer_names())
+    _check_numbers(weight_decay, decay_mode, clip_norm)
+    alias = getattr(optax, name)
+    _check_options(name, alias, options)
+    decoupled = weight_decay if decay_mode == "decoupled" else 0.0
+    mask_option = _mask_option(name, alias)
+    if mask_option:
+        options |= {"weight_decay": decoupled, mask_option: decay_mask}
+    parts = []
+    if clip_norm is not None:
+        parts.append(optax.clip_by_global_norm(clip_norm))
+    if decay_mode == "l2" and weight_decay:
+        parts.append(optax.add_decayed_weights(weight_decay, mask=decay_mask))
+    parts.append(_try_out(name, functools.partial(alias, schedule, **options)))
+    if decoupled and not mask_option:
+        parts.append(decoupled_weight_decay(schedule, decoupled))
+    return optax.chain(*parts)
+
+
+@functools.cache
+def optimizer_names() -> tuple[str, ...]:
+    """The names of optax's aliases: its public functions of a learning rate."""
+    return tuple(
+        name
+        for name, value in sorted(vars(optax).items())
+        if inspect.isfunction(value)
+        and not name.startswith(("_", "scale_by_"))
+        and "learning_rate" in inspect.signature(value).parameters
+    )
+
+
+def _mask_option(name: str, alias: Callable[..., Any]) -> str | None:
+    """What the alias calls the mask of its decoupled decay, or None if it has none."""
+    if name == "lars":
+        return "weight_decay_mask"
+    # adadelta's weight_decay_mask belongs to an L2 term: it is left at its 0.
+    taken = inspect.signature(alias).parameters
+    return "mask" if {"weight_decay", "mask"} <= taken.keys() else None
+
+
+def _try_out(
+    name: str, make: Callable[[], optax.GradientTransformation]
+) -> optax.GradientTransformation:
+    """The optimizer, after an update of two small parameters was traced with it."""
+    params = {
+        "kernel": jax.ShapeDtypeStruct((2, 3), jnp.float32),
+        "bias": jax.ShapeDtypeStruct((3,), jnp.float32),
+    }
+    try:
+        optimizer = make()
+        jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"optimizer {name!r} cannot be used here: it has to work with a schedule, "
+            "these options, and update(gradients, state, params), but a trial update "
+            f"failed with: {error}"
+        ) from error
+    return optimizer
+
+
+def _check_options(
+    name: str, alias: Callable[..., Any], options: Mapping[str, Any]
+) -> None:
+    taken = inspect.signature(alias).parameters
+    valid = [option for option in taken if option not in _RESERVED]
+    for option in options:
+        if option in taken and option in _RESERVED:
+            raise ValueError(
+                f"option {option!r} of {name} is not set among its options: "
+                f"it comes from {_RESERVED[option]}"
+            )
+        if option not in valid:
+            raise unknown_name(f"option of {name}", option, valid)
+
+
+def _check_numbers(
+    weight_decay: float, decay_mode: str, clip_norm: float | None
+) -> None:
+    if not (weight_decay >= 0 and math.isfinite(weight_decay)):
+        raise ValueError(
+            f"weight_decay must be finite and zero or more, got {weight_decay}"
+        )
+    if decay_mode not in ("decoupled", "l2"):
+        raise unknown_name("decay_mode", decay_mode, ("decoupled", "l2"))
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(
+            f"clip_norm must be positive, or None for no clipping, got {clip_norm}"
+        )

@@ -1,0 +1,150 @@
+"""Learning rates as functions of the step: a linear warm-up, then a named decay."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import optax
+
+from cnnjax.optim.spelling import unknown_name
+
+
+class Decay(NamedTuple):
+    """What follows the warm-up; steps are counted from its end.
+
+    Attributes:
+        learning_rate: the rate where the warm-up ends, the highest one.
+        steps: how long the rest of the run is.
+        end_fraction: the last rate, as a fraction of the highest.
+        boundaries: the steps at which the rate drops.
+        factor: what the rate is multiplied by at each boundary.
+    """
+
+    learning_rate: float
+    steps: int
+    end_fraction: float
+    boundaries: Sequence[int]
+    factor: float
+
+
+def make_schedule(
+    name: str,
+    *,
+    learning_rate: float,
+    total_steps: int,
+    warmup_steps: int = 0,
+    end_fraction: float = 0.0,
+    step_boundaries: Sequence[int] = (),
+    step_factor: float = 0.1,
+) -> optax.Schedule:
+    """A function from the step, counted from 0, to its learning rate.
+
+    The rate rises in a straight line from 0 and reaches ``learning_rate`` at
+    ``warmup_steps``. What comes then is up to ``name``: ``"constant"`` stays;
+    ``"cosine"`` falls along half a cosine (Loshchilov and Hutter, 2017, without
+    restarts) and ``"one_cycle"`` along a straight line (the triangle of Smith, 2018;
+    the momentum is left alone), both to ``end_fraction * learning_rate`` at
+    ``total_steps``; ``"step"`` multiplies by ``step_factor`` at each of
+    ``step_boundaries``. The function can be traced by ``jax.jit``.
+
+    Args:
+        name: a key of ``SCHEDULES``.
+        learning_rate: the highest rate.
+        total_steps: the length of the run.
+        warmup_steps: the length of the warm-up, a part of the run.
+        end_fraction: the last rate of cosine and one_cycle over the highest, 0 to 1.
+        step_boundaries: increasing steps of the run, after the warm-up.
+        step_factor: a positive factor.
+
+    Raises:
+        ValueError: for an unknown name, or a number outside its range.
+    """
+    if name not in SCHEDULES:
+        raise unknown_name("schedule", name, SCHEDULES)
+    _check_range(learning_rate, total_steps, warmup_steps, end_fraction, step_factor)
+    _check_boundaries(name, step_boundaries, warmup_steps, total_steps)
+    decay = Decay(
+        learning_rate,
+        total_steps - warmup_steps,
+        end_fraction,
+        [step - warmup_steps for step in step_boundaries],
+        step_factor,
+    )
+    after = SCHEDULES[name](decay)
+    if not warmup_steps:
+        return after
+    warmup = optax.linear_schedule(0.0, learning_rate, warmup_steps)
+    return optax.join_schedules([warmup, after], [warmup_steps])
+
+
+def _constant(decay: Decay) -> optax.Schedule:
+    return optax.constant_schedule(decay.learning_rate)
+
+
+def _cosine(decay: Decay) -> optax.Schedule:
+    return optax.cosine_decay_schedule(
+        decay.learning_rate, decay.steps, decay.end_fraction
+    )
+
+
+def _one_cycle(decay: Decay) -> optax.Schedule:
+    end = decay.learning_rate * decay.end_fraction
+    return optax.linear_schedule(decay.learning_rate, end, decay.steps)
+
+
+def _step(decay: Decay) -> optax.Schedule:
+    return optax.piecewise_constant_schedule(
+        decay.learning_rate, dict.fromkeys(decay.boundaries, decay.factor)
+    )
+
+
+SCHEDULES: dict[str, Callable[[Decay], optax.Schedule]] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "one_cycle": _one_cycle,
+    "step": _step,
+}
+"""What the learning rate does after the warm-up, by name."""
+
+
+def _check_range(
+    learning_rate: float,
+    total_steps: int,
+    warmup_steps: int,
+    end_fraction: float,
+    step_factor: float,
+) -> None:
+    if not (learning_rate > 0 and math.isfinite(learning_rate)):
+        raise ValueError(
+            f"learning_rate must be positive and finite, got {learning_rate}"
+        )
+    if total_steps < 1:
+        raise ValueError(f"total_steps must be at least 1, got {total_steps}")
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(
+            f"warmup_steps must be in [0, total_steps = {total_steps}), "
+            f"got {warmup_steps}; shorten the warm-up or train for longer"
+        )
+    if not 0 <= end_fraction <= 1:
+        raise ValueError(f"end_fraction must be in [0, 1], got {end_fraction}")
+    if not (step_factor > 0 and math.isfinite(step_factor)):
+        raise ValueError(f"step_factor must be positive and finite, got {step_factor}")
+
+
+def _check_boundaries(
+    name: str, boundaries: Sequence[int], warmup_steps: int, total_steps: int
+) -> None:
+    if name != "step":
+        return
+    if not boundaries:
+        raise ValueError(
+            "schedule 'step' needs step_boundaries, the steps at which the rate "
+            "drops; without any, choose 'constant'"
+        )
+    inside = all(warmup_steps < step < total_steps for step in boundaries)
+    if not inside or any(a >= b for a, b in pairwise(boundaries)):
+        raise ValueError(
+            f"step_boundaries must increase, after warmup_steps = {warmup_steps} and "
+            f"before total_steps = {total_steps}, got {tuple(boundaries)}"
+        )

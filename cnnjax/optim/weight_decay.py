@@ -1,0 +1,55 @@
+"""Decoupled weight decay as a gradient transformation of its own."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cnnjax.optim.decay_mask import decay_mask
+
+
+class DecoupledDecayState(NamedTuple):
+    """How many updates were made, a scalar int32: what the schedule is asked with."""
+
+    count: jax.Array
+
+
+def decoupled_weight_decay(
+    schedule: optax.Schedule, weight_decay: float
+) -> optax.GradientTransformation:
+    """A transformation that subtracts ``schedule(t) * weight_decay * w`` from updates.
+
+    It comes after the optimizer, so that no momentum and no second moment sees the
+    decay: ``w <- w + update - eta_t * weight_decay * w`` (Loshchilov and Hutter,
+    "Decoupled weight decay regularization", 2019). Only what ``decay_mask`` marks is
+    decayed.
+
+    Args:
+        schedule: the learning rate ``eta_t`` of step ``t``, counted from 0.
+        weight_decay: how fast weights shrink, as a fraction for each unit of learning
+            rate.
+    """
+
+    def init(params: optax.Params) -> DecoupledDecayState:
+        del params
+        return DecoupledDecayState(jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: optax.Updates,
+        state: DecoupledDecayState,
+        params: optax.Params | None = None,
+    ) -> tuple[optax.Updates, DecoupledDecayState]:
+        if params is None:
+            raise ValueError("weight decay needs params: update(grads, state, params)")
+        rate = schedule(state.count) * weight_decay
+        count = jnp.asarray(optax.safe_increment(state.count))
+        decayed = jax.tree.map(
+            lambda u, w, decay: (u - rate * w).astype(u.dtype) if decay else u,
+            updates,
+            params,
+            decay_mask(params),
+        )
+        return decayed, DecoupledDecayState(count)
+
+    return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]

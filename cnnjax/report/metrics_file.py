@@ -1,0 +1,99 @@
+"""The metrics of a run as a file: one JSON object a line."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# JSON has no such numbers.
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class MetricsFile:
+    """A reporter that appends each logged record to a file as one line of JSON.
+
+    Each line is handed to the operating system when it is logged, so a killed process
+    loses at most the line it was writing. Numbers that are not finite are written as
+    the strings "NaN", "Infinity" and "-Infinity".
+
+    Args:
+        path: the file; it and its folders are made if missing, and what it holds is
+            kept, except for a torn last line.
+    """
+
+    def __init__(self, path: str | Path):
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        self._file.truncate(len(_whole_lines(path)))
+
+    def start(self, info: Mapping[str, Any]) -> None:
+        """Nothing: what the run is stands in its config."""
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        """Nothing: single steps are not kept."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append a record, flat, of strings and of numbers of Python or NumPy."""
+        line = {key: _encode(value) for key, value in record.items()}
+        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+
+    def message(self, text: str) -> None:
+        """Nothing: messages are for people."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """The records of a metrics file, in the order in which they were logged.
+
+    A last line without its end, as a killed process leaves it, is passed over. The
+    strings "NaN", "Infinity" and "-Infinity" come back as numbers.
+
+    Args:
+        path: what ``MetricsFile`` wrote.
+
+    Raises:
+        ValueError: if any other line is not a JSON object.
+    """
+    path = Path(path)
+    lines = _whole_lines(path).split(b"\n")[:-1]
+    return [_decode(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _whole_lines(path: Path) -> bytes:
+    """What the file holds up to the end of its last whole line."""
+    content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _encode(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _decode(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise ValueError(_damaged(path, number, line)) from error
+    if not isinstance(record, dict):
+        raise ValueError(_damaged(path, number, line))
+    return {
+        key: _NON_FINITE.get(value, value) if isinstance(value, str) else value
+        for key, value in record.items()
+    }
+
+
+def _damaged(path: Path, number: int, line: bytes) -> str:
+    return (
+        f"{path}, line {number}, should be a JSON object but is {line[:60]!r}; "
+        "remove the line, or restore the file"
+    )

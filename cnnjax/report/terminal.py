@@ -1,0 +1,59 @@
+"""A training run on the terminal: a progress bar for people, plain lines for files."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from cnnjax.report.lines import header, log_line
+from cnnjax.report.reporters import Reporter
+
+
+def make_terminal_reporter(stream: TextIO | None = None) -> Reporter:
+    """A reporter for a stream: a progress bar on a terminal, plain lines elsewhere.
+
+    Lines are plain too, without any escape codes, where the environment sets
+    ``NO_COLOR`` (https://no-color.org) or ``TERM=dumb``.
+
+    Args:
+        stream: where to write; standard output if left out.
+    """
+    target: TextIO = sys.stdout if stream is None else stream
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not target.isatty():
+        return PlainLines(target)
+    from cnnjax.report.progress_bar import ProgressBar  # rich takes 50 ms to load
+
+    return ProgressBar(target)
+
+
+class PlainLines:
+    """A reporter that prints one line for each logged record, and nothing for steps.
+
+    Args:
+        stream: where to write; flushed after each line.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+        self._total_steps = 0
+
+    def start(self, info: Mapping[str, Any]) -> None:
+        """Print what the run is."""
+        self._total_steps = info["total_steps"]
+        for line in header(info):
+            self.message(line)
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        """Nothing: a line for each step would be too many."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Print a record."""
+        self.message(log_line(record, total_steps=self._total_steps))
+
+    def message(self, text: str) -> None:
+        """Print a text."""
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing: each line is out already."""

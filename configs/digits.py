@@ -1,0 +1,21 @@
+"""Scikit-learn's 1,797 handwritten digits of 8x8 pixels."""
+
+from cnnjax.config import Config, default_config
+
+
+def get_config() -> Config:
+    """The changes to the default settings."""
+    config = default_config()
+    config.data.source = "digits"
+    config.data.crop_padding = 1
+    config.model.name = "simple_cnn"
+    config.model.widths = (32, 64)
+    config.model.dense = (128,)
+    config.model.dropout = 0.3
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.weight_decay = 1e-2
+    config.schedule.warmup = "5%"
+    config.batch_size = 64
+    config.duration = "40 epochs"
+    return config

@@ -1,0 +1,74 @@
+"""Schedules against their formulas, traced and not."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from cnnjax.optim.schedules import SCHEDULES, make_schedule
+
+PEAK, TOTAL = 0.4, 50
+BOUNDARIES = (20, 35)
+
+
+def expected(name, step, warmup, end_fraction):
+    if step < warmup:
+        return PEAK * step / warmup
+    done = min(1.0, (step - warmup) / (TOTAL - warmup))
+    return (
+        PEAK
+        * {
+            "constant": 1.0,
+            "cosine": end_fraction
+            + (1 - end_fraction) * (1 + math.cos(math.pi * done)) / 2,
+            "one_cycle": 1 - done * (1 - end_fraction),
+            "step": 0.1 ** sum(step >= boundary for boundary in BOUNDARIES),
+        }[name]
+    )
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(("warmup", "end_fraction"), [(0, 0.0), (7, 0.25)])
+def test_follows_its_formula(name, warmup, end_fraction):
+    schedule = make_schedule(
+        name,
+        learning_rate=PEAK,
+        total_steps=TOTAL,
+        warmup_steps=warmup,
+        end_fraction=end_fraction,
+        step_boundaries=BOUNDARIES,
+    )
+    steps = np.arange(TOTAL + 3)
+    rates = [expected(name, step, warmup, end_fraction) for step in steps]
+    traced = jax.jit(jax.vmap(lambda step: schedule(step) + 0.0 * step))(steps)
+    np.testing.assert_allclose(traced, rates, rtol=1e-5, atol=1e-8)
+    for step in (0, warmup, BOUNDARIES[0], TOTAL):
+        assert float(schedule(step)) == pytest.approx(rates[step], rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "cosin"}, "unknown schedule 'cosin'; did you mean 'cosine'"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0.0"),
+        ({"learning_rate": math.nan}, "got nan"),
+        ({"learning_rate": math.inf}, "got inf"),
+        ({"total_steps": 0}, "total_steps must be at least 1, got 0"),
+        ({"warmup_steps": 50}, r"warmup_steps must be in \[0, total_steps = 50\)"),
+        ({"warmup_steps": -1}, "got -1"),
+        ({"end_fraction": 1.5}, r"end_fraction must be in \[0, 1\], got 1.5"),
+        ({"step_factor": 0.0}, "step_factor must be positive and finite, got 0.0"),
+        ({"name": "step"}, "needs step_boundaries"),
+        ({"name": "step", "step_boundaries": (9, 9)}, r"must increase.*\(9, 9\)"),
+        ({"name": "step", "step_boundaries": (9, 50)}, "before total_steps = 50"),
+        (
+            {"name": "step", "step_boundaries": (9,), "warmup_steps": 9},
+            "after warmup_steps = 9",
+        ),
+    ],
+)
+def test_refuses(change, message):
+    settings = {"name": "cosine", "learning_rate": PEAK, "total_steps": TOTAL} | change
+    with pytest.raises(ValueError, match=message):
+        make_schedule(**settings)
