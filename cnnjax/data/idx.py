@@ -103,10 +103,11 @@ def _find(folder: Path, stem: str, ranks: tuple[int, ...]) -> Path:
 def _read_array(file: BinaryIO, path: Path, limit: int) -> np.ndarray:
     """Reads header and values; takes no memory before the header is plausible."""
     magic = file.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES:
+    plausible = len(magic) == 4 and magic[2] in _DTYPES and 1 <= magic[3] <= 4
+    if not plausible or magic[:2] != b"\0\0":
         raise DataError(
             f"{path} starts with the bytes 0x{magic.hex()}: an IDX file starts with"
-            " 0x0000, a type and a rank"
+            " 0x0000, a type, and a rank from 1 to 4"
         )
     dtype, rank = np.dtype(_DTYPES[magic[2]]), magic[3]
     header = file.read(4 * rank)
@@ -115,7 +116,7 @@ def _read_array(file: BinaryIO, path: Path, limit: int) -> np.ndarray:
     shape = struct.unpack(f">{rank}I", header)
     num_bytes = math.prod(shape) * dtype.itemsize
     check_size(f"{path} of shape {shape}", num_bytes)
-    if rank > 8 or num_bytes > limit:
+    if num_bytes > limit:
         raise DataError(
             f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but is"
             f" too small to hold more than {limit:,}: get it again"

@@ -5,7 +5,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from cnnjax.optim.spelling import unknown_name
+from cnnjax.spelling import unknown_name
 
 _UNITS = {
     "step": "steps",

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from cnnjax.optim.decay_mask import decay_mask
-from cnnjax.optim.spelling import unknown_name
+from cnnjax.spelling import unknown_name
 from cnnjax.optim.weight_decay import decoupled_weight_decay
 
 # Aliases take these from the settings; as options they would bypass the mask.

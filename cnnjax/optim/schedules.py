@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import optax
 
-from cnnjax.optim.spelling import unknown_name
+from cnnjax.spelling import unknown_name
 
 
 class Decay(NamedTuple):

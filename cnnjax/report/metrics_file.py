@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 # JSON has no such numbers.
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -18,15 +18,13 @@ class MetricsFile:
     the strings "NaN", "Infinity" and "-Infinity".
 
     Args:
-        path: the file; it and its folders are made if missing, and what it holds is
-            kept, except for a torn last line.
+        path: the file; it and its folders are made with the first record if missing,
+            and what it holds is kept, except for a torn last line.
     """
 
     def __init__(self, path: str | Path):
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
-        self._file.truncate(len(_whole_lines(path)))
+        self._path = Path(path)
+        self._file: BinaryIO | None = None
 
     def start(self, info: Mapping[str, Any]) -> None:
         """Nothing: what the run is stands in its config."""
@@ -37,15 +35,24 @@ class MetricsFile:
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a record, flat, of strings and of numbers of Python or NumPy."""
         line = {key: _encode(value) for key, value in record.items()}
-        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+        file = self._file = self._file or _open(self._path)
+        file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        file.flush()
 
     def message(self, text: str) -> None:
         """Nothing: messages are for people."""
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file:
+            self._file.close()
+
+
+def _open(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("ab")
+    file.truncate(len(_whole_lines(path)))
+    return file
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:

@@ -94,17 +94,17 @@ class ProgressBar:
             (1, _number(shown, "loss", "loss {:.4f}")),
             (4, _number(shown, "accuracy", "accuracy {:.1%}")),
             (5, _number(shown, "images_per_second", "{:,.0f} images/s")),
-            (2, f"{duration_text(self._seconds_left(step))} left" if step else ""),
+            (2, self._time_left(step)),
         ]
         return [(rank, text) for rank, text in fields if text]
 
-    def _seconds_left(self, step: int) -> float:
-        """From the pace since the first step seen, which is none of a resumed run's."""
+    def _time_left(self, step: int) -> str:
+        """From the pace since the first step seen, so that a resumed run is right."""
         if self._first is None or step <= self._first[0]:
-            return 0.0
+            return ""
         first_step, first_time = self._first
         pace = (time.monotonic() - first_time) / (step - first_step)
-        return pace * (self._total_steps - step)
+        return f"{duration_text(pace * (self._total_steps - step))} left"
 
 
 def _number(shown: Mapping[str, Any], key: str, form: str) -> str:

@@ -4,6 +4,7 @@ import io
 import os
 import pty
 import re
+import select
 import sys
 
 import pytest
@@ -57,8 +58,10 @@ def terminal():
 
     def read():
         stream.flush()
-        os.set_blocking(reader, False)
-        return os.read(reader, 1 << 16).decode()
+        shown = b""
+        while select.select([reader], [], [], 0.2)[0]:
+            shown += os.read(reader, 1 << 16)
+        return shown.decode()
 
     yield stream, read
     stream.close()
@@ -152,6 +155,21 @@ def test_bar_is_drawn_a_few_times_a_second(terminal, monkeypatch):
     for step in range(1, 1001):
         reporter.step(step_record(step))
     assert read().count("/2000") in (5, 6)
+    reporter.close()
+
+
+def test_time_left_of_a_resumed_run(terminal, monkeypatch):
+    stream, read = terminal
+    clock = iter([0.0])
+    monkeypatch.setattr(
+        "cnnjax.report.progress_bar.time.monotonic", lambda: next(clock, 10.0)
+    )
+    reporter = make_terminal_reporter(stream)
+    reporter.start(INFO)
+    reporter.step(step_record(1000))
+    assert "left" not in read()
+    reporter.step(step_record(1100))
+    assert "1:30 left" in read()  # 900 steps at 0.1 s
     reporter.close()
 
 

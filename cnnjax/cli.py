@@ -1,0 +1,135 @@
+"""The command line: ``cnnjax train``, ``cnnjax evaluate``, ``cnnjax info``."""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnnjax import __version__
+from cnnjax.config import ConfigError
+from cnnjax.config_file import load_config
+
+OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
+FAILED, USAGE = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the words after the program's name; by default those it was called with.
+
+    Returns:
+        The exit status: 0, 1 for a run that failed, 2 for input that cannot be.
+    """
+    parser = _make_parser()
+    overrides, words = _split(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(words)
+    if overrides and args.command != "train":
+        parser.error("--config.KEY=VALUE goes with the command train only")
+    try:
+        return args.run(args, overrides)
+    except (ConfigError, *_input_errors()) as error:
+        return _refuse(error, USAGE)
+    except (*_run_errors(), OSError) as error:
+        return _refuse(error, FAILED)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cnnjax", description="Train CNNs in JAX.")
+    parser.add_argument("--version", action="version", version=f"cnnjax {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train = commands.add_parser(
+        "train",
+        help="train a network as a config file says",
+        description="Train a network as a config file says.",
+        epilog="Every setting can be changed: --config.optimizer.learning_rate=0.05."
+        " The settings and their units are in cnnjax/config.py.",
+    )
+    train.add_argument("--config", required=True, help="a file, as configs/digits.py")
+    train.add_argument("--workdir", help="folder for all output; default: runs/NAME")
+    train.set_defaults(run=_train)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score a trained run",
+        description="Score a trained run on one of its splits, each example once.",
+    )
+    evaluate.add_argument("--workdir", required=True, help="folder of the run")
+    evaluate.add_argument(
+        "--split", default="test", choices=("train", "validation", "test")
+    )
+    evaluate.set_defaults(run=_evaluate)
+    info = commands.add_parser(
+        "info",
+        help="versions, devices, backend and caches",
+        description="Print versions, devices, the backend in use, and cache folders.",
+    )
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _split(argv):
+    """Takes the settings ``--config.KEY=VALUE`` out of the words."""
+    overrides, words, rest = {}, [], iter(argv)
+    for word in rest:
+        match = OVERRIDE.fullmatch(word)
+        if match is None:
+            words.append(word)
+            continue
+        name, value = match.groups()
+        overrides[name] = next(rest, "") if value is None else value
+    return overrides, words
+
+
+def _train(args, overrides) -> int:
+    config = load_config(args.config, overrides)
+    workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
+    from cnnjax import report
+    from cnnjax.train.run import train
+
+    reporter = report.Reporters(
+        report.make_terminal_reporter(), report.MetricsFile(workdir / "metrics.jsonl")
+    )
+    try:
+        result = train(config, workdir, reporter)
+    finally:
+        reporter.close()
+    print(f"test accuracy {result.test.accuracy:.2%} ({result.test.examples:,} examples)")
+    return 0
+
+
+def _evaluate(args, overrides) -> int:
+    from cnnjax.train.run import evaluate_run
+
+    score = evaluate_run(args.workdir, args.split)
+    print(json.dumps({"split": args.split, **score._asdict()}))
+    return 0
+
+
+def _info(args, overrides) -> int:
+    from cnnjax.report.information import lines
+
+    print("\n".join(lines()))
+    return 0
+
+
+def _input_errors():
+    """Errors of input; imported only once they may have been raised."""
+    module = sys.modules.get("cnnjax.data")
+    return (module.DataError,) if module else ()
+
+
+def _run_errors():
+    module = sys.modules.get("cnnjax.train.loop")
+    return (module.NonFiniteLossError,) if module else ()
+
+
+def _refuse(error: Exception, status: int) -> int:
+    print(f"cnnjax: error: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Training runs: state, step, loop, evaluation and checkpoints."""

@@ -1,0 +1,34 @@
+"""The folder where XLA keeps compiled steps from one run to the next."""
+
+import os
+from pathlib import Path
+
+import jax
+
+
+def default_folder() -> Path:
+    """``$JAX_COMPILATION_CACHE_DIR``, or ``cnnjax`` in the user's cache folder."""
+    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "cnnjax" / "xla"
+
+
+def enable(folder: str | Path | None = None) -> Path | None:
+    """Keeps every compiled program in ``folder``; ``None`` is the default folder.
+
+    Returns:
+        The folder, or ``None`` where it cannot be written: runs then compile anew.
+    """
+    path = Path(folder) if folder else default_folder()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    if not os.access(path, os.W_OK):
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return path

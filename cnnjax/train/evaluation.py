@@ -1,0 +1,49 @@
+"""Evaluation of a whole split: each example counts exactly once."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnjax.data import Split, eval_batches
+from cnnjax.train.state import TrainState
+from cnnjax.train.step import EvalMetrics
+
+
+class Score(NamedTuple):
+    """The mean loss in nats, the share of right answers, and the number of examples."""
+
+    loss: float
+    accuracy: float
+    examples: int
+
+
+def evaluate(
+    eval_step: Callable[..., EvalMetrics],
+    state: TrainState,
+    split: Split,
+    batch_size: int,
+) -> Score:
+    """The score of ``state`` on ``split``.
+
+    Args:
+        eval_step: a compiled evaluation step.
+        state: whose parameters are scored.
+        split: the examples.
+        batch_size: examples at once; the last batch is padded, so that nothing
+            recompiles.
+    """
+    totals, waiting = np.zeros(3), None
+    for batch in eval_batches(split, batch_size):
+        # One batch stays under way while the host fetches the one before it.
+        waiting, done = eval_step(state, batch), waiting
+        totals += _on_host(done)
+    loss, correct, count = totals + _on_host(waiting)
+    return Score(float(loss / count), float(correct / count), int(count))
+
+
+def _on_host(metrics):
+    """The sums in float64, whose total does not depend on how many batches there are."""
+    if metrics is None:
+        return np.zeros(3)
+    return np.array([float(value) for value in metrics])

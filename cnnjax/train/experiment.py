@@ -1,0 +1,181 @@
+"""What a config stands for: data, network, optimizer and lengths, checked and built."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import optax
+from flax import linen as nn
+
+from cnnjax.config import Config, ConfigError, find
+from cnnjax.data import Dataset, Normalization, load_dataset, measure
+from cnnjax.models import make_model
+from cnnjax.optim import make_optimizer, make_schedule, parse_duration, to_steps
+from cnnjax.train.loss import Loss, make_loss
+
+Result = TypeVar("Result")
+
+_MODEL_KEYS = ("name",)
+_OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_norm")
+
+
+class Lengths(NamedTuple):
+    """Durations of the run in steps."""
+
+    total: int
+    eval_every: int
+    log_every: int
+    warmup: int
+    boundaries: tuple[int, ...]
+
+
+class Experiment(NamedTuple):
+    """The parts of a run."""
+
+    dataset: Dataset
+    normalization: Normalization
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    loss: Loss
+    lengths: Lengths
+
+
+def make_experiment(
+    config: Config, normalization: Normalization | None = None
+) -> Experiment:
+    """Builds the parts that ``config`` names, before any work.
+
+    Args:
+        config: checked settings.
+        normalization: that of an earlier run; by default measured on the training split.
+
+    Raises:
+        ConfigError: settings that do not go together, or not with the data.
+        DataError: data that cannot be read.
+    """
+    _check_early(config)
+    dataset = load_dataset(
+        config.data.source,
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=config.data.test_fraction,
+        seed=config.seed,
+    )
+    _check_against_data(config, dataset)
+    lengths = _make_lengths(config, len(dataset.train.labels))
+    schedule = _make_schedule(config, lengths)
+    return Experiment(
+        dataset=dataset,
+        normalization=normalization or measure(dataset.train.images),
+        model=_make_model(config, dataset.num_classes),
+        optimizer=_make_optimizer(config, schedule),
+        schedule=schedule,
+        loss=make_loss(config.loss.name, config.loss.label_smoothing),
+        lengths=lengths,
+    )
+
+
+def _check_early(config):
+    """Builds what needs no data, so that a slip is told before data is read."""
+    for name in ("duration", "eval_every", "log_every", "schedule.warmup"):
+        _naming(name, parse_duration, find(config, name))
+    _make_model(config, num_classes=1)
+    _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
+
+
+def _check_against_data(config, dataset):
+    wanted, found = config.data.num_classes, dataset.num_classes
+    if wanted is not None and wanted != found:
+        raise ConfigError(
+            f"data.num_classes is {wanted}, but {config.data.source} has {found} classes"
+            f" (labels 0 to {found - 1}); set it to {found}, or leave it out"
+        )
+    examples = len(dataset.train.labels)
+    if config.batch_size > examples:
+        raise ConfigError(
+            f"batch_size is {config.batch_size}, expected at most the {examples} examples"
+            " of the training split"
+        )
+
+
+def _make_lengths(config, examples) -> Lengths:
+    def steps(name, text, total=None, least=1):
+        duration = _naming(name, parse_duration, text)
+        count = _naming(
+            name,
+            to_steps,
+            duration,
+            examples=examples,
+            batch_size=config.batch_size,
+            total_steps=total,
+        )
+        if count < least:
+            raise ConfigError(f"{name} is {text!r}, expected {least} step or more")
+        return count
+
+    total = steps("duration", config.duration)
+    boundaries = [
+        steps("schedule.boundaries", text, total) for text in config.schedule.boundaries
+    ]
+    return Lengths(
+        total=total,
+        eval_every=steps("eval_every", config.eval_every, total),
+        log_every=steps("log_every", config.log_every, total),
+        warmup=steps("schedule.warmup", config.schedule.warmup, total, least=0),
+        boundaries=tuple(boundaries),
+    )
+
+
+def _make_schedule(config, lengths):
+    return _naming(
+        "schedule",
+        make_schedule,
+        config.schedule.name,
+        learning_rate=config.optimizer.learning_rate,
+        total_steps=lengths.total,
+        warmup_steps=lengths.warmup,
+        end_fraction=config.schedule.end_fraction,
+        step_boundaries=lengths.boundaries,
+        step_factor=config.schedule.factor,
+    )
+
+
+def _make_model(config, num_classes):
+    options = _options(config.model, _MODEL_KEYS)
+    return _naming(
+        "model", make_model, config.model.name, num_classes=num_classes, **options
+    )
+
+
+def _make_optimizer(config, schedule):
+    settings = config.optimizer
+    return _naming(
+        "optimizer",
+        make_optimizer,
+        settings.name,
+        schedule,
+        weight_decay=settings.weight_decay,
+        decay_mode=settings.decay_mode,
+        clip_norm=settings.clip_norm,
+        options=_options(settings, _OPTIMIZER_KEYS),
+    )
+
+
+def _options(section, fixed) -> dict[str, Any]:
+    """The further keys of an open section; ``None`` leaves a key out."""
+    return {
+        key: value
+        for key, value in section.items()
+        if key not in fixed and value is not None
+    }
+
+
+def _naming(name: str, make: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+    """Calls ``make``; what it refuses is told with the setting's name.
+
+    Raises:
+        ConfigError: whatever ``make`` refuses.
+    """
+    try:
+        return make(*args, **kwargs)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from error

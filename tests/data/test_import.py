@@ -1,0 +1,24 @@
+"""What an import of the folder loads."""
+
+import subprocess
+import sys
+
+import pytest
+
+import cnnjax.data
+
+HEAVY = "jax", "grain", "sklearn", "tensorflow_datasets", "tensorflow", "PIL"
+
+
+def test_import_is_light():
+    code = f"import cnnjax.data, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    assert all(hasattr(cnnjax.data, name) for name in cnnjax.data.__all__)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = cnnjax.data.nonsense

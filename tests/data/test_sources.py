@@ -1,0 +1,84 @@
+"""Sources by name, and those that are made and not read."""
+
+import numpy as np
+import pytest
+
+from cnnjax.data import SOURCES, DataError, RawDataset, Split, load_dataset
+from cnnjax.data.argument import parse_argument
+
+
+def load(source):
+    return load_dataset(source, validation_fraction=0.1, test_fraction=0.2, seed=0)
+
+
+def test_digits():
+    dataset = load("digits")
+    assert dataset.num_classes == 10
+    assert sum(len(split.labels) for split in dataset[:3]) == 1797
+    assert dataset.train.images.shape[1:] == (8, 8, 1)
+    assert dataset.train.images.dtype == np.uint8
+    assert dataset.train.images.max() == 16
+    assert len(dataset.validation.labels) == pytest.approx(180, abs=5)
+    assert len(dataset.test.labels) == pytest.approx(359, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("source", "shape", "classes", "n"),
+    [
+        ("synthetic", (28, 28, 1), 10, 1024),
+        ("synthetic:9x2,3,30", (9, 2), 3, 30),
+        ("synthetic:5x4x3,2,31", (5, 4, 3), 2, 31),
+        ("synthetic:5x4x3x2,4,40", (5, 4, 3, 2), 4, 40),
+    ],
+)
+def test_synthetic(source, shape, classes, n):
+    dataset, again = load(source), load(source)
+    assert dataset.num_classes == classes
+    assert dataset.train.images.shape[1:] == shape
+    assert sum(len(split.labels) for split in dataset[:3]) == n
+    np.testing.assert_array_equal(dataset.train.images, again.train.images)
+    np.testing.assert_array_equal(dataset.train.labels, again.train.labels)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("digitz", "did you mean 'digits'.*one of digits, glyphs1d, idx, npz"),
+        ("", "no data source ''"),
+        ("digits:3", "'digits' takes no argument, got '3'"),
+        ("glyphs1d:3", "'glyphs1d' takes no argument"),
+        ("synthetic:28,10,5", "cannot read '28,10,5'.*28x28x1,10,1024"),
+        ("synthetic:8x0x1,10,5", "above 0"),
+        ("synthetic:9999x9999x9999,2,9", "promises .* bytes, more than"),
+        ("idx", "'idx' needs a path"),
+        ("npz:", "'npz' needs a path"),
+        ("tfds:@/tmp", "'tfds' needs a name"),
+    ],
+)
+def test_bad_sources_are_refused(source, message):
+    with pytest.raises(DataError, match=message):
+        load(source)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("f?clases=3", r"did you mean 'classes=\.\.\.'"),
+        ("f?classes", "has no option 'classes'"),
+    ],
+)
+def test_bad_options_are_refused(argument, message):
+    with pytest.raises(DataError, match=message):
+        parse_argument("npz", argument, {"classes", "channels"})
+
+
+def test_number_of_classes_is_a_number():
+    assert parse_argument("idx", "a?classes=12", {"classes"}).num_classes == 12
+    with pytest.raises(DataError, match="classes='0': expected a whole number"):
+        _ = parse_argument("idx", "a?classes=0", {"classes"}).num_classes
+
+
+def test_own_source(monkeypatch):
+    own = Split(np.zeros((4, 2, 1), np.uint8), np.arange(4))
+    monkeypatch.setitem(SOURCES, "own", lambda argument: RawDataset(own, own, own))
+    assert load("own").num_classes == 4
