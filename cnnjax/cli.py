@@ -96,7 +96,9 @@ def _train(args, overrides) -> int:
         result = train(config, workdir, reporter)
     finally:
         reporter.close()
-    print(f"test accuracy {result.test.accuracy:.2%} ({result.test.examples:,} examples)")
+    print(
+        f"test accuracy {result.test.accuracy:.2%} ({result.test.examples:,} examples)"
+    )
     return 0
 
 
@@ -109,9 +111,10 @@ def _evaluate(args, overrides) -> int:
 
 
 def _info(args, overrides) -> int:
-    from cnnjax.report.information import lines
+    from cnnjax.report.information import describe_installation
+    from cnnjax.train.compilation_cache import default_folder
 
-    print("\n".join(lines()))
+    print(describe_installation(default_folder()))
     return 0
 
 

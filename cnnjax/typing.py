@@ -1,13 +1,10 @@
 """Names for arrays and sizes that every folder shares."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import jax
-import numpy as np
-
-Array: TypeAlias = jax.Array | np.ndarray
-"""An array on the device or on the host."""
+Array: TypeAlias = Any
+"""An array of JAX or of NumPy: no type that checkers know covers both."""
 
 Images: TypeAlias = Array
 """Inputs of a network, channels last: ``(batch, *spatial, channels)``."""
@@ -15,7 +12,7 @@ Images: TypeAlias = Array
 Labels: TypeAlias = Array
 """Class numbers ``(batch,)`` or a weight per class ``(batch, classes)``."""
 
-Params: TypeAlias = Mapping[str, Any]
+Params: TypeAlias = Any
 """A nested mapping from names to the arrays of a network."""
 
 Padding: TypeAlias = str | int | Sequence[int | tuple[int, int]]
@@ -43,3 +40,42 @@ class Window(NamedTuple):
     input_dilation: tuple[int, ...]
     groups: int = 1
     precision: Any = None
+
+
+class Reporter(Protocol):
+    """What a training loop tells its observers, in this order."""
+
+    def start(self, info: Mapping[str, Any]) -> None:
+        """Hear what the run is, before its first step.
+
+        Args:
+            info: name, total_steps, examples (of the training set), epochs, batch_size,
+                parameters (how many), device, workdir.
+        """
+        ...
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        """Hear of one training step; called after each, so it has to be quick.
+
+        Args:
+            record: step, epoch, loss, learning_rate, images_per_second, as numbers of
+                the host.
+        """
+        ...
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Hear the metrics of a stretch of training or of an evaluation.
+
+        Args:
+            record: kind ("train", "validation" or "test"), step, epoch, and the metrics
+                by name; flat, of strings and numbers.
+        """
+        ...
+
+    def message(self, text: str) -> None:
+        """Hear a sentence meant for people."""
+        ...
+
+    def close(self) -> None:
+        """Hear that the run is over, whether it succeeded or not."""
+        ...

@@ -12,6 +12,7 @@ import numpy as np
 from cnnjax.data.dataset import Split
 from cnnjax.data.errors import DataError
 from cnnjax.data.permutation import permutation
+from cnnjax.typing import Array, Images
 
 _THREADS = 1
 _PREFETCH_BATCHES = 4
@@ -23,9 +24,9 @@ class Batch(NamedTuple):
     Labels are int32. Weights are float32: 1 for an example, 0 for padding.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
+    images: Images
+    labels: Array
+    weights: Array
 
 
 def train_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:

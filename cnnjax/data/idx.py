@@ -1,11 +1,11 @@
 """Images and labels in IDX files, the format of MNIST and Fashion-MNIST."""
 
 import gzip
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -20,6 +20,8 @@ _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 _MAX_COMPRESSION = 1032
 
 _CHUNK_BYTES = 2**20
+
+_File = gzip.GzipFile | io.BufferedReader
 
 
 def load_idx(argument: str) -> RawDataset:
@@ -59,8 +61,8 @@ def read_idx(path: Path) -> np.ndarray:
         with path.open("rb") as file:
             gzipped = file.read(2) == b"\x1f\x8b"
         limit = path.stat().st_size * (_MAX_COMPRESSION if gzipped else 1)
-        with (gzip.open if gzipped else open)(path, "rb") as file:
-            return _read_array(cast(BinaryIO, file), path, limit)
+        with gzip.GzipFile(path) if gzipped else path.open("rb") as file:
+            return _read_array(file, path, limit)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read ({error}): it is damaged, get it again"
@@ -100,7 +102,7 @@ def _find(folder: Path, stem: str, ranks: tuple[int, ...]) -> Path:
     )
 
 
-def _read_array(file: BinaryIO, path: Path, limit: int) -> np.ndarray:
+def _read_array(file: _File, path: Path, limit: int) -> np.ndarray:
     """Reads header and values; takes no memory before the header is plausible."""
     magic = file.read(4)
     plausible = len(magic) == 4 and magic[2] in _DTYPES and 1 <= magic[3] <= 4
@@ -125,11 +127,11 @@ def _read_array(file: BinaryIO, path: Path, limit: int) -> np.ndarray:
     return values.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _read_exactly(file: BinaryIO, num_bytes: int, path: Path) -> np.ndarray:
+def _read_exactly(file: _File, num_bytes: int, path: Path) -> np.ndarray:
     values = np.empty(num_bytes, np.uint8)
     view, start = values.data, 0
     while start < num_bytes:
-        count = file.readinto(view[start : start + _CHUNK_BYTES])  # type: ignore
+        count = file.readinto(view[start : start + _CHUNK_BYTES])
         if not count:
             raise DataError(
                 f"{path} ends after {start:,} of the {num_bytes:,} bytes that its"

@@ -17,7 +17,8 @@ def load_tfds(argument: str) -> RawDataset:
     """Reads ``train``, and where they exist ``validation`` and ``test``.
 
     Files are ArrayRecord. Where the data set is not prepared, it is downloaded and
-    prepared; some builders need TensorFlow for that (not for reading).
+    prepared; some builders (MNIST's and CIFAR's among them) need TensorFlow for that,
+    though not for reading. Without a network TFDS tries for minutes before it fails.
 
     Args:
       argument: ``name`` or ``name@data_dir``; a name may hold a configuration and a

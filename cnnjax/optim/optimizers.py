@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 
 from cnnjax.optim.decay_mask import decay_mask
-from cnnjax.spelling import unknown_name
 from cnnjax.optim.weight_decay import decoupled_weight_decay
+from cnnjax.spelling import unknown_name
 
 # Aliases take these from the settings; as options they would bypass the mask.
 _RESERVED = {

@@ -10,19 +10,21 @@ import optax
 from cnnjax.spelling import unknown_name
 
 
-class Decay(NamedTuple):
-    """What follows the warm-up; steps are counted from its end.
+class Plan(NamedTuple):
+    """The numbers of a schedule.
 
     Attributes:
-        learning_rate: the rate where the warm-up ends, the highest one.
-        steps: how long the rest of the run is.
+        learning_rate: the highest rate.
+        total: the length of the run in steps.
+        warmup: the length of the warm-up in steps.
         end_fraction: the last rate, as a fraction of the highest.
-        boundaries: the steps at which the rate drops.
+        boundaries: the steps of the run at which the rate drops.
         factor: what the rate is multiplied by at each boundary.
     """
 
     learning_rate: float
-    steps: int
+    total: int
+    warmup: int
     end_fraction: float
     boundaries: Sequence[int]
     factor: float
@@ -43,17 +45,20 @@ def make_schedule(
     The rate rises in a straight line from 0 and reaches ``learning_rate`` at
     ``warmup_steps``. What comes then is up to ``name``: ``"constant"`` stays;
     ``"cosine"`` falls along half a cosine (Loshchilov and Hutter, 2017, without
-    restarts) and ``"one_cycle"`` along a straight line (the triangle of Smith, 2018;
-    the momentum is left alone), both to ``end_fraction * learning_rate`` at
-    ``total_steps``; ``"step"`` multiplies by ``step_factor`` at each of
-    ``step_boundaries``. The function can be traced by ``jax.jit``.
+    restarts) to ``end_fraction * learning_rate`` at ``total_steps``; ``"step"``
+    multiplies by ``step_factor`` at each of ``step_boundaries``.
+
+    ``"one_cycle"`` (Smith and Topin, 2018) rises along half a cosine instead, from
+    1/25 of ``learning_rate``, for 30 % of the run or for ``warmup_steps`` where they
+    are given, and falls along another to 1/250,000, the numbers that PyTorch and
+    Optax start from; the momentum is left alone. All can be traced by ``jax.jit``.
 
     Args:
         name: a key of ``SCHEDULES``.
         learning_rate: the highest rate.
         total_steps: the length of the run.
         warmup_steps: the length of the warm-up, a part of the run.
-        end_fraction: the last rate of cosine and one_cycle over the highest, 0 to 1.
+        end_fraction: the last rate of cosine over the highest, 0 to 1.
         step_boundaries: increasing steps of the run, after the warm-up.
         step_factor: a positive factor.
 
@@ -64,48 +69,57 @@ def make_schedule(
         raise unknown_name("schedule", name, SCHEDULES)
     _check_range(learning_rate, total_steps, warmup_steps, end_fraction, step_factor)
     _check_boundaries(name, step_boundaries, warmup_steps, total_steps)
-    decay = Decay(
+    plan = Plan(
         learning_rate,
-        total_steps - warmup_steps,
+        total_steps,
+        warmup_steps,
         end_fraction,
-        [step - warmup_steps for step in step_boundaries],
+        step_boundaries,
         step_factor,
     )
-    after = SCHEDULES[name](decay)
-    if not warmup_steps:
-        return after
-    warmup = optax.linear_schedule(0.0, learning_rate, warmup_steps)
-    return optax.join_schedules([warmup, after], [warmup_steps])
+    return SCHEDULES[name](plan)
 
 
-def _constant(decay: Decay) -> optax.Schedule:
-    return optax.constant_schedule(decay.learning_rate)
+def _after_warmup(decay: Callable[[Plan], optax.Schedule]):
+    """The schedule that rises in a straight line and then follows ``decay``."""
+
+    def make(plan: Plan) -> optax.Schedule:
+        if not plan.warmup:
+            return decay(plan)
+        rise = optax.linear_schedule(0.0, plan.learning_rate, plan.warmup)
+        return optax.join_schedules([rise, decay(plan)], [plan.warmup])
+
+    return make
 
 
-def _cosine(decay: Decay) -> optax.Schedule:
-    return optax.cosine_decay_schedule(
-        decay.learning_rate, decay.steps, decay.end_fraction
-    )
+def _constant(plan: Plan) -> optax.Schedule:
+    return optax.constant_schedule(plan.learning_rate)
 
 
-def _one_cycle(decay: Decay) -> optax.Schedule:
-    end = decay.learning_rate * decay.end_fraction
-    return optax.linear_schedule(decay.learning_rate, end, decay.steps)
+def _cosine(plan: Plan) -> optax.Schedule:
+    steps = plan.total - plan.warmup
+    return optax.cosine_decay_schedule(plan.learning_rate, steps, plan.end_fraction)
 
 
-def _step(decay: Decay) -> optax.Schedule:
-    return optax.piecewise_constant_schedule(
-        decay.learning_rate, dict.fromkeys(decay.boundaries, decay.factor)
-    )
+def _step(plan: Plan) -> optax.Schedule:
+    drops = {step - plan.warmup: plan.factor for step in plan.boundaries}
+    return optax.piecewise_constant_schedule(plan.learning_rate, drops)
 
 
-SCHEDULES: dict[str, Callable[[Decay], optax.Schedule]] = {
-    "constant": _constant,
-    "cosine": _cosine,
+def _one_cycle(plan: Plan) -> optax.Schedule:
+    rise = plan.warmup or int(0.3 * plan.total)
+    # Optax rounds the product of share and length down: half a step more keeps it.
+    share = min((rise + 0.5) / plan.total, 1.0)
+    return optax.cosine_onecycle_schedule(plan.total, plan.learning_rate, share)
+
+
+SCHEDULES: dict[str, Callable[[Plan], optax.Schedule]] = {
+    "constant": _after_warmup(_constant),
+    "cosine": _after_warmup(_cosine),
     "one_cycle": _one_cycle,
-    "step": _step,
+    "step": _after_warmup(_step),
 }
-"""What the learning rate does after the warm-up, by name."""
+"""Makers of schedules by name."""
 
 
 def _check_range(

@@ -1,12 +1,11 @@
 """What people look at while a network trains and afterwards."""
 
 from cnnjax.report.metrics_file import MetricsFile, read_metrics
-from cnnjax.report.reporters import Reporter, Reporters
+from cnnjax.report.reporters import Reporters
 from cnnjax.report.terminal import make_terminal_reporter
 
 __all__ = [
     "MetricsFile",
-    "Reporter",
     "Reporters",
     "make_terminal_reporter",
     "read_metrics",

@@ -1,47 +1,10 @@
-"""The role of an observer of a training run, and many observers as one."""
+"""Many observers of a training run as one."""
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-
-class Reporter(Protocol):
-    """What a training loop tells its observers, in this order."""
-
-    def start(self, info: Mapping[str, Any]) -> None:
-        """Hear what the run is, before its first step.
-
-        Args:
-            info: name, total_steps, examples (of the training set), epochs, batch_size,
-                parameters (how many), device, workdir.
-        """
-        ...
-
-    def step(self, record: Mapping[str, Any]) -> None:
-        """Hear of one training step; called after each, so it has to be quick.
-
-        Args:
-            record: step, epoch, loss, learning_rate, images_per_second, as numbers of
-                the host.
-        """
-        ...
-
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Hear the metrics of a stretch of training or of an evaluation.
-
-        Args:
-            record: kind ("train", "validation" or "test"), step, epoch, and the metrics
-                by name; flat, of strings and numbers.
-        """
-        ...
-
-    def message(self, text: str) -> None:
-        """Hear a sentence meant for people."""
-        ...
-
-    def close(self) -> None:
-        """Hear that the run is over, whether it succeeded or not."""
-        ...
+from cnnjax.typing import Reporter
 
 
 class Reporters:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from cnnjax.report.lines import header, log_line
-from cnnjax.report.reporters import Reporter
+from cnnjax.typing import Reporter
 
 
 def make_terminal_reporter(stream: TextIO | None = None) -> Reporter:

@@ -43,7 +43,7 @@ def evaluate(
 
 
 def _on_host(metrics):
-    """The sums in float64, whose total does not depend on how many batches there are."""
+    """The sums in float64, in which adding up batches loses nothing."""
     if metrics is None:
         return np.zeros(3)
     return np.array([float(value) for value in metrics])

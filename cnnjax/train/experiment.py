@@ -47,7 +47,7 @@ def make_experiment(
 
     Args:
         config: checked settings.
-        normalization: that of an earlier run; by default measured on the training split.
+        normalization: an earlier run's; by default measured on the training split.
 
     Raises:
         ConfigError: settings that do not go together, or not with the data.
@@ -86,14 +86,14 @@ def _check_against_data(config, dataset):
     wanted, found = config.data.num_classes, dataset.num_classes
     if wanted is not None and wanted != found:
         raise ConfigError(
-            f"data.num_classes is {wanted}, but {config.data.source} has {found} classes"
-            f" (labels 0 to {found - 1}); set it to {found}, or leave it out"
+            f"data.num_classes is {wanted}, but {config.data.source} has {found}"
+            f" classes (labels 0 to {found - 1}); set it to {found}, or leave it out"
         )
     examples = len(dataset.train.labels)
     if config.batch_size > examples:
         raise ConfigError(
-            f"batch_size is {config.batch_size}, expected at most the {examples} examples"
-            " of the training split"
+            f"batch_size is {config.batch_size}, expected at most the {examples}"
+            " examples of the training split"
         )
 
 
@@ -169,7 +169,9 @@ def _options(section, fixed) -> dict[str, Any]:
     }
 
 
-def _naming(name: str, make: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+def _naming(
+    name: str, make: Callable[..., Result], *args: Any, **kwargs: Any
+) -> Result:
     """Calls ``make``; what it refuses is told with the setting's name.
 
     Raises:

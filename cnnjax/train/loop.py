@@ -3,38 +3,21 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 
 from cnnjax.data import Batch
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Lengths
+from cnnjax.train.interval import Interval
 from cnnjax.train.state import TrainState
 from cnnjax.train.step import TrainMetrics
+from cnnjax.typing import Reporter
 
 
 class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite; the message says where and what to try."""
-
-
-class Reporter(Protocol):
-    """What is told about a run; see ``cnnjax.report``."""
-
-    def start(self, info: Mapping[str, Any]) -> None:
-        """What the run is."""
-
-    def step(self, record: Mapping[str, Any]) -> None:
-        """One step was taken."""
-
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Metrics over some steps, or of an evaluation."""
-
-    def message(self, text: str) -> None:
-        """A line for people."""
-
-    def close(self) -> None:
-        """The run is over."""
 
 
 class Running(NamedTuple):
@@ -42,43 +25,6 @@ class Running(NamedTuple):
 
     step: int
     metrics: TrainMetrics
-
-
-class Interval:
-    """Means over the steps since the last log line, and where the time went."""
-
-    def __init__(self, batch_size: int):
-        self.batch_size = batch_size
-        self.reset()
-
-    def reset(self) -> None:
-        """Starts the next interval now."""
-        self.start = time.perf_counter()
-        self.host_seconds = 0.0
-        self.steps = 0
-        self.sums = [0.0] * len(TrainMetrics._fields)
-
-    def add(self, values: TrainMetrics) -> None:
-        """Counts one step with its metrics as numbers."""
-        self.steps += 1
-        self.sums = [total + value for total, value in zip(self.sums, values, strict=True)]
-
-    def images_per_second(self) -> float:
-        """Training examples a second since the interval began."""
-        seconds = max(time.perf_counter() - self.start, 1e-9)
-        return self.steps * self.batch_size / seconds
-
-    def record(self, last: TrainMetrics) -> dict[str, float]:
-        """Means, the last learning rate, and times in seconds."""
-        seconds = max(time.perf_counter() - self.start, 1e-9)
-        means = [total / max(self.steps, 1) for total in self.sums]
-        return {
-            **dict(zip(TrainMetrics._fields, means, strict=True)),
-            "learning_rate": last.learning_rate,
-            "images_per_second": self.images_per_second(),
-            "step_seconds": seconds / max(self.steps, 1),
-            "host_fraction": self.host_seconds / seconds,
-        }
 
 
 class Loop:

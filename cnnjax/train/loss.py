@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 
 from cnnjax import ops
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
+Loss = Callable[[Any, Any], jax.Array]
 
 
 def make_loss(name: str, label_smoothing: float) -> Loss:

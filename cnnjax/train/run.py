@@ -1,5 +1,6 @@
 """Whole runs in a working directory: train one, or evaluate a trained one."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,13 +9,14 @@ import jax
 
 from cnnjax.config import Config, ConfigError
 from cnnjax.config_file import from_json, to_json
-from cnnjax.data import read_normalization, train_batches, write_normalization
+from cnnjax.data import Batch, read_normalization, train_batches, write_normalization
 from cnnjax.train import checkpoint, compilation_cache
 from cnnjax.train.evaluation import Score, evaluate
 from cnnjax.train.experiment import Experiment, make_experiment
-from cnnjax.train.loop import Loop, Reporter
+from cnnjax.train.loop import Loop
 from cnnjax.train.state import TrainState, count_parameters, make_state
 from cnnjax.train.step import make_eval_step, make_train_step
+from cnnjax.typing import Reporter
 
 CONFIG = "config.json"
 NORMALIZATION = "normalization.json"
@@ -48,12 +50,20 @@ def train(config: Config, workdir: str | Path, reporter: Reporter) -> Result:
     (workdir / CONFIG).write_text(to_json(config))
     write_normalization(experiment.normalization, workdir / NORMALIZATION)
     reporter.start(_describe(config, workdir, experiment, state))
-    loop, score = _make_loop(config, experiment, reporter)
     batches = train_batches(
         experiment.dataset.train,
         config.batch_size,
         config.seed,
         num_steps=experiment.lengths.total,
+    )
+    score = _make_score(config, experiment)
+    loop = Loop(
+        _compile_step(config, experiment, state, reporter),
+        lambda state: score(state, experiment.dataset.validation),
+        reporter,
+        experiment.lengths,
+        batch_size=config.batch_size,
+        examples=len(experiment.dataset.train.labels),
     )
     state = loop.run(state, batches)
     checkpoint.save(workdir / CHECKPOINTS, state)
@@ -111,7 +121,8 @@ def _make_score(config: Config, experiment: Experiment):
     return partial(evaluate, jax.jit(eval_step), batch_size=config.eval_batch_size)
 
 
-def _make_loop(config: Config, experiment: Experiment, reporter: Reporter):
+def _compile_step(config, experiment, state, reporter):
+    """The compiled training step; compiled ahead, so that no step's time holds it."""
     step = make_train_step(
         experiment.model,
         experiment.optimizer,
@@ -121,16 +132,23 @@ def _make_loop(config: Config, experiment: Experiment, reporter: Reporter):
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
     )
-    score = _make_score(config, experiment)
-    loop = Loop(
-        jax.jit(step, donate_argnums=0),
-        lambda state: score(state, experiment.dataset.validation),
-        reporter,
-        experiment.lengths,
-        batch_size=config.batch_size,
-        examples=len(experiment.dataset.train.labels),
+    begin = time.perf_counter()
+    lowered = jax.jit(step, donate_argnums=0).lower(
+        state, _batch_shapes(config, experiment)
     )
-    return loop, score
+    compiled = lowered.compile()
+    reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
+    return compiled
+
+
+def _batch_shapes(config, experiment):
+    images, labels = experiment.dataset.train
+    n = config.batch_size
+    return Batch(
+        jax.ShapeDtypeStruct((n, *images.shape[1:]), images.dtype),
+        jax.ShapeDtypeStruct((n,), labels.dtype),
+        jax.ShapeDtypeStruct((n,), "float32"),
+    )
 
 
 def _describe(config, workdir, experiment, state) -> dict[str, Any]:

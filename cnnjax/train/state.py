@@ -46,7 +46,7 @@ def make_state(
 
     @jax.jit
     def make(key):
-        variables = model.init(key, jnp.zeros((1, *shape)), train=False)
+        variables: Any = model.init(key, jnp.zeros((1, *shape)), train=False)
         params = variables.pop("params")
         step = jnp.zeros((), jnp.int32)
         words = jax.random.key_data(jax.random.fold_in(key, 1))

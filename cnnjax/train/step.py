@@ -1,7 +1,7 @@
 """One step of training and one of evaluation, as pure functions of state and batch."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,23 +11,24 @@ from flax import linen as nn
 from cnnjax.data import Batch, Normalization, augment, normalize
 from cnnjax.train.loss import Loss
 from cnnjax.train.state import TrainState
+from cnnjax.typing import Array
 
 
 class TrainMetrics(NamedTuple):
     """Scalars of one training step: means over its examples, and its learning rate."""
 
-    loss: jax.Array
-    accuracy: jax.Array
-    gradient_norm: jax.Array
-    learning_rate: jax.Array
+    loss: Array
+    accuracy: Array
+    gradient_norm: Array
+    learning_rate: Array
 
 
 class EvalMetrics(NamedTuple):
     """Scalars of one evaluation batch: sums over its real examples."""
 
-    loss: jax.Array
-    correct: jax.Array
-    count: jax.Array
+    loss: Array
+    correct: Array
+    count: Array
 
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, TrainMetrics]]
@@ -97,7 +98,7 @@ def make_eval_step(
     def eval_step(state: TrainState, batch: Batch) -> EvalMetrics:
         x = normalize(batch.images, normalization)
         variables = {"params": state.params, **state.statistics}
-        logits = model.apply(variables, x, train=False)
+        logits: Any = model.apply(variables, x, train=False)
         real = batch.weights > 0
         losses = jnp.where(real, loss(logits, batch.labels), 0)
         correct = _is_correct(logits, batch.labels) & real

@@ -50,7 +50,7 @@ def test_held_out_examples_are_a_function_of_the_seed():
 
 def test_given_splits_stay_as_they_are():
     splits = [Split(images(n), labels(n)) for n in (9, 5, 6)]
-    dataset = make(RawDataset(*splits, num_classes=4), 0, 0)
+    dataset = make(RawDataset(*splits, num_classes=4), 0.0, 0.0)
     for before, after in zip(splits, dataset[:3], strict=True):
         np.testing.assert_array_equal(before.images, after.images)
         np.testing.assert_array_equal(before.labels, after.labels)
@@ -139,13 +139,18 @@ def test_splits_have_one_shape_and_dtype(other):
         make(RawDataset(Split(images(), labels()), None, Split(other, labels())))
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
 def test_fraction_out_of_range(fraction):
     raw = RawDataset(Split(images(), labels()))
     with pytest.raises(
         DataError, match=r"validation_fraction is .*no validation split"
     ):
         make(raw, validation_fraction=fraction)
+
+
+def test_negative_seed():
+    with pytest.raises(DataError, match="seed is -1"):
+        make(RawDataset(Split(images(), labels())), seed=-1)
 
 
 @pytest.mark.parametrize("fractions", [(0.2, 0.3), (0.6, 0.5)])

@@ -31,14 +31,14 @@ def folder(tmp_path):
 
 
 def load(source):
-    return load_dataset(source, validation_fraction=0.5, test_fraction=0, seed=0)
+    return load_dataset(source, validation_fraction=0.5, test_fraction=0.0, seed=0)
 
 
 def test_fashion_mnist():
     if not FASHION.is_dir():
         pytest.fail(f"{FASHION} is missing: apt-get install dataset-fashion-mnist")
     dataset = load_dataset(
-        f"idx:{FASHION}", validation_fraction=1 / 12, test_fraction=0, seed=0
+        f"idx:{FASHION}", validation_fraction=1 / 12, test_fraction=0.0, seed=0
     )
     assert dataset.num_classes == 10
     assert [s.images.shape for s in dataset[:3]] == [

@@ -12,7 +12,16 @@ PEAK, TOTAL = 0.4, 50
 BOUNDARIES = (20, 35)
 
 
+def one_cycle(step, warmup):
+    peak = warmup or 15
+    done = step / peak if step < peak else (min(step, TOTAL) - peak) / (TOTAL - peak)
+    start, end = (1 / 25, 1) if step < peak else (1, 1 / 25e4)
+    return PEAK * (end + (start - end) * (1 + math.cos(math.pi * done)) / 2)
+
+
 def expected(name, step, warmup, end_fraction):
+    if name == "one_cycle":
+        return one_cycle(step, warmup)
     if step < warmup:
         return PEAK * step / warmup
     done = min(1.0, (step - warmup) / (TOTAL - warmup))
@@ -22,7 +31,6 @@ def expected(name, step, warmup, end_fraction):
             "constant": 1.0,
             "cosine": end_fraction
             + (1 - end_fraction) * (1 + math.cos(math.pi * done)) / 2,
-            "one_cycle": 1 - done * (1 - end_fraction),
             "step": 0.1 ** sum(step >= boundary for boundary in BOUNDARIES),
         }[name]
     )

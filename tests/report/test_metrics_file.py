@@ -67,7 +67,7 @@ def test_torn_last_line_is_passed_over_and_cut(tmp_path, torn):
 
 
 def test_empty_file(tmp_path):
-    write(tmp_path / "m")
+    (tmp_path / "m").touch()
     assert read_metrics(tmp_path / "m") == []
 
 

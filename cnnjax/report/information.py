@@ -1,0 +1,52 @@
+"""What is installed and in use here, as text for people and for bug reports."""
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+
+from cnnjax import __version__
+
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def describe_installation(compilation_cache: Path) -> str:
+    """Versions, devices, the backend of the kernels, and the caches, a line each.
+
+    Args:
+        compilation_cache: the folder of compiled programs.
+    """
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    rows = {
+        "cnnjax": __version__,
+        "python": f"{sys.version.split()[0]} on {platform.platform()}",
+        "libraries": versions,
+        "devices": ", ".join(_device(device) for device in jax.devices()),
+        "processes": f"{jax.process_count()} (this is {jax.process_index()})",
+        "cpu cores": str(len(os.sched_getaffinity(0))),
+        "backend": f"xla on {jax.default_backend()}",
+        "compiled programs": _folder(compilation_cache),
+        "tfds data": _folder(_tfds_folder()),
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+
+
+def _device(device) -> str:
+    return f"{device.id}: {device.device_kind} ({device.platform})"
+
+
+def _tfds_folder() -> Path:
+    """Where TensorFlow Datasets keeps prepared sets, by its own rule."""
+    chosen = os.environ.get("TFDS_DATA_DIR")
+    return Path(chosen) if chosen else Path.home() / "tensorflow_datasets"
+
+
+def _folder(path: Path) -> str:
+    if not path.is_dir():
+        return f"{path} (not there yet)"
+    sizes = [entry.stat().st_size for entry in path.rglob("*") if entry.is_file()]
+    return f"{path} ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB)"
