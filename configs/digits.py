@@ -7,11 +7,11 @@ def get_config() -> Config:
     """The changes to the default settings."""
     config = default_config()
     config.data.source = "digits"
-    config.data.crop_padding = 1
     config.model.name = "simple_cnn"
-    config.model.widths = (32, 64)
+    config.model.widths = (64, 128)
     config.model.dense = (128,)
     config.model.dropout = 0.3
+    config.loss.label_smoothing = 0.1
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 2e-3
     config.optimizer.weight_decay = 1e-2

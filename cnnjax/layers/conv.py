@@ -40,10 +40,10 @@ class Conv(nn.Conv):
             x.reshape(-1, *inputs.shape[len(batch) :]),
             kernel,
             bias,
-            strides=self.strides or 1,
+            strides=_one_if_none(self.strides),
             padding=self.padding,
-            dilation=self.kernel_dilation or 1,
-            input_dilation=self.input_dilation or 1,
+            dilation=_one_if_none(self.kernel_dilation),
+            input_dilation=_one_if_none(self.input_dilation),
             groups=self.feature_group_count,
             precision=self.precision,
         )
@@ -68,3 +68,7 @@ class Conv(nn.Conv):
             return kernel, None
         bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
         return kernel, bias
+
+
+def _one_if_none(sizes):
+    return 1 if sizes is None else sizes

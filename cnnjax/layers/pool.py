@@ -1,11 +1,19 @@
-"""Pooling with flax.linen's signatures around ``cnnjax.ops``."""
+"""Pooling with flax.linen's signatures around ``cnnjax.ops``.
+
+What is not floating has no gradient and goes to Flax's own.
+"""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+from flax import linen
 
 from cnnjax import ops
 from cnnjax.typing import Padding
+
+flax: Any = linen  # it declares no types
 
 
 def max_pool(
@@ -25,9 +33,12 @@ def max_pool(
     Returns:
         ``(*batch, *positions, channels)``.
     """
+    if not jnp.issubdtype(inputs.dtype, jnp.floating):
+        return flax.max_pool(inputs, window_shape, strides, padding)
+    steps = 1 if strides is None else strides
 
     def pool(x):
-        return ops.max_pool(x, window_shape, strides=strides or 1, padding=padding)
+        return ops.max_pool(x, window_shape, strides=steps, padding=padding)
 
     return _over_batch_axes(pool, inputs, len(window_shape))
 
@@ -51,12 +62,15 @@ def avg_pool(
     Returns:
         ``(*batch, *positions, channels)``.
     """
+    if not jnp.issubdtype(inputs.dtype, jnp.floating):
+        return flax.avg_pool(inputs, window_shape, strides, padding, count_include_pad)
+    steps = 1 if strides is None else strides
 
     def pool(x):
         return ops.avg_pool(
             x,
             window_shape,
-            strides=strides or 1,
+            strides=steps,
             padding=padding,
             count_include_pad=count_include_pad,
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 from cnnjax import layers as nn
 from cnnjax.models.cnn import SimpleCNN, SmallCNN
+from cnnjax.models.initializers import make_initializer
 from cnnjax.models.lenet import LeNet5
 from cnnjax.spelling import unknown_name
 
@@ -34,6 +35,8 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     for option in options:
         if option not in known:
             raise unknown_name(f"option of model {name!r}", option, known)
+    if "kernel_init" in options:
+        make_initializer(options["kernel_init"])  # refuses an unknown name
     return MODELS[name](num_classes=num_classes, **options)
 
 

@@ -24,7 +24,7 @@ from jax import lax
 from cnnjax.ops import conv_xla
 from cnnjax.ops import padding as pads
 from cnnjax.ops.bias import add_bias
-from cnnjax.ops.gradient import custom_vjp
+from cnnjax.ops.gradient import custom_vjp, vary_alike
 from cnnjax.typing import Padding, Sizes, Window
 
 
@@ -79,8 +79,8 @@ def conv(
         input_dilation=pads.per_axis(input_dilation, rank, "input_dilation"),
     )
     window = window._replace(groups=groups, precision=precision)
-    y = forward(x, kernel, window)
-    return y if bias is None else add_bias(y, bias)
+    y = forward(*vary_alike(x, kernel), window)
+    return y if bias is None else add_bias(*vary_alike(y, bias))
 
 
 @custom_vjp("window")
@@ -151,8 +151,8 @@ def _make_window(x, taps, padding, *, strides, dilation, input_dilation):
         if len(taps) != 1:
             raise ValueError(f"CAUSAL padding is for 1-D, the kernel is {len(taps)}-D")
         padding = [((covered[0] - 1) * input_dilation[0], 0)]
-    pairs = pads.padding_pairs(padding, x.shape[1:-1], covered, strides)
     spread = pads.span(x.shape[1:-1], input_dilation)
+    pairs = pads.padding_pairs(padding, spread, covered, strides)
     pads.output_sizes(spread, covered, strides, pairs)
     return x, Window(strides, pairs, dilation, input_dilation)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.ops.bias import add_bias
-from cnnjax.ops.gradient import custom_vjp
+from cnnjax.ops.gradient import custom_vjp, vary_alike
 
 
 def dense(
@@ -36,8 +36,9 @@ def dense(
     """
     _check(x, kernel, bias)
     rows = x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x
+    rows, kernel = vary_alike(rows, kernel)
     y = matmul(rows, kernel, precision).reshape(*x.shape[:-1], kernel.shape[1])
-    return y if bias is None else add_bias(y, bias)
+    return y if bias is None else add_bias(*vary_alike(y, bias))
 
 
 @custom_vjp("precision")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from cnnjax.ops.gradient import custom_vjp
+from cnnjax.ops.gradient import custom_vjp, vary_alike
 
 
 def dropout(
@@ -36,7 +36,8 @@ def dropout(
     for axis in broadcast_dims:
         shape[axis] = 1
     mask = jax.random.bernoulli(key, 1 - rate, shape)
-    return keep(x, jnp.broadcast_to(mask, x.shape), 1 - rate)
+    x, mask = vary_alike(x, jnp.broadcast_to(mask, x.shape))
+    return keep(x, mask, 1 - rate)
 
 
 @custom_vjp("probability")

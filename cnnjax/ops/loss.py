@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.ops.activation import log_softmax, sigmoid, softmax
+from cnnjax.ops.gradient import vary_alike
 
 
 def softmax_cross_entropy(
@@ -35,11 +36,12 @@ def softmax_cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 to 1")
+    _check_logits(logits)
     targets = _targets(logits, labels)
     if label_smoothing:
         evenly = label_smoothing / logits.shape[-1]
         targets = (1 - label_smoothing) * targets + evenly
-    return _cross_entropy(logits, targets)
+    return _cross_entropy(*vary_alike(logits, targets))
 
 
 def softmax_cross_entropy_with_integer_labels(
@@ -49,6 +51,11 @@ def softmax_cross_entropy_with_integer_labels(
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"labels are {labels.dtype}, expected an integer dtype")
     return softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def _check_logits(logits):
+    if not jnp.issubdtype(logits.dtype, jnp.floating):
+        raise ValueError(f"logits are {logits.dtype}, expected a floating dtype")
 
 
 def _targets(logits, labels):
@@ -99,14 +106,16 @@ def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Ar
         The shape and dtype of the logits, in nats.
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes that differ, or logits that are not floating.
     """
+    _check_logits(logits)
     if logits.shape != labels.shape:
         raise ValueError(
             f"labels have shape {labels.shape}, expected that of the logits,"
             f" {logits.shape}"
         )
-    return _binary_cross_entropy(logits, labels.astype(logits.dtype))
+    targets = labels.astype(logits.dtype)
+    return _binary_cross_entropy(*vary_alike(logits, targets))
 
 
 @jax.custom_vjp

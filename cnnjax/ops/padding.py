@@ -135,7 +135,8 @@ def _fold_axis(dy, axis, low, high, mode):
     widths = [(0, 0)] * dy.ndim
     widths[axis] = (-low % period, -(n + high) % period)
     dy = jnp.pad(dy, widths)
-    shape = (*dy.shape[:axis], -1, period, *dy.shape[axis + 1 :])
+    repeats = dy.shape[axis] // period
+    shape = (*dy.shape[:axis], repeats, period, *dy.shape[axis + 1 :])
     sums = dy.reshape(shape).sum(axis)
     if period <= n:
         return sums

@@ -192,5 +192,5 @@ def _counts(sizes, taps, window):
     ):
         starts = np.arange((n + low + high - k) // s + 1) * s - low
         inside = np.minimum(starts + k, n) - np.maximum(starts, 0)
-        total = total[..., None] * inside
+        total = total[..., None] * np.maximum(inside, 0)
     return total

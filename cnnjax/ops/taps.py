@@ -65,18 +65,42 @@ def stages(
     """The window whole, or one axis at a time from the last where it is large."""
     if math.prod(taps) <= LARGEST_UNROLLED:
         return [(taps, window)]
-    return [_along(axis, taps, window) for axis in reversed(range(len(taps)))]
+    axes = reversed(range(len(taps)))
+    return [stage for axis in axes for stage in _along(axis, taps, window)]
 
 
 def _along(axis, taps, window):
-    """The part of the window that moves along one axis and is one pixel wide."""
+    """The part of the window that moves along one axis and is one pixel wide.
 
-    def only(values, neutral):
-        return tuple(v if i == axis else neutral for i, v in enumerate(values))
+    A long one is a window over windows: ``k1 k2`` taps are ``k1`` neighbours, and then
+    ``k2`` of these, ``k1`` apart. Of the first, only every gcd(stride, distance)-th is
+    needed.
+    """
 
-    return only(taps, 1), Window(
-        strides=only(window.strides, 1),
-        padding=only(window.padding, (0, 0)),
-        dilation=only(window.dilation, 1),
-        input_dilation=window.input_dilation,
-    )
+    def only(value, neutral):
+        return tuple(value if i == axis else neutral for i in range(len(taps)))
+
+    rest, stride, dilation = taps[axis], window.strides[axis], window.dilation[axis]
+    padding = window.padding[axis]
+    for count in _factors(rest):
+        rest //= count
+        step = stride if rest == 1 else math.gcd(stride, dilation * count)
+        part = window._replace(
+            strides=only(step, 1),
+            padding=only(padding, (0, 0)),
+            dilation=only(dilation, 1),
+        )
+        yield only(count, 1), part
+        stride, dilation, padding = stride // step, dilation * count // step, (0, 0)
+
+
+def _factors(count):
+    """The prime factors of ``count`` from the smallest; 1 has itself."""
+    factors, divisor = [], 2
+    while divisor * divisor <= count:
+        if count % divisor:
+            divisor += 1
+        else:
+            factors.append(divisor)
+            count //= divisor
+    return [*factors, count]

@@ -63,6 +63,8 @@ def to_steps(
 ) -> int:
     """The number of training steps in a duration, rounded up to whole steps.
 
+    A percentage is rounded down instead, so that a part is never the whole of a run.
+
     An epoch is ``examples / batch_size`` steps, not rounded: epochs add up to
     ``ceil(amount * examples / batch_size)``, so that 10 epochs see each example 10
     times. The amount counts as the decimal number that was written, and the arithmetic
@@ -98,7 +100,7 @@ def to_steps(
             f"{duration.amount:g}% has no whole to be a part of; "
             "give the length of the run itself in steps, epochs or examples"
         )
-    return math.ceil(amount * total_steps / 100)
+    return math.floor(amount * total_steps / 100)
 
 
 def _expected(text: object) -> str:

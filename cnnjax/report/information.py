@@ -26,7 +26,7 @@ def describe_installation(compilation_cache: Path) -> str:
         "libraries": versions,
         "devices": ", ".join(_device(device) for device in jax.devices()),
         "processes": f"{jax.process_count()} (this is {jax.process_index()})",
-        "cpu cores": str(len(os.sched_getaffinity(0))),
+        "cpu cores": str(os.cpu_count()),
         "backend": f"xla on {jax.default_backend()}",
         "compiled programs": _folder(compilation_cache),
         "tfds data": _folder(_tfds_folder()),

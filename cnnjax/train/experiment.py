@@ -108,9 +108,9 @@ def _make_lengths(config, examples) -> Lengths:
             batch_size=config.batch_size,
             total_steps=total,
         )
-        if count < least:
-            raise ConfigError(f"{name} is {text!r}, expected {least} step or more")
-        return count
+        if duration.amount == 0 and least:
+            raise ConfigError(f"{name} is {text!r}, expected more than nothing")
+        return max(count, least)
 
     total = steps("duration", config.duration)
     boundaries = [

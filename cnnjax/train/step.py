@@ -80,7 +80,7 @@ def make_train_step(
         metrics = TrainMetrics(
             loss=value,
             accuracy=_mean(_is_correct(logits, batch.labels), batch.weights),
-            gradient_norm=optax.global_norm(grads),
+            gradient_norm=optax.tree.norm(grads),
             learning_rate=jnp.asarray(schedule(state.step), jnp.float32),
         )
         params = optax.apply_updates(state.params, updates)

@@ -1,0 +1,158 @@
+"""The command line as its users call it, most of it in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cnnjax.cli import main
+
+ROOT = Path(__file__).parents[1]
+DIGITS = str(ROOT / "configs" / "digits.py")
+SHORT = [
+    "--config.duration=8 steps",
+    "--config.model.widths=(4, 8)",
+    "--config.log_every=4 steps",
+]
+
+BLOCKED = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise AssertionError("tensorflow was imported")
+sys.meta_path.insert(0, Blocker())
+from cnnjax.cli import main
+status = main(sys.argv[1:])
+assert "tensorflow" not in sys.modules
+sys.exit(status)
+"""
+
+
+def run(*words, code=None, **env):
+    command = ["-c", code] if code else ["-m", "cnnjax.cli"]
+    return subprocess.run(
+        [sys.executable, *command, *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | env,
+        timeout=300,
+    )
+
+
+def test_train_then_evaluate_without_tensorflow(tmp_path):
+    workdir = str(tmp_path / "run")
+    words = ["train", f"--config={DIGITS}", f"--workdir={workdir}", *SHORT]
+    trained = run(*words, code=BLOCKED)
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stderr == ""
+    last = trained.stdout.splitlines()[-1]
+    assert last.startswith("test accuracy ")
+    assert last.endswith("(359 examples)")
+    files = {path.name for path in Path(workdir).iterdir()}
+    assert files == {
+        "config.json",
+        "metrics.jsonl",
+        "normalization.json",
+        "checkpoints",
+    }
+    evaluated = run("evaluate", f"--workdir={workdir}", code=BLOCKED)
+    assert evaluated.returncode == 0, evaluated.stderr
+    score = json.loads(evaluated.stdout)
+    assert f"{score['accuracy']:.2%}" in last
+    assert score["examples"] == 359
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--config.optimizer.learning_rate=x"], "learning_rate is 'x', expected a"),
+        (["--config.optimzer.learning_rate=1"], "did you mean 'optimizer.learning_ra"),
+        (["--config.optimizer.beta1=1"], "unknown option of adamw 'beta1'"),
+        (["--config.batch_size", "0"], "batch_size is 0, expected a whole number"),
+        (["--config.model.dropout=1.5"], "model.dropout is 1.5"),
+        (["--config.data.num_classes=3"], "data.num_classes is 3, but digits has 10"),
+        (["--config.data.source=idx:/none"], "/none"),
+    ],
+)
+def test_bad_settings_are_refused_with_one_line(tmp_path, capsys, words, message):
+    workdir = tmp_path / "run"
+    status = main(["train", f"--config={DIGITS}", f"--workdir={workdir}", *words])
+    out, err = capsys.readouterr()
+    assert status == 2
+    assert out == ""
+    assert err.startswith("cnnjax: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not workdir.exists()
+
+
+def test_settings_go_with_train_only(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", f"--workdir={tmp_path}", "--config.seed=1"])
+    assert caught.value.code == 2
+    assert "goes with the command train" in capsys.readouterr().err
+
+
+def test_a_diverging_run_ends_with_status_1(tmp_path, capsys):
+    words = ["train", f"--config={DIGITS}", f"--workdir={tmp_path / 'run'}", *SHORT]
+    words += ["--config.optimizer.learning_rate=1e30", "--config.schedule.warmup=0"]
+    assert main(words) == 1
+    err = capsys.readouterr().err
+    assert "cnnjax: error: the loss is" in err
+    assert "clip_norm" in err
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["info"]])
+def test_help(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--help"])
+    assert caught.value.code == 0
+    assert "usage: cnnjax" in capsys.readouterr().out
+
+
+def test_info_tells_versions_devices_and_folders(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    for word in ("cnnjax ", "jax 0.", "flax 0.", "cpu", "backend", "compiled programs"):
+        assert word in out
+
+
+def test_importing_cnnjax_is_light():
+    code = """
+import sys, time
+begin = time.perf_counter()
+import cnnjax
+seconds = time.perf_counter() - begin
+assert seconds < 0.2, seconds
+heavy = {"jax", "flax", "numpy", "optax", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    assert run(code=code).returncode == 0
+
+
+def test_a_bad_setting_is_told_before_jax_is_loaded():
+    code = """
+import sys
+from cnnjax.cli import main
+assert main(sys.argv[1:]) == 2
+assert "jax" not in sys.modules
+"""
+    result = run("train", f"--config={DIGITS}", "--config.seed=-1", code=code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_first_step_comes_within_8_seconds(tmp_path):
+    """From the start of the process, with programs compiled by an earlier run."""
+    words = ["train", f"--config={DIGITS}", "--config.duration=1 step"]
+    words += [f"--config.compilation_cache={tmp_path / 'cache'}"]
+    assert run(*words, f"--workdir={tmp_path / 'a'}").returncode == 0
+    begin = time.perf_counter()
+    assert run(*words, f"--workdir={tmp_path / 'b'}").returncode == 0
+    # The whole process, its evaluation and its checkpoint are within the limit too.
+    assert time.perf_counter() - begin < 8

@@ -1,0 +1,55 @@
+"""Small runs that several tests share."""
+
+from pathlib import Path
+
+import pytest
+
+from cnnjax.config_file import load_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+class Recorder:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self):
+        self.info, self.steps, self.records, self.messages = {}, [], [], []
+        self.closed = False
+
+    def start(self, info):
+        self.info = dict(info)
+
+    def step(self, record):
+        self.steps.append(dict(record))
+
+    def log(self, record):
+        self.records.append(dict(record))
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def small_config():
+    """A config of 12 steps on the digits; further settings by their dotted names."""
+
+    def make(**changes):
+        settings = {
+            "model.widths": "(4, 8)",
+            "model.dense": "(16,)",
+            "duration": "12 steps",
+            "eval_every": "5 steps",
+            "log_every": "4 steps",
+        }
+        changes = {name.replace("__", "."): text for name, text in changes.items()}
+        return load_config(CONFIGS / "digits.py", settings | changes)
+
+    return make

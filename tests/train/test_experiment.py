@@ -1,0 +1,75 @@
+"""What a config stands for, and what is refused before any work."""
+
+import pytest
+
+from cnnjax.config import ConfigError
+from cnnjax.data import DataError
+from cnnjax.train.experiment import make_experiment
+
+
+def test_lengths_in_any_unit(small_config):
+    def steps(duration):
+        return make_experiment(small_config(duration=duration)).lengths.total
+
+    assert steps("12 steps") == 12
+    assert steps("2 epochs") == 40  # ceil(2 * 1259 / 64)
+    assert steps("640 examples") == 10
+
+
+def test_percent_is_of_the_run(small_config):
+    config = small_config(
+        duration="200 steps", schedule__warmup="5%", eval_every="25%", log_every="1%"
+    )
+    lengths = make_experiment(config).lengths
+    assert (lengths.warmup, lengths.eval_every, lengths.log_every) == (10, 50, 2)
+
+
+def test_a_percentage_of_a_single_step(small_config):
+    config = small_config(duration="1 step", schedule__warmup="5%", log_every="10%")
+    lengths = make_experiment(config).lengths
+    assert (lengths.total, lengths.warmup, lengths.log_every) == (1, 0, 1)
+
+
+def test_step_schedule_in_percent(small_config):
+    config = small_config(
+        duration="100 steps",
+        schedule__name="step",
+        schedule__boundaries="('50%', '75%')",
+        schedule__warmup="0 steps",
+    )
+    schedule = make_experiment(config).schedule
+    rate = config.optimizer.learning_rate
+    rates = [float(schedule(step)) for step in (0, 49, 50, 75, 99)]
+    expected = [rate, rate, rate / 10, rate / 100, rate / 100]
+    assert rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"duration": "0 epochs"}, "duration is '0 epochs', expected more than nothing"),
+        ({"duration": "3 epoks"}, "did you mean"),
+        ({"eval_every": "soon"}, "eval_every: duration 'soon'"),
+        ({"duration": "10%"}, "duration: 10%"),
+        ({"schedule__warmup": "200%"}, "schedule: warmup_steps"),
+        ({"schedule__name": "cosin"}, "did you mean 'cosine'"),
+        ({"model__name": "simple_cn"}, "did you mean 'simple_cnn'"),
+        ({"model__wdths": "(3,)"}, "did you mean 'widths'"),
+        ({"model__kernel_init": "he_norml"}, "did you mean 'he_normal'"),
+        ({"optimizer__name": "adamm"}, "did you mean 'adam'"),
+        ({"optimizer__nesterow": "True"}, "did you mean 'nesterov'"),
+        ({"optimizer__learning_rat": "1"}, "unknown option of adamw 'learning_rat'"),
+        ({"data__num_classes": "7"}, "data.num_classes is 7, but digits has 10"),
+        ({"data__num_classes": "11"}, "data.num_classes is 11, but digits has 10"),
+        ({"batch_size": "2000"}, "batch_size is 2000, expected at most the 1259"),
+    ],
+)
+def test_impossible_settings_are_refused(small_config, changes, message):
+    with pytest.raises(ConfigError) as caught:
+        make_experiment(small_config(**changes))
+    assert message in str(caught.value)
+
+
+def test_an_unknown_source_is_refused(small_config):
+    with pytest.raises(DataError, match="did you mean 'digits'"):
+        make_experiment(small_config(data__source="digit"))
