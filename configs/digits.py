@@ -11,10 +11,11 @@ def get_config() -> Config:
     config.model.widths = (64, 128)
     config.model.dense = (128,)
     config.model.dropout = 0.3
+    config.model.kernel_init = "lecun_normal"
     config.loss.label_smoothing = 0.1
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 2e-3
-    config.optimizer.weight_decay = 1e-2
+    config.optimizer.weight_decay = 0.1
     config.schedule.warmup = "5%"
     config.batch_size = 64
     config.duration = "40 epochs"

@@ -22,14 +22,17 @@ class Case(NamedTuple):
 
     @property
     def rank(self):
+        """How many spatial axes there are."""
         return len(self.x) - 2
 
     def option(self, name):
+        """A number for each axis, 1 where the options are silent."""
         value = self.options.get(name, 1)
         return (value,) * self.rank if isinstance(value, int) else tuple(value)
 
     @property
     def covered(self):
+        """How many pixels the window covers on each axis."""
         taps = zip(self.kernel, self.option("dilation"), strict=False)
         return [(k - 1) * d + 1 for k, d in taps]
 

@@ -1,0 +1,86 @@
+"""Activations and their gradients against JAX's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnjax import ops
+from tests import reference
+
+PAIRS = [
+    pytest.param(ops.relu, jax.nn.relu, id="relu"),
+    pytest.param(ops.sigmoid, jax.nn.sigmoid, id="sigmoid"),
+    pytest.param(ops.tanh, jnp.tanh, id="tanh"),
+    pytest.param(ops.softmax, jax.nn.softmax, id="softmax"),
+    pytest.param(ops.log_softmax, jax.nn.log_softmax, id="log_softmax"),
+]
+EXTREME = np.array([[-1e4, -40, -1e-9, 0], [0, 1e-9, 40, 1e4], [1e4, 1e4, -1e4, 5]])
+
+
+@pytest.mark.parametrize(("ours", "stock"), PAIRS)
+def test_value_and_two_derivatives_equal_autodiff(ours, stock, x64):
+    x = np.random.default_rng(0).standard_normal((3, 2, 5))
+    dy = jnp.cos(jnp.arange(x.size).reshape(x.shape))
+
+    def derivatives(function):
+        def once(x):
+            return jax.vjp(function, x)[1](dy)[0]
+
+        return jax.jit(lambda x: (function(x), once(x), jax.vjp(once, x)[1](dy)[0]))(x)
+
+    for a, b in zip(derivatives(ours), derivatives(stock), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("ours", "stock"), PAIRS)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float64])
+def test_extreme_inputs_stay_finite_and_keep_their_dtype(ours, stock, dtype, x64):
+    x = jnp.asarray(EXTREME, dtype)
+    y, vjp = jax.vjp(ours, x)
+    (dx,) = vjp(jnp.ones_like(y))
+    expected, stock_vjp = jax.vjp(stock, x)
+    (expected_dx,) = stock_vjp(jnp.ones_like(y))
+    eps = float(jnp.finfo(dtype).eps)
+    assert y.dtype == dx.dtype == dtype
+    for a, b in ((y, expected), (dx, expected_dx)):
+        assert np.isfinite(a.astype(float)).all()
+        # 1 - y rounds once where y is near 1; four values a row are summed.
+        np.testing.assert_allclose(
+            a.astype(float), b.astype(float), rtol=eps, atol=4 * eps
+        )
+
+
+def test_relu_is_flat_at_zero():
+    x = jnp.asarray([-1.0, -0.0, 0.0, 1.0, jnp.nan])
+    np.testing.assert_array_equal(
+        jax.grad(lambda x: ops.relu(x).sum())(x)[:4], [0, 0, 0, 1]
+    )
+    assert jnp.isnan(ops.relu(x)[4])
+
+
+def test_softmax_sums_to_one_and_shifts_do_not_matter(x64):
+    x = np.random.default_rng(0).standard_normal((2, 7))
+    np.testing.assert_allclose(ops.softmax(x), reference.softmax(x), rtol=1e-13)
+    np.testing.assert_allclose(ops.softmax(x + 1e6), ops.softmax(x), rtol=1e-9)
+    np.testing.assert_allclose(ops.softmax(x).sum(-1), 1, rtol=1e-14)
+
+
+def test_a_class_at_minus_infinity_has_probability_zero():
+    x = jnp.asarray([1.0, -jnp.inf, 2.0])
+    assert ops.softmax(x)[1] == 0
+    assert ops.log_softmax(x)[1] == -jnp.inf
+    dx = jax.grad(lambda x: ops.log_softmax(x)[0])(x)
+    np.testing.assert_allclose(
+        dx, jax.grad(lambda x: jax.nn.log_softmax(x)[0])(x), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("ours", "stock"), PAIRS)
+def test_vmap_of_the_gradient(ours, stock):
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((4, 3)), jnp.float32)
+
+    def gradient(function):
+        return jax.vmap(jax.grad(lambda x: jnp.sum(function(x) ** 2)))(x)
+
+    np.testing.assert_allclose(gradient(ours), gradient(stock), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,238 @@
+"""Values and gradients of the poolings against loops in NumPy and against XLA."""
+
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from cnnjax import ops
+from cnnjax.ops import taps
+from tests import reference
+from tests.ops.closeness import normal
+from tests.ops.pool_cases import COMMON, DILATED, Case, stock_pool
+
+
+def many_ties(*shape, dtype=np.float64):
+    """Whole numbers, a fifth of them zeros: each window has its maximum twice."""
+    x = np.random.default_rng(0).integers(-1, 4, shape).clip(0).astype(dtype)
+    return jnp.asarray(x), x.astype(np.float64)
+
+
+def value_and_gradient(pool, x, dy):
+    @jax.jit
+    def run(x, dy):
+        y, vjp = jax.vjp(pool, x)
+        return y, vjp(dy)[0]
+
+    return run(x, dy)
+
+
+def cotangent(case, dtype=np.float64):
+    sizes = reference.positions(case.x[1:-1], case.window, case.geometry)
+    rng = np.random.default_rng(1)
+    return normal(rng, case.x[0], *sizes, case.x[-1], dtype=dtype)
+
+
+def max_pool(case):
+    return lambda x: ops.max_pool(x, case.window, **case.options)
+
+
+def avg_pool(case, **options):
+    return lambda x: ops.avg_pool(x, case.window, **case.options, **options)
+
+
+@pytest.mark.parametrize("case", COMMON + DILATED)
+def test_max_pool_equals_numpy_and_autodiff(case, x64):
+    """XLA has no gradient for dilated windows, so those hold to NumPy alone."""
+    (x, exact), (dy, exact_dy) = many_ties(*case.x), cotangent(case)
+    where = case.window, case.geometry
+    y, dx = value_and_gradient(max_pool(case), x, dy)
+    np.testing.assert_array_equal(y, reference.max_pool(exact, *where))
+    expected = reference.max_pool_gradient(exact, exact_dy, *where)
+    np.testing.assert_allclose(dx, expected, rtol=1e-12, atol=1e-13)
+    if "dilation" not in case.options:
+        stock, autodiff = value_and_gradient(
+            lambda x: stock_pool(case, x, -jnp.inf, lax.max), x, dy
+        )
+        np.testing.assert_array_equal(y, stock)
+        np.testing.assert_allclose(dx, autodiff, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("case", COMMON)
+@pytest.mark.parametrize("count_include_pad", [True, False])
+def test_avg_pool_equals_numpy_and_autodiff(case, count_include_pad, x64):
+    (x, exact), (dy, exact_dy) = (
+        normal(np.random.default_rng(0), *case.x),
+        cotangent(case),
+    )
+    pool = avg_pool(case, count_include_pad=count_include_pad)
+    y, dx = value_and_gradient(pool, x, dy)
+    where = case.window, case.geometry, count_include_pad
+    with np.errstate(invalid="ignore", divide="ignore"):  # the mean of nothing is NaN
+        expected = reference.avg_pool(exact, *where)
+        expected_dx = reference.avg_pool_gradient(exact, exact_dy, *where)
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(dx, expected_dx, rtol=1e-12, atol=1e-12)
+    if count_include_pad:
+        stock, autodiff = value_and_gradient(
+            lambda x: stock_pool(case, x, 0.0, lax.add) / np.prod(case.window), x, dy
+        )
+        np.testing.assert_allclose(y, stock, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(dx, autodiff, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("largest", [1, 10**6])
+def test_whole_window_and_axis_by_axis_agree(largest, monkeypatch, x64):
+    case = Case((2, 7, 6, 2), (4, 3), {"strides": (2, 3), "padding": ((3, 1), (0, 2))})
+    monkeypatch.setattr(taps, "LARGEST_UNROLLED", largest)
+    parts = taps.stages(
+        case.window,
+        ops.pool._make_window(
+            jnp.zeros(case.x), case.window, (2, 3), ((3, 1), (0, 2)), 1
+        )[1],
+    )
+    assert len(parts) == (3 if largest == 1 else 1)  # 3 taps, then 2 of 2 taps
+    (x, exact), (dy, exact_dy) = many_ties(*case.x), cotangent(case)
+    for pool, gradient in [
+        (max_pool(case), reference.max_pool_gradient),
+        (avg_pool(case), reference.avg_pool_gradient),
+    ]:
+        _, dx = value_and_gradient(pool, x, dy)
+        expected = gradient(exact, exact_dy, case.window, case.geometry)
+        np.testing.assert_allclose(dx, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_gradients_keep_shape_and_dtype(dtype):
+    case = Case((2, 5, 6, 3), (3, 2), {"strides": 2, "padding": "SAME"})
+    (x, exact), (dy, exact_dy) = many_ties(*case.x, dtype=dtype), cotangent(case, dtype)
+    where = case.window, case.geometry
+    for pool, value, gradient in [
+        (max_pool, reference.max_pool, reference.max_pool_gradient),
+        (avg_pool, reference.avg_pool, reference.avg_pool_gradient),
+    ]:
+        y, dx = value_and_gradient(pool(case), x, dy)
+        assert y.dtype == dx.dtype == dtype
+        # At most four windows meet on a pixel; each is rounded, then their sum.
+        eps = float(jnp.finfo(dtype).eps)
+        np.testing.assert_allclose(y.astype(float), value(exact, *where), rtol=eps)
+        np.testing.assert_allclose(
+            dx.astype(float),
+            gradient(exact, exact_dy, *where),
+            atol=4 * eps * np.abs(exact_dy).max(),
+            rtol=0,
+        )
+
+
+def test_average_of_many_halves_is_summed_in_float32():
+    x = jnp.full((1, 1024, 1), 0.1, jnp.bfloat16)
+    assert ops.avg_pool(x, 1024).ravel()[0] == x[0, 0, 0]
+
+
+def test_the_first_of_equal_pixels_gets_the_gradient():
+    def gradient(x, **options):
+        x = jnp.asarray(x, float)[None, ..., None]
+        return jax.grad(lambda x: ops.max_pool(x, 2, **options).sum())(x)[0, ..., 0]
+
+    constant = gradient(np.zeros((2, 4)), strides=2)
+    np.testing.assert_array_equal(constant, [[1, 0, 1, 0], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(gradient([[0, 1], [1, 1]]), [[0, 1], [0, 0]])
+    # Each of three overlapping windows takes its own first.
+    np.testing.assert_array_equal(gradient([5, 5, 5, 5]), [1, 1, 1, 0])
+    np.testing.assert_array_equal(gradient([5, 5, 5], padding=((1, 1),)), [2, 1, 1])
+
+
+def test_after_a_relu_that_is_zero_nothing_flows():
+    x = -jnp.ones((1, 4, 4, 1))
+    pooled = jax.grad(lambda x: ops.max_pool(ops.relu(x), 2, strides=2).sum())(x)
+    np.testing.assert_array_equal(pooled, jnp.zeros_like(x))
+
+
+def test_a_nan_is_the_maximum_and_the_first_takes_the_gradient():
+    nan = jnp.nan
+    x = jnp.asarray([1.0, nan, 3.0, nan, 2.0, 0.0, 7.0]).reshape(1, 7, 1)
+    y, dx = value_and_gradient(
+        lambda x: ops.max_pool(x, 3), x, jnp.arange(1.0, 6).reshape(1, 5, 1)
+    )
+    np.testing.assert_array_equal(y.ravel(), [nan, nan, nan, nan, 7])
+    np.testing.assert_array_equal(dx.ravel(), [0, 3, 0, 7, 0, 0, 5])
+
+
+def test_minus_infinity_keeps_its_value_and_flows_as_in_xla():
+    """A window of -inf alone is a tie with the padding, which comes first here."""
+    case = Case((1, 3, 3, 1), (2, 2), {"padding": ((1, 0), (0, 1))})
+    dy = jnp.arange(1.0, 10).reshape(case.x)
+    for x in (jnp.full(case.x, -jnp.inf), jnp.zeros(case.x).at[0, 1, 1].set(-jnp.inf)):
+        ours = value_and_gradient(max_pool(case), x, dy)
+        stock = value_and_gradient(
+            lambda x: stock_pool(case, x, -jnp.inf, lax.max), x, dy
+        )
+        for a, b in zip(ours, stock, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("count", "dtype"), [(256, jnp.uint8), (257, jnp.uint16)])
+def test_the_number_of_a_tap_takes_as_few_bytes_as_it_can(count, dtype):
+    x = jnp.zeros((1, count, 1))
+    args = (count,), reference.geometry(1, 0), (count,)
+    _, which = jax.eval_shape(lambda x: ops.pool.max_and_which(x, *args), x)
+    assert which.dtype == dtype
+
+
+def test_a_long_window_is_few_operations():
+    """One slice per tap would take XLA minutes to compile."""
+    pool = jax.grad(lambda x: ops.max_pool(x, 4096).sum())
+    lines = str(jax.make_jaxpr(pool)(jnp.zeros((1, 4096, 1)))).splitlines()
+    assert len(lines) < 1000
+
+
+REFUSALS = [
+    ((jnp.zeros((4, 4)), 2), {}, r"x is float32\(4, 4\).*1 to 3 spatial axes"),
+    ((jnp.zeros((1,) * 6), 1), {}, r"\(1, 1, 1, 1, 1, 1\)"),
+    ((jnp.zeros((1, 4, 1), int), 2), {}, r"x is int32\(1, 4, 1\)"),
+    ((jnp.zeros((1, 4, 1)), (2, 2)), {}, r"window is \(2, 2\), expected 1 numbers"),
+    ((jnp.zeros((1, 4, 1)), 0), {}, "window is 0"),
+    ((jnp.zeros((1, 4, 1)), 2), {"strides": 0}, "strides is 0"),
+    ((jnp.zeros((1, 4, 1)), 2), {"padding": "CIRCULAR"}, "'CIRCULAR', expected one of"),
+    ((jnp.zeros((1, 4, 1)), 5), {}, r"covers \(5,\) does not fit.*\(4,\)"),
+]
+
+
+@pytest.mark.parametrize("pool", [ops.max_pool, ops.avg_pool])
+@pytest.mark.parametrize(("args", "options", "message"), REFUSALS)
+def test_refuses_with_the_values_in_the_message(pool, args, options, message):
+    with pytest.raises(ValueError, match=message):
+        pool(*args, **options)
+
+
+def test_max_pool_gradient_is_ten_times_faster_than_autodiff():
+    """On a CPU XLA scatters serially. Medians of runs in turn, so load hits both."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("about XLA's CPU compiler")
+    case = Case((128, 28, 28, 32), (2, 2), {"strides": 2})
+    rng = np.random.default_rng(0)
+    (x, _), (dy, _) = (
+        normal(rng, *s, dtype=np.float32) for s in (case.x, (128, 14, 14, 32))
+    )
+
+    backward = jax.jit(lambda vjp, dy: vjp(dy))
+    vjps = [
+        jax.vjp(jax.jit(pool), x)[1]
+        for pool in (
+            max_pool(case),
+            lambda x: stock_pool(case, x, -jnp.inf, lax.max),
+        )
+    ]
+    seconds = [[], []]
+    for turn in range(12):
+        for vjp, taken in zip(vjps, seconds, strict=True):
+            start = time.perf_counter()
+            jax.block_until_ready(backward(vjp, dy))
+            if turn:  # the first one compiles
+                taken.append(time.perf_counter() - start)
+    ours, stock = map(statistics.median, seconds)
+    assert ours * 10 < stock
