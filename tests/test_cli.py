@@ -19,6 +19,7 @@ SHORT = [
     "--config.log_every=4 steps",
 ]
 
+
 def run(*words, code=None, **env):
     command = ["-c", code] if code else ["-m", "cnnjax.cli"]
     return subprocess.run(

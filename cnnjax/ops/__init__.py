@@ -1,9 +1,18 @@
 """Pure functions of arrays, each with its gradient written by hand."""
 
-from cnnjax.ops.activation import log_softmax, relu, sigmoid, softmax, tanh
+from cnnjax.ops.activation import (
+    gelu,
+    log_softmax,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    tanh,
+)
 from cnnjax.ops.conv import conv
 from cnnjax.ops.dense import dense
 from cnnjax.ops.dropout import dropout
+from cnnjax.ops.gradient import gradients
 from cnnjax.ops.loss import (
     sigmoid_binary_cross_entropy,
     softmax_cross_entropy,
@@ -16,11 +25,14 @@ __all__ = [
     "conv",
     "dense",
     "dropout",
+    "gelu",
+    "gradients",
     "log_softmax",
     "max_pool",
     "relu",
     "sigmoid",
     "sigmoid_binary_cross_entropy",
+    "silu",
     "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_with_integer_labels",

@@ -1,20 +1,28 @@
-"""Activations and their gradients, written in terms of the output y.
+"""Activations and their gradients.
 
 * ``relu(x) = max(x, 0)``: ``dL/dx = dL/dy`` where y > 0, else 0. At x = 0 the gradient
   is 0, as in JAX, PyTorch and TensorFlow. The output is kept by the next layer anyway,
   so the input can be freed.
 * ``sigmoid(x) = 1 / (1 + exp(-x))``: ``dL/dx = dL/dy y (1 - y)``.
 * ``tanh(x)``: ``dL/dx = dL/dy (1 - y^2)``.
+* ``gelu(x) = x P(x)`` with the normal distribution P (Hendrycks and Gimpel 2016):
+  ``dL/dx = dL/dy (P(x) + x p(x))`` with its density p; the usual approximation is
+  ``x (1 + tanh u) / 2`` with ``u = sqrt(2/pi) (x + 0.044715 x^3)``.
+* ``silu(x) = x sigmoid(x)``: ``dL/dx = dL/dy s (1 + x (1 - s))``, ``s = sigmoid(x)``.
 * ``softmax(x)_i = exp(x_i) / sum_j exp(x_j)``: ``dL/dx = y (dL/dy - sum_j y_j
   dL/dy_j)``.
 * ``log_softmax(x) = log softmax(x)``: ``dL/dx = dL/dy - softmax(x) sum_j dL/dy_j``.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
+from cnnjax.ops.gradient import custom_vjp
 
-@jax.custom_vjp
+
+@custom_vjp(stock=jax.nn.relu)
 def relu(x: jax.Array) -> jax.Array:
     """The positive part of ``x``, of any shape."""
     return jnp.maximum(x, 0)
@@ -32,7 +40,7 @@ def _relu_bwd(y, dy):
 relu.defvjp(_relu_fwd, _relu_bwd)
 
 
-@jax.custom_vjp
+@custom_vjp(stock=jax.nn.sigmoid)
 def sigmoid(x: jax.Array) -> jax.Array:
     """The logistic function of ``x``, of any shape."""
     return jax.lax.logistic(x)
@@ -50,7 +58,7 @@ def _sigmoid_bwd(y, dy):
 sigmoid.defvjp(_sigmoid_fwd, _sigmoid_bwd)
 
 
-@jax.custom_vjp
+@custom_vjp(stock=jnp.tanh)
 def tanh(x: jax.Array) -> jax.Array:
     """The hyperbolic tangent of ``x``, of any shape."""
     return jnp.tanh(x)
@@ -68,7 +76,64 @@ def _tanh_bwd(y, dy):
 tanh.defvjp(_tanh_fwd, _tanh_bwd)
 
 
-@jax.custom_vjp
+@custom_vjp(stock=jax.nn.silu)
+def silu(x: jax.Array) -> jax.Array:
+    """The sigmoid linear unit of ``x``, also called swish, of any shape."""
+    return x * sigmoid(x)
+
+
+def _silu_fwd(x):
+    return silu(x), x
+
+
+def _silu_bwd(x, dy):
+    s = sigmoid(x)
+    return (dy * (s * (1 + x * (1 - s))),)
+
+
+silu.defvjp(_silu_fwd, _silu_bwd)
+
+
+def gelu(x: jax.Array, approximate: bool = True) -> jax.Array:
+    """The Gaussian error linear unit of ``x``, of any shape.
+
+    Args:
+        x: any shape.
+        approximate: whether to use the formula with tanh, the default of JAX and Flax;
+            ``False`` uses the error function, the default of PyTorch.
+    """
+    return _gelu(x, approximate)
+
+
+@custom_vjp("approximate", stock=jax.nn.gelu)
+def _gelu(x, approximate):
+    if approximate:
+        return x * (0.5 * (1 + tanh(_gelu_argument(x))))
+    return x * (0.5 * jax.lax.erfc(-x * math.sqrt(0.5)))
+
+
+def _gelu_argument(x):
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+
+
+def _gelu_fwd(x, approximate):
+    return _gelu(x, approximate), x
+
+
+def _gelu_bwd(approximate, x, dy):
+    if approximate:
+        t = tanh(_gelu_argument(x))
+        slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+        return (dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope),)
+    share = 0.5 * jax.lax.erfc(-x * math.sqrt(0.5))
+    density = jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return (dy * (share + x * density),)
+
+
+_gelu.defvjp(_gelu_fwd, _gelu_bwd)
+
+
+@custom_vjp(stock=jax.nn.softmax)
 def softmax(x: jax.Array) -> jax.Array:
     """Probabilities along the last axis; shifted by the maximum, so never infinite."""
     weights = jnp.exp(x - jnp.max(x, axis=-1, keepdims=True))
@@ -87,7 +152,7 @@ def _softmax_bwd(y, dy):
 softmax.defvjp(_softmax_fwd, _softmax_bwd)
 
 
-@jax.custom_vjp
+@custom_vjp(stock=jax.nn.log_softmax)
 def log_softmax(x: jax.Array) -> jax.Array:
     """Logarithms of the probabilities along the last axis."""
     x = x - jnp.max(x, axis=-1, keepdims=True)

@@ -7,8 +7,10 @@ axes but the last, that is over the batch and all positions.
 import jax
 import jax.numpy as jnp
 
+from cnnjax.ops.gradient import custom_vjp
 
-@jax.custom_vjp
+
+@custom_vjp()
 def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
     """Adds ``bias (channels,)`` to ``x (..., channels)`` of the same dtype."""
     return x + bias

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.ops.activation import log_softmax, sigmoid, softmax
-from cnnjax.ops.gradient import vary_alike
+from cnnjax.ops.gradient import custom_vjp, vary_alike
 
 
 def softmax_cross_entropy(
@@ -74,7 +74,7 @@ def _targets(logits, labels):
     return jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
 
 
-@jax.custom_vjp
+@custom_vjp()
 def _cross_entropy(logits, targets):
     # A class without weight counts nothing, even where its logit is -inf.
     terms = jnp.where(targets != 0, targets * log_softmax(logits), 0)
@@ -118,7 +118,7 @@ def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Ar
     return _binary_cross_entropy(*vary_alike(logits, targets))
 
 
-@jax.custom_vjp
+@custom_vjp()
 def _binary_cross_entropy(logits, targets):
     # log(1 + exp(z)) - t z, written so that exp never overflows.
     tail = jnp.log1p(jnp.exp(-jnp.abs(logits)))

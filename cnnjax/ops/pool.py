@@ -19,6 +19,7 @@ from functools import reduce
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from cnnjax.ops import padding as pads
 from cnnjax.ops.gradient import custom_vjp
@@ -88,7 +89,31 @@ def avg_pool(
     return (y / count).astype(x.dtype)
 
 
-@custom_vjp("taps", "window", "sizes")
+def _stock_max(x, taps, window, sizes):
+    y = lax.reduce_window(
+        x,
+        -jnp.inf,
+        lax.max,
+        (1, *taps, 1),
+        (1, *window.strides, 1),
+        ((0, 0), *window.padding, (0, 0)),
+        window_dilation=(1, *window.dilation, 1),
+    )
+    return y, None
+
+
+def _stock_sum(x, taps, window, sizes):
+    return lax.reduce_window(
+        x,
+        0.0,
+        lax.add,
+        (1, *taps, 1),
+        (1, *window.strides, 1),
+        ((0, 0), *window.padding, (0, 0)),
+    )
+
+
+@custom_vjp("taps", "window", "sizes", stock=_stock_max)
 def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
     """The maximum of each window and the number of the tap that holds it first."""
     slices = tap_slices(x, taps, window, -jnp.inf)
@@ -118,7 +143,7 @@ def pick(x, which, taps, window, sizes):
     return y
 
 
-@custom_vjp("taps", "window", "sizes")
+@custom_vjp("taps", "window", "sizes", stock=_stock_sum)
 def window_sum(x, taps, window, sizes):
     """The sum of each window."""
     return reduce(jnp.add, tap_slices(x, taps, window, 0))

@@ -1,5 +1,6 @@
-"""How far a sum in floating point may lie from the exact one."""
+"""How far a sum in floating point may lie from the exact one, and what to compare."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -29,4 +30,15 @@ def assert_sum_close(actual, exact, magnitude, terms):
 def normal(rng, *shape, dtype=np.float64):
     """Normal values of ``dtype``, and the same values exactly, in float64."""
     values = rng.standard_normal(shape).astype(dtype)
-    return jnp.asarray(values), values.astype(np.float64)
+    return jax.device_put(values), values.astype(np.float64)
+
+
+def values_and_gradients(functions, dy, *args):
+    """For each function its value and the gradients of all ``args``; compiled once."""
+
+    @jax.jit
+    def run(dy, *args):
+        vjps = [jax.vjp(function, *args) for function in functions]
+        return [(y, *vjp(dy)) for y, vjp in vjps]
+
+    return run(dy, *args)

@@ -12,23 +12,14 @@ from jax import lax
 from cnnjax import ops
 from cnnjax.ops import taps
 from tests import reference
-from tests.ops.closeness import normal
+from tests.ops.closeness import normal, values_and_gradients
 from tests.ops.pool_cases import COMMON, DILATED, Case, stock_pool
 
 
 def many_ties(*shape, dtype=np.float64):
     """Whole numbers, a fifth of them zeros: each window has its maximum twice."""
     x = np.random.default_rng(0).integers(-1, 4, shape).clip(0).astype(dtype)
-    return jnp.asarray(x), x.astype(np.float64)
-
-
-def value_and_gradient(pool, x, dy):
-    @jax.jit
-    def run(x, dy):
-        y, vjp = jax.vjp(pool, x)
-        return y, vjp(dy)[0]
-
-    return run(x, dy)
+    return jax.device_put(x), x.astype(np.float64)
 
 
 def cotangent(case, dtype=np.float64):
@@ -41,48 +32,60 @@ def max_pool(case):
     return lambda x: ops.max_pool(x, case.window, **case.options)
 
 
+def stock_max_pool(case):
+    return lambda x: stock_pool(case, x, -jnp.inf, lax.max)
+
+
 def avg_pool(case, **options):
     return lambda x: ops.avg_pool(x, case.window, **case.options, **options)
+
+
+def stock_avg_pool(case):
+    return lambda x: stock_pool(case, x, 0.0, lax.add) / np.prod(case.window)
+
+
+def assert_all_close(actual, expected):
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("case", COMMON + DILATED)
 def test_max_pool_equals_numpy_and_autodiff(case, x64):
     """XLA has no gradient for dilated windows, so those hold to NumPy alone."""
     (x, exact), (dy, exact_dy) = many_ties(*case.x), cotangent(case)
-    where = case.window, case.geometry
-    y, dx = value_and_gradient(max_pool(case), x, dy)
-    np.testing.assert_array_equal(y, reference.max_pool(exact, *where))
-    expected = reference.max_pool_gradient(exact, exact_dy, *where)
-    np.testing.assert_allclose(dx, expected, rtol=1e-12, atol=1e-13)
+    pools = [max_pool(case)]
     if "dilation" not in case.options:
-        stock, autodiff = value_and_gradient(
-            lambda x: stock_pool(case, x, -jnp.inf, lax.max), x, dy
-        )
-        np.testing.assert_array_equal(y, stock)
-        np.testing.assert_allclose(dx, autodiff, rtol=1e-12, atol=1e-13)
+        pools.append(stock_max_pool(case))
+    ours, *stock = values_and_gradients(pools, dy, x)
+    where = case.window, case.geometry
+    y = reference.max_pool(exact, *where)
+    np.testing.assert_array_equal(ours[0], y)
+    assert_all_close(ours, (y, reference.max_pool_gradient(exact, exact_dy, *where)))
+    if stock:
+        assert_all_close(ours, *stock)
 
 
 @pytest.mark.parametrize("case", COMMON)
-@pytest.mark.parametrize("count_include_pad", [True, False])
-def test_avg_pool_equals_numpy_and_autodiff(case, count_include_pad, x64):
-    (x, exact), (dy, exact_dy) = (
-        normal(np.random.default_rng(0), *case.x),
-        cotangent(case),
+def test_avg_pool_equals_numpy_and_autodiff(case, x64):
+    rng = np.random.default_rng(0)
+    (x, exact), (dy, exact_dy) = normal(rng, *case.x), cotangent(case)
+    with_padding, without, stock = values_and_gradients(
+        (
+            avg_pool(case),
+            avg_pool(case, count_include_pad=False),
+            stock_avg_pool(case),
+        ),
+        dy,
+        x,
     )
-    pool = avg_pool(case, count_include_pad=count_include_pad)
-    y, dx = value_and_gradient(pool, x, dy)
-    where = case.window, case.geometry, count_include_pad
-    with np.errstate(invalid="ignore", divide="ignore"):  # the mean of nothing is NaN
-        expected = reference.avg_pool(exact, *where)
-        expected_dx = reference.avg_pool_gradient(exact, exact_dy, *where)
-    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(dx, expected_dx, rtol=1e-12, atol=1e-12)
-    if count_include_pad:
-        stock, autodiff = value_and_gradient(
-            lambda x: stock_pool(case, x, 0.0, lax.add) / np.prod(case.window), x, dy
-        )
-        np.testing.assert_allclose(y, stock, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(dx, autodiff, rtol=1e-12, atol=1e-12)
+    where = case.window, case.geometry
+    assert_all_close(with_padding, stock)
+    for ours, count in ((with_padding, True), (without, False)):
+        # The mean of nothing is NaN.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            y = reference.avg_pool(exact, *where, count)
+            dx = reference.avg_pool_gradient(exact, exact_dy, *where, count)
+        assert_all_close(ours, (y, dx))
 
 
 @pytest.mark.parametrize("largest", [1, 10**6])
@@ -97,12 +100,12 @@ def test_whole_window_and_axis_by_axis_agree(largest, monkeypatch, x64):
     )
     assert len(parts) == (3 if largest == 1 else 1)  # 3 taps, then 2 of 2 taps
     (x, exact), (dy, exact_dy) = many_ties(*case.x), cotangent(case)
-    for pool, gradient in [
-        (max_pool(case), reference.max_pool_gradient),
-        (avg_pool(case), reference.avg_pool_gradient),
-    ]:
-        _, dx = value_and_gradient(pool, x, dy)
-        expected = gradient(exact, exact_dy, case.window, case.geometry)
+    pools = values_and_gradients((max_pool(case), avg_pool(case)), dy, x)
+    where = case.window, case.geometry
+    for (_, dx), gradient in zip(
+        pools, (reference.max_pool_gradient, reference.avg_pool_gradient), strict=True
+    ):
+        expected = gradient(exact, exact_dy, *where)
         np.testing.assert_allclose(dx, expected, rtol=1e-12, atol=1e-13)
 
 
@@ -115,7 +118,7 @@ def test_gradients_keep_shape_and_dtype(dtype):
         (max_pool, reference.max_pool, reference.max_pool_gradient),
         (avg_pool, reference.avg_pool, reference.avg_pool_gradient),
     ]:
-        y, dx = value_and_gradient(pool(case), x, dy)
+        [(y, dx)] = values_and_gradients([pool(case)], dy, x)
         assert y.dtype == dx.dtype == dtype
         # At most four windows meet on a pixel; each is rounded, then their sum.
         eps = float(jnp.finfo(dtype).eps)
@@ -130,13 +133,15 @@ def test_gradients_keep_shape_and_dtype(dtype):
 
 def test_average_of_many_halves_is_summed_in_float32():
     x = jnp.full((1, 1024, 1), 0.1, jnp.bfloat16)
-    assert ops.avg_pool(x, 1024).ravel()[0] == x[0, 0, 0]
+    mean = jax.jit(lambda x: ops.avg_pool(x, 1024))(x)
+    assert mean.ravel()[0] == x[0, 0, 0]
 
 
 def test_the_first_of_equal_pixels_gets_the_gradient():
     def gradient(x, **options):
-        x = jnp.asarray(x, float)[None, ..., None]
-        return jax.grad(lambda x: ops.max_pool(x, 2, **options).sum())(x)[0, ..., 0]
+        x = np.asarray(x, np.float32)[None, ..., None]
+        pool = jax.jit(jax.grad(lambda x: ops.max_pool(x, 2, **options).sum()))
+        return pool(x)[0, ..., 0]
 
     constant = gradient(np.zeros((2, 4)), strides=2)
     np.testing.assert_array_equal(constant, [[1, 0, 1, 0], [0, 0, 0, 0]])
@@ -155,9 +160,8 @@ def test_after_a_relu_that_is_zero_nothing_flows():
 def test_a_nan_is_the_maximum_and_the_first_takes_the_gradient():
     nan = jnp.nan
     x = jnp.asarray([1.0, nan, 3.0, nan, 2.0, 0.0, 7.0]).reshape(1, 7, 1)
-    y, dx = value_and_gradient(
-        lambda x: ops.max_pool(x, 3), x, jnp.arange(1.0, 6).reshape(1, 5, 1)
-    )
+    dy = jnp.arange(1.0, 6).reshape(1, 5, 1)
+    [(y, dx)] = values_and_gradients([lambda x: ops.max_pool(x, 3)], dy, x)
     np.testing.assert_array_equal(y.ravel(), [nan, nan, nan, nan, 7])
     np.testing.assert_array_equal(dx.ravel(), [0, 3, 0, 7, 0, 0, 5])
 
@@ -167,11 +171,8 @@ def test_minus_infinity_keeps_its_value_and_flows_as_in_xla():
     case = Case((1, 3, 3, 1), (2, 2), {"padding": ((1, 0), (0, 1))})
     dy = jnp.arange(1.0, 10).reshape(case.x)
     for x in (jnp.full(case.x, -jnp.inf), jnp.zeros(case.x).at[0, 1, 1].set(-jnp.inf)):
-        ours = value_and_gradient(max_pool(case), x, dy)
-        stock = value_and_gradient(
-            lambda x: stock_pool(case, x, -jnp.inf, lax.max), x, dy
-        )
-        for a, b in zip(ours, stock, strict=True):
+        pools = max_pool(case), stock_max_pool(case)
+        for a, b in zip(*values_and_gradients(pools, dy, x), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -221,11 +222,7 @@ def test_max_pool_gradient_is_ten_times_faster_than_autodiff():
 
     backward = jax.jit(lambda vjp, dy: vjp(dy))
     vjps = [
-        jax.vjp(jax.jit(pool), x)[1]
-        for pool in (
-            max_pool(case),
-            lambda x: stock_pool(case, x, -jnp.inf, lax.max),
-        )
+        jax.vjp(jax.jit(pool), x)[1] for pool in (max_pool(case), stock_max_pool(case))
     ]
     seconds = [[], []]
     for turn in range(12):
