@@ -1,4 +1,11 @@
-"""Fashion-MNIST, 60,000 images of 28x28 pixels."""
+"""Fashion-MNIST: 60,000 images of clothes, 28x28 pixels, ten classes.
+
+    cnnjax train --config=configs/fashion_mnist.py
+
+Two convolutions and two dense layers, 94,354 parameters: 92.26 % of the 10,000 test
+images in 8 minutes on 2 cores of an AVX512 Xeon (n = 1, seed 0; the machine had other
+work). The files are Debian's package ``dataset-fashion-mnist``.
+"""
 
 from cnnjax.config import Config, default_config
 
@@ -7,15 +14,15 @@ def get_config() -> Config:
     """The changes to the default settings."""
     config = default_config()
     config.data.source = "idx:/usr/share/datasets/fashion-mnist"
-    config.data.crop_padding = 1
     config.data.flip = True
     config.model.name = "small_cnn"
-    config.model.dropout = 0.1
+    config.model.dropout = 0.25
+    config.loss.label_smoothing = 0.1
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 3e-3
-    config.optimizer.weight_decay = 2e-2
+    config.optimizer.weight_decay = 5e-2
     config.schedule.warmup = "5%"
     config.batch_size = 128
-    config.duration = "12 epochs"
+    config.duration = "15 epochs"
     config.log_every = "100 steps"
     return config

@@ -1,17 +1,29 @@
 """Layers that take the place of flax.linen's: ``from cnnjax import layers as nn``.
 
-``Conv``, ``Dense``, ``Dropout``, ``max_pool``, ``avg_pool``, ``relu`` and ``tanh`` are
-this project's, with hand-written gradients and flax.linen's constructors, parameter
-trees and values. Every other name (``Module``, ``compact``, ``initializers``, ...) is
-flax.linen's own, so that an existing model works with only its import changed.
+``Conv``, ``ConvTranspose``, ``Dense``, ``Dropout``, ``BatchNorm``, ``LayerNorm``,
+``GroupNorm``, the pools and the activations below are this project's, with hand-written
+gradients and flax.linen's constructors, parameter trees and values. Every other name
+(``Module``, ``compact``, ``initializers``, ...) is flax.linen's own, so that an
+existing model works with only its import changed.
 """
 
 from flax.linen import *  # noqa: F403
 
 from cnnjax.layers.conv import Conv as Conv
+from cnnjax.layers.conv_transpose import ConvTranspose as ConvTranspose
 from cnnjax.layers.dense import Dense as Dense
 from cnnjax.layers.dropout import Dropout as Dropout
+from cnnjax.layers.norm import BatchNorm as BatchNorm
+from cnnjax.layers.norm import GroupNorm as GroupNorm
+from cnnjax.layers.norm import LayerNorm as LayerNorm
 from cnnjax.layers.pool import avg_pool as avg_pool
 from cnnjax.layers.pool import max_pool as max_pool
+from cnnjax.layers.softmax import log_softmax as log_softmax
+from cnnjax.layers.softmax import softmax as softmax
+from cnnjax.ops import gelu as gelu
 from cnnjax.ops import relu as relu
+from cnnjax.ops import sigmoid as sigmoid
+from cnnjax.ops import silu as silu
 from cnnjax.ops import tanh as tanh
+
+swish = silu

@@ -37,7 +37,7 @@ def dropout(
         shape[axis] = 1
     mask = jax.random.bernoulli(key, 1 - rate, shape)
     x, mask = vary_alike(x, jnp.broadcast_to(mask, x.shape))
-    return keep(x, mask, 1 - rate)
+    return keep(x, mask, 1 - float(rate))
 
 
 @custom_vjp("probability")

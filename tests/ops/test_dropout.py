@@ -69,6 +69,13 @@ def test_vmap_over_keys_is_a_loop():
         np.testing.assert_array_equal(mapped[n], gradient(keys[n], x[n]))
 
 
+def test_a_rate_of_numpys_does_not_widen_the_values():
+    x = jnp.ones(64, jnp.bfloat16)
+    y = ops.dropout(KEY, x, np.float32(0.5))
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(y, ops.dropout(KEY, x, 0.5))
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
 def test_refuses_a_rate_that_is_no_probability(rate):
     with pytest.raises(ValueError, match=f"rate is {rate}, expected 0 to 1"):

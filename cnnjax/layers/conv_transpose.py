@@ -1,0 +1,84 @@
+"""The transposed convolution layer around ``cnnjax.ops.conv_transpose``."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cnnjax import ops
+from cnnjax.ops.bias import add_bias
+from cnnjax.ops.gradient import vary_alike
+from cnnjax.ops.padding import fold_image
+
+
+class ConvTranspose(nn.ConvTranspose):
+    """A transposed convolution with Flax's constructor and parameter tree."""
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Convolves ``inputs`` with gaps between its values.
+
+        Args:
+            inputs: ``(*batch, *spatial, channels)`` with any number of batch axes.
+
+        Returns:
+            ``(*batch, *positions, features)``.
+
+        Raises:
+            ValueError: sizes that do not go together.
+        """
+        if self.preferred_element_type is not None:
+            return super().__call__(inputs)
+        size = self.kernel_size
+        taps = (size,) if isinstance(size, int) else tuple(size)
+        kernel, bias = self._parameters(taps, inputs.shape[-1])
+        x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        assert x is not None and kernel is not None
+        batch = inputs.shape[: inputs.ndim - len(taps) - 1]
+        circular = self.padding == "CIRCULAR"
+        y = ops.conv_transpose(
+            x.reshape(-1, *inputs.shape[len(batch) :]),
+            kernel,
+            strides=1 if self.strides is None else self.strides,
+            padding="VALID" if circular else self.padding,
+            dilation=1 if self.kernel_dilation is None else self.kernel_dilation,
+            transpose_kernel=self.transpose_kernel,
+            precision=self.precision,
+        )
+        if circular:
+            y = self._wrap(y, inputs.shape[len(batch) : -1])
+        y = y if bias is None else add_bias(*vary_alike(y, bias))
+        return y.reshape(*batch, *y.shape[1:])
+
+    def _parameters(self, taps, inputs):
+        channels = (inputs, self.features)
+        shape = (*taps, *(channels[::-1] if self.transpose_kernel else channels))
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        if self.mask is not None:
+            if self.mask.shape != shape:
+                raise ValueError(
+                    f"mask has shape {self.mask.shape}, expected the kernel's, {shape}"
+                )
+            kernel = kernel * self.mask
+        if not self.use_bias:
+            return kernel, None
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        return kernel, bias
+
+    def _wrap(self, y, sizes):
+        """Adds what reaches over an edge at the other side, as on a ring.
+
+        The ring of each axis has ``stride * size`` positions. Zeros around y make it an
+        odd number of rings long, the middle of y in the middle of one; an odd number of
+        zeros puts one more on the side that Flax chose for even kernels.
+        """
+        strides = 1 if self.strides is None else self.strides
+        steps = [strides] * len(sizes) if isinstance(strides, int) else strides
+        around, rings = [], []
+        for length, size, step in zip(y.shape[1:-1], sizes, steps, strict=True):
+            ring = size * step
+            missing = -(length - ring) % (2 * ring)
+            pair = (missing // 2, missing - missing // 2)
+            around.append(pair if self.transpose_kernel else pair[::-1])
+            rings.append((0, length + missing - ring))
+        y = jnp.pad(y, ((0, 0), *around, (0, 0)))
+        return fold_image(y, tuple(rings), "wrap")

@@ -1,0 +1,165 @@
+"""Normalization layers: flax.linen's variables around ``cnnjax.ops.norm``.
+
+With ``force_float32_reductions=False`` Flax's own code runs: sums in half precision are
+its affair.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen.dtypes import canonicalize_dtype
+
+from cnnjax.ops.norm import Devices, moments, normalize
+
+
+class BatchNorm(nn.BatchNorm):
+    """Batch normalization with Flax's constructor and variables."""
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        use_running_average: bool | None = None,
+        *,
+        mask: jax.Array | None = None,
+    ) -> jax.Array:
+        """Normalizes ``x`` and, in training, updates the running moments.
+
+        Args:
+            x: any shape with the feature axis ``axis``.
+            use_running_average: ``True`` takes the running moments (evaluation),
+                ``False`` those of ``x``; here or in the constructor.
+            mask: broadcastable to ``x``; where it is false, a value does not count.
+        """
+        if not self.force_float32_reductions:
+            return super().__call__(x, use_running_average, mask=mask)
+        use_running_average = nn.merge_param(
+            "use_running_average", self.use_running_average, use_running_average
+        )
+        features = _axes(x, self.axis)
+        axes = tuple(i for i in range(x.ndim) if i not in features)
+        shape = [x.shape[axis] for axis in features]
+        running = [
+            self.variable(
+                "batch_stats", name, lambda make=make: make(shape, jnp.float32)
+            )
+            for name, make in (("mean", jnp.zeros), ("var", jnp.ones))
+        ]
+        if use_running_average:
+            stats = [jnp.expand_dims(variable.value, axes) for variable in running]
+        else:
+            stats = _moments(self, x, axes, mask)
+            self._average(running, [value.reshape(shape) for value in stats])
+        return _apply(self, x, *stats, features)
+
+    def _average(self, running, batch):
+        if self.is_initializing():
+            return
+        for variable, value in zip(running, batch, strict=True):
+            old = variable.value
+            variable.value = self.momentum * old + (1 - self.momentum) * value
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalization with Flax's constructor and variables."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """Normalizes ``x`` over ``reduction_axes``.
+
+        Args:
+            x: any shape.
+            mask: broadcastable to ``x``; where it is false, a value does not count.
+        """
+        if not self.force_float32_reductions:
+            return super().__call__(x, mask=mask)
+        stats = _moments(self, x, _axes(x, self.reduction_axes), mask)
+        return _apply(self, x, *stats, _axes(x, self.feature_axes))
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalization with Flax's constructor and variables."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """Normalizes ``x (batch, ..., channels)`` over each group of channels.
+
+        Args:
+            x: the channels are the last axis.
+            mask: of the rank of ``x``, broadcastable to it but for the last axis, which
+                has all channels; where it is false, a value does not count.
+
+        Raises:
+            ValueError: groups that do not fit the channels, or axes without the last.
+        """
+        if not self.force_float32_reductions:
+            return super().__call__(x, mask=mask)
+        channels, groups = x.shape[-1], self._groups(x.shape[-1])
+        parts = (groups, channels // groups)
+        given = self.reduction_axes
+        axes = _axes(x, range(1, x.ndim) if given is None else given)
+        if axes[-1] != x.ndim - 1:
+            raise ValueError(
+                f"reduction_axes is {given}, expected the last axis among them"
+            )
+        if mask is not None:
+            mask = mask.reshape(*mask.shape[:-1], *parts)
+        grouped = x.reshape(*x.shape[:-1], *parts)
+        stats = _moments(self, grouped, (*axes[:-1], -1), mask)
+        y = _apply(self, grouped, *stats, (x.ndim - 1, x.ndim), (channels,))
+        return y.reshape(x.shape)
+
+    def _groups(self, channels):
+        if (self.num_groups is None) == (self.group_size is None):
+            raise ValueError(
+                f"num_groups is {self.num_groups} and group_size {self.group_size},"
+                " expected one of them and None for the other"
+            )
+        size = self.group_size
+        if size is not None and (size < 1 or channels % size):
+            raise ValueError(f"group_size is {size}, expected a divisor of {channels}")
+        groups = channels // size if size is not None else self.num_groups
+        if groups is None or groups < 1 or channels % groups:
+            raise ValueError(
+                f"num_groups is {groups}, expected a divisor of {channels}"
+            )
+        return groups
+
+
+def _axes(x, axes) -> tuple[int, ...]:
+    """Axes of ``x`` as sorted numbers from 0."""
+    axes = axes if isinstance(axes, Iterable) else (axes,)
+    return tuple(sorted({axis % x.ndim for axis in axes}))
+
+
+def _moments(layer: Any, x, axes, mask):
+    initializing = isinstance(layer, nn.BatchNorm) and layer.is_initializing()
+    groups = layer.axis_index_groups
+    devices = Devices(
+        None if initializing else layer.axis_name,
+        groups if groups is None else tuple(map(tuple, groups)),
+    )
+    x = x.astype(jnp.promote_types(layer.dtype or x.dtype, jnp.float32))
+    fast = layer.use_fast_variance
+    return moments(x, axes, mask=mask, fast=fast, devices=devices)
+
+
+def _apply(layer: Any, x, mean, variance, features, stored=None):
+    """Normalizes ``x`` with the layer's own scale and bias on the axes ``features``.
+
+    ``stored`` is the shape of the two in the parameter tree.
+    """
+    shape = tuple(n if axis in features else 1 for axis, n in enumerate(x.shape))
+    stored = stored or tuple(x.shape[axis] for axis in features)
+    scale = bias = None
+    if layer.use_scale:
+        scale = layer.param("scale", layer.scale_init, stored, layer.param_dtype)
+        scale = scale.reshape(shape)
+    if layer.use_bias:
+        bias = layer.param("bias", layer.bias_init, stored, layer.param_dtype)
+        bias = bias.reshape(shape)
+    dtype = canonicalize_dtype(x, scale, bias, dtype=layer.dtype)
+    return normalize(x, mean, variance, scale, bias, epsilon=layer.epsilon, dtype=dtype)

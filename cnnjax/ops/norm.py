@@ -1,0 +1,194 @@
+"""Normalization: the moments of the data, and what is done with them.
+
+Every layer of this kind is two functions. With a_i the weight of a value in the mean
+(1/N, or 0 where a mask leaves it out)::
+
+    m = sum_i a_i x_i                      v = sum_i a_i (x_i - m)^2
+    dL/dx_i = a_i (dL/dm + 2 (x_i - m) dL/dv)
+
+    y_i = s r (x_i - m) + b                r = (v + epsilon)^(-1/2)
+    dL/dx_i = s r dL/dy_i                  dL/db = sum_i dL/dy_i
+    dL/ds = r sum_i (x_i - m) dL/dy_i      dL/dm = -r sum_i s dL/dy_i
+    dL/dv = -1/2 r^3 sum_i s (x_i - m) dL/dy_i
+
+Put together for batch normalization, where m, v, s and b belong to a channel, this is
+the closed form of Ioffe and Szegedy 2015, with xhat = r (x - m)::
+
+    dL/dx = s r (dL/dy - mean(dL/dy) - xhat mean(xhat dL/dy))
+
+Batch, layer and group normalization differ only in the axes of the sums. Over several
+devices, m and v are means of the devices' own, and dL/dm and dL/dv sums over all.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnnjax.ops.gradient import custom_vjp, vary_alike
+from cnnjax.typing import Array
+
+
+class Devices(NamedTuple):
+    """The devices over which moments are means.
+
+    Attributes:
+        axis_name: as in ``jax.lax.pmean``; ``None``: each device for itself.
+        groups: sets of devices that share moments; ``None``: all.
+    """
+
+    axis_name: Any = None
+    groups: Any = None
+
+
+ALONE = Devices()
+
+
+def moments(
+    x: jax.Array,
+    axes: Sequence[int],
+    *,
+    mask: Array | None = None,
+    fast: bool = True,
+    devices: Devices = ALONE,
+) -> tuple[jax.Array, jax.Array]:
+    """The mean and the variance (divided by N) of ``x`` over ``axes``.
+
+    Args:
+        x: any shape; half precision is summed in float32.
+        axes: what to take them over; these axes stay, with size 1.
+        mask: broadcastable to ``x``; where it is false, a value does not count.
+        fast: whether to compute the variance as E[x^2] - m^2, in one pass; exact where
+            the mean is not large against the deviation.
+        devices: over which devices.
+    """
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    axes = tuple(sorted(axis % x.ndim for axis in axes))
+    if mask is not None:
+        mask = jnp.broadcast_to(jnp.asarray(mask, bool), x.shape)
+        x, mask = vary_alike(x, mask)
+    return _moments(x, mask, axes, fast, devices)
+
+
+@custom_vjp("axes", "fast", "devices")
+def _moments(x, mask, axes, fast, devices):
+    share = _share(x, mask, axes)
+    if fast:
+        mean = _over_devices(lax.pmean, _sum(x * share, axes), devices)
+        square = _over_devices(lax.pmean, _sum(x * x * share, axes), devices)
+        return mean, jnp.maximum(square - mean * mean, 0)
+    mean = _over_devices(lax.pmean, _sum(x * share, axes), devices)
+    variance = _sum((x - mean) ** 2 * share, axes)
+    return mean, _over_devices(lax.pmean, variance, devices)
+
+
+def _moments_fwd(x, mask, axes, fast, devices):
+    mean, variance = _moments(x, mask, axes, fast, devices)
+    return (mean, variance), (x, mask, mean)
+
+
+def _moments_bwd(axes, fast, devices, residuals, cotangents):
+    x, mask, mean = residuals
+    count = 1
+    if devices.axis_name is not None:
+        count = lax.psum(1, devices.axis_name, axis_index_groups=devices.groups)
+        # Inside of shard_map, JAX has added up the devices' parts of a shared value.
+        if devices.axis_name not in jax.typeof(x).manual_axis_type.varying:
+            cotangents = _over_devices(lax.psum, cotangents, devices)
+    dmean, dvariance = cotangents
+    dx = dmean + 2 * (x - mean) * dvariance
+    return dx * (_share(x, mask, axes) / count), None
+
+
+_moments.defvjp(_moments_fwd, _moments_bwd)
+
+
+def normalize(
+    x: jax.Array,
+    mean: jax.Array,
+    variance: jax.Array,
+    scale: jax.Array | None = None,
+    bias: jax.Array | None = None,
+    *,
+    epsilon: float = 1e-5,
+    dtype: Any = None,
+) -> jax.Array:
+    """``scale (x - mean) / sqrt(variance + epsilon) + bias``.
+
+    Args:
+        x: any shape.
+        mean: as many axes as ``x``, those that are shared of size 1.
+        variance: the shape of ``mean``.
+        scale: as many axes as ``x``; ``None`` means 1.
+        bias: the shape of ``scale``; ``None`` means 0.
+        epsilon: keeps the root away from 0.
+        dtype: of the result; by default that of ``x``.
+    """
+    shape = next((a.shape for a in (scale, bias) if a is not None), mean.shape)
+    scale = jnp.ones(shape, mean.dtype) if scale is None else scale
+    bias = jnp.zeros(shape, mean.dtype) if bias is None else bias
+    arrays = vary_alike(x, mean, variance, scale, bias)
+    return _normalize(*arrays, epsilon, jnp.dtype(dtype or x.dtype))
+
+
+@custom_vjp("epsilon", "dtype")
+def _normalize(x, mean, variance, scale, bias, epsilon, dtype):
+    factor = lax.rsqrt(variance + epsilon) * scale
+    return ((x - mean) * factor + bias).astype(dtype)
+
+
+def _normalize_fwd(x, mean, variance, scale, bias, epsilon, dtype):
+    y = _normalize(x, mean, variance, scale, bias, epsilon, dtype)
+    return y, (x, mean, variance, scale, bias)
+
+
+def _normalize_bwd(epsilon, dtype, residuals, dy):
+    x, mean, variance, scale, bias = residuals
+    r = lax.rsqrt(variance + epsilon)
+    centred, dy = x - mean, dy.astype(jnp.result_type(x, mean, scale))
+    if mean.shape == scale.shape:
+        # One pair of sums serves all four; the channel's factors come after it.
+        total, product = _sum_like(dy, mean), _sum_like(centred * dy, mean)
+        dscale, dbias = r * product, total
+        dmean, dvariance = -r * scale * total, -0.5 * r**3 * scale * product
+    else:
+        weighted = scale * dy
+        dscale, dbias = _sum_like(r * centred * dy, scale), _sum_like(dy, bias)
+        dmean = -r * _sum_like(weighted, mean)
+        dvariance = -0.5 * r**3 * _sum_like(centred * weighted, mean)
+    gradients = (scale * r * dy, dmean, dvariance, dscale, dbias)
+    return tuple(g.astype(a.dtype) for g, a in zip(gradients, residuals, strict=True))
+
+
+_normalize.defvjp(_normalize_fwd, _normalize_bwd)
+
+
+def _share(x, mask, axes):
+    """The weight a_i of each value in the mean."""
+    if mask is None:
+        return 1 / math.prod(x.shape[axis] for axis in axes)
+    return mask / jnp.sum(mask, axes, x.dtype, keepdims=True)
+
+
+def _over_devices(reduce, values, devices):
+    if devices.axis_name is None:
+        return values
+    return reduce(values, devices.axis_name, axis_index_groups=devices.groups)
+
+
+def _sum_like(x, target):
+    """Sums ``x`` over the axes on which ``target`` has size 1."""
+    pairs = enumerate(zip(x.shape, target.shape, strict=True))
+    return _sum(x, tuple(i for i, (n, k) in pairs if k == 1 and n != 1))
+
+
+def _sum(x, axes):
+    """Sums over ``axes``, which stay with size 1."""
+    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    if axes == tuple(range(x.ndim - 1)):
+        # XLA sums the rows of a matrix faster than several axes, on a CPU.
+        return x.reshape(-1, x.shape[-1]).sum(0).reshape(shape)
+    return x.sum(axes).reshape(shape)
