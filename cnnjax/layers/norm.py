@@ -49,11 +49,11 @@ class BatchNorm(nn.BatchNorm):
             for name, make in (("mean", jnp.zeros), ("var", jnp.ones))
         ]
         if use_running_average:
-            stats = [jnp.expand_dims(variable.value, axes) for variable in running]
+            mean, variance = (jnp.expand_dims(v.value, axes) for v in running)
         else:
-            stats = _moments(self, x, axes, mask)
-            self._average(running, [value.reshape(shape) for value in stats])
-        return _apply(self, x, *stats, features)
+            mean, variance = _moments(self, x, axes, mask)
+            self._average(running, [v.reshape(shape) for v in (mean, variance)])
+        return _apply(self, x, mean, variance, features)
 
     def _average(self, running, batch):
         if self.is_initializing():

@@ -1,5 +1,6 @@
 """What a config stands for: data, network, optimizer and lengths, checked and built."""
 
+import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,6 +11,7 @@ from cnnjax.config import Config, ConfigError, find
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
 from cnnjax.models import make_model
 from cnnjax.optim import make_optimizer, make_schedule, parse_duration, to_steps
+from cnnjax.spelling import unknown_name
 from cnnjax.train.loss import Loss, make_loss
 
 Result = TypeVar("Result")
@@ -140,7 +142,7 @@ def _make_schedule(config, lengths):
 
 
 def _make_model(config, num_classes):
-    options = _options(config.model, _MODEL_KEYS)
+    options = _options("model", config.model, _MODEL_KEYS)
     return _naming(
         "model", make_model, config.model.name, num_classes=num_classes, **options
     )
@@ -156,12 +158,20 @@ def _make_optimizer(config, schedule):
         weight_decay=settings.weight_decay,
         decay_mode=settings.decay_mode,
         clip_norm=settings.clip_norm,
-        options=_options(settings, _OPTIMIZER_KEYS),
+        options=_options("optimizer", settings, _OPTIMIZER_KEYS),
     )
 
 
-def _options(section, fixed) -> dict[str, Any]:
-    """The further keys of an open section; ``None`` leaves a key out."""
+def _options(name, section, fixed) -> dict[str, Any]:
+    """The further keys of an open section; ``None`` leaves a key out.
+
+    Raises:
+        ConfigError: a key that is a fixed one, but for a slip of the pen.
+    """
+    for key in section:
+        if key not in fixed and difflib.get_close_matches(key, fixed, 1, 0.85):
+            names = [f"{name}.{known}" for known in fixed]
+            raise ConfigError(str(unknown_name("setting", f"{name}.{key}", names)))
     return {
         key: value
         for key, value in section.items()

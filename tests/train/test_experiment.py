@@ -58,7 +58,7 @@ def test_step_schedule_in_percent(small_config):
         ({"model__kernel_init": "he_norml"}, "did you mean 'he_normal'"),
         ({"optimizer__name": "adamm"}, "did you mean 'adam'"),
         ({"optimizer__nesterow": "True"}, "did you mean 'nesterov'"),
-        ({"optimizer__learning_rat": "1"}, "unknown option of adamw 'learning_rat'"),
+        ({"optimizer__learning_rat": "1"}, "did you mean 'optimizer.learning_rate'"),
         ({"data__num_classes": "7"}, "data.num_classes is 7, but digits has 10"),
         ({"data__num_classes": "11"}, "data.num_classes is 11, but digits has 10"),
         ({"batch_size": "2000"}, "batch_size is 2000, expected at most the 1259"),
