@@ -1,4 +1,4 @@
-"""The command line: ``cnnjax train``, ``cnnjax evaluate``, ``cnnjax info``."""
+"""The command line: ``cnnjax train``, ``evaluate``, ``compare``, ``info``."""
 
 import argparse
 import json
@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _make_parser()
     overrides, words = _split(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(words)
-    if overrides and args.command != "train":
-        parser.error("--config.KEY=VALUE goes with the command train only")
+    if overrides and not getattr(args, "config", None):
+        parser.error("--config.KEY=VALUE goes with --config=FILE")
     try:
         return args.run(args, overrides)
     except (ConfigError, *_input_errors()) as error:
@@ -61,6 +61,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--split", default="test", choices=("train", "validation", "test")
     )
     evaluate.set_defaults(run=_evaluate)
+    _add_compare(commands)
     info = commands.add_parser(
         "info",
         help="versions, devices, backend and caches",
@@ -68,6 +69,26 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     info.set_defaults(run=_info)
     return parser
+
+
+def _add_compare(commands) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="compare hand-written gradients with autodiff",
+        description="Compare each hand-written gradient with jax.grad of the stock"
+        " operations, with a float64 run and with finite differences. The exit status"
+        " is 1 when one is off.",
+    )
+    what = compare.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", help="also compare this run's network on its data")
+    what.add_argument(
+        "--ops", nargs="*", metavar="OP", help="operations alone: all, or those named"
+    )
+    compare.add_argument("--checkpoint", help="a trained run's workdir")
+    compare.add_argument("--timing", action="store_true", help="time both gradients")
+    compare.add_argument("--json", help="file for the values")
+    compare.add_argument("--html", help="file for a page to look at")
+    compare.set_defaults(run=_compare)
 
 
 def _split(argv):
@@ -108,6 +129,21 @@ def _evaluate(args, overrides) -> int:
     score = evaluate_run(args.workdir, args.split)
     print(json.dumps({"split": args.split, **score._asdict()}))
     return 0
+
+
+def _compare(args, overrides) -> int:
+    config = load_config(args.config, overrides) if args.config else None
+    from cnnjax.compare.command import Request, run
+
+    request = Request(
+        config,
+        ops=args.ops or (),
+        checkpoint=args.checkpoint,
+        timing=args.timing,
+        json=args.json,
+        html=args.html,
+    )
+    return 0 if run(request) else FAILED
 
 
 def _info(args, overrides) -> int:

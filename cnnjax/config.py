@@ -57,6 +57,7 @@ def default_config() -> Config:
     config.schedule.boundaries = ()  # step: durations after which the rate falls
     config.schedule.factor = 0.1  # step: what the rate is multiplied by
 
+    config.gradients = "custom"  # hand-written; or "autodiff": those of JAX
     config.duration = "10 epochs"  # how long to train
     config.batch_size = 128  # examples a step
     config.eval_batch_size = 500  # examples at once in evaluation
@@ -107,6 +108,10 @@ RULES = {
     "optimizer.clip_norm": (_positive, "a number above 0, or None"),
     "schedule.end_fraction": (_share, "a number from 0 to 1"),
     "schedule.factor": (_positive, "a number above 0"),
+    "gradients": (
+        lambda v: v in ("custom", "autodiff"),
+        "'custom' or 'autodiff'",
+    ),
     "batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
     "eval_batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
 }

@@ -33,7 +33,7 @@ def run(*words, code=None, **env):
 
 
 def test_train_then_evaluate_without_tensorflow(tmp_path):
-    """A package of that name is there, so that a library that looks for one finds it."""
+    """A package of that name is there for any library that looks for one."""
     (tmp_path / "tensorflow").mkdir()
     source = "raise AssertionError('tensorflow was imported')"
     (tmp_path / "tensorflow" / "__init__.py").write_text(source)
@@ -84,11 +84,11 @@ def test_bad_settings_are_refused_with_one_line(tmp_path, capsys, words, message
     assert not workdir.exists()
 
 
-def test_settings_go_with_train_only(tmp_path, capsys):
+def test_settings_go_with_a_config(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["evaluate", f"--workdir={tmp_path}", "--config.seed=1"])
     assert caught.value.code == 2
-    assert "goes with the command train" in capsys.readouterr().err
+    assert "goes with --config=FILE" in capsys.readouterr().err
 
 
 def test_a_diverging_run_ends_with_status_1(tmp_path, capsys):

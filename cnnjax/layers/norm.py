@@ -1,16 +1,16 @@
 """Normalization layers: flax.linen's variables around ``cnnjax.ops.norm``.
 
-With ``force_float32_reductions=False`` Flax's own code runs: sums in half precision are
-its affair.
+With ``force_float32_reductions=False``, and for complex inputs, Flax's own code runs:
+sums in half precision are its affair.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import canonicalize_dtype
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from cnnjax.ops.norm import Devices, moments, normalize
 
@@ -34,7 +34,7 @@ class BatchNorm(nn.BatchNorm):
                 ``False`` those of ``x``; here or in the constructor.
             mask: broadcastable to ``x``; where it is false, a value does not count.
         """
-        if not self.force_float32_reductions:
+        if _is_left_to_flax(self, x):
             return super().__call__(x, use_running_average, mask=mask)
         use_running_average = nn.merge_param(
             "use_running_average", self.use_running_average, use_running_average
@@ -74,7 +74,7 @@ class LayerNorm(nn.LayerNorm):
             x: any shape.
             mask: broadcastable to ``x``; where it is false, a value does not count.
         """
-        if not self.force_float32_reductions:
+        if _is_left_to_flax(self, x):
             return super().__call__(x, mask=mask)
         stats = _moments(self, x, _axes(x, self.reduction_axes), mask)
         return _apply(self, x, *stats, _axes(x, self.feature_axes))
@@ -95,12 +95,12 @@ class GroupNorm(nn.GroupNorm):
         Raises:
             ValueError: groups that do not fit the channels, or axes without the last.
         """
-        if not self.force_float32_reductions:
+        if _is_left_to_flax(self, x):
             return super().__call__(x, mask=mask)
         channels, groups = x.shape[-1], self._groups(x.shape[-1])
         parts = (groups, channels // groups)
         given = self.reduction_axes
-        axes = _axes(x, range(1, x.ndim) if given is None else given)
+        axes = _axes(x, (*range(1, x.ndim - 1), -1) if given is None else given)
         if axes[-1] != x.ndim - 1:
             raise ValueError(
                 f"reduction_axes is {given}, expected the last axis among them"
@@ -131,8 +131,11 @@ class GroupNorm(nn.GroupNorm):
 
 def _axes(x, axes) -> tuple[int, ...]:
     """Axes of ``x`` as sorted numbers from 0."""
-    axes = axes if isinstance(axes, Iterable) else (axes,)
-    return tuple(sorted({axis % x.ndim for axis in axes}))
+    return tuple(sorted(set(normalize_axis_tuple(axes, x.ndim, None, True))))
+
+
+def _is_left_to_flax(layer: Any, x):
+    return not layer.force_float32_reductions or jnp.iscomplexobj(x)
 
 
 def _moments(layer: Any, x, axes, mask):

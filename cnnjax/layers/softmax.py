@@ -1,10 +1,12 @@
 """Softmax and its logarithm with flax.linen's signatures around ``cnnjax.ops``."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from cnnjax import ops
 from cnnjax.typing import Array
@@ -36,10 +38,13 @@ def _along(function: Callable, x, axis, where, left_out):
     """Applies a function of the last axis along others."""
     if where is not None:
         x = jnp.where(where, x, -jnp.inf)
-    axes = (axis,) if isinstance(axis, int) else tuple(axis or range(x.ndim))
+    every = range(x.ndim) if axis is None else axis
+    axes = normalize_axis_tuple(every, x.ndim, "axis")
     last = tuple(range(-len(axes), 0))
     moved = jnp.moveaxis(x, axes, last)
     shape = moved.shape
-    y = function(moved.reshape(*shape[: -len(axes)], -1)).reshape(shape)
+    rest = shape[: x.ndim - len(axes)]
+    flat = moved.reshape(*rest, math.prod(shape[len(rest) :]))
+    y = function(flat).reshape(shape) if x.size else moved
     y = jnp.moveaxis(y, last, axes)
     return y if where is None else jnp.where(where, y, left_out)

@@ -123,8 +123,10 @@ def _gelu_fwd(x, approximate):
 def _gelu_bwd(approximate, x, dy):
     if approximate:
         t = tanh(_gelu_argument(x))
-        slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
-        return (dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope),)
+        # Where x * x would be infinite, 1 - t * t is 0 and has to come first.
+        bump = (1 - t * t) * x
+        slope = bump + 3 * 0.044715 * (bump * x * x)
+        return (dy * (0.5 * (1 + t) + math.sqrt(0.5 / math.pi) * slope),)
     share = 0.5 * jax.lax.erfc(-x * math.sqrt(0.5))
     density = jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
     return (dy * (share + x * density),)

@@ -49,7 +49,7 @@ class CustomVJP(Generic[Result]):
         stock: Callable[..., Result] | None,
     ):
         functools.update_wrapper(self, function)
-        self._name = function.__name__
+        self._name = f"{function.__module__}.{function.__qualname__}"
         self._custom = jax.custom_vjp(function, nondiff_argnames=static)
         self._stock = stock or function
 
@@ -57,12 +57,16 @@ class CustomVJP(Generic[Result]):
         """Sets the rules, as ``jax.custom_vjp.defvjp`` takes them."""
         self._custom.defvjp(forward, backward)
 
-    def __call__(self, *args: Any) -> Result:
+    def __reduce__(self) -> str:
+        # A copy or a pickle is the global of this name, as for any function.
+        return self.__qualname__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Applies the function."""
         if _mode.value == "autodiff":
-            return self._stock(*args)
+            return self._stock(*args, **kwargs)
         try:
-            return cast(Result, self._custom(*args))
+            return cast(Result, self._custom(*args, **kwargs))
         except TypeError as error:
             if "forward-mode" not in str(error):
                 raise

@@ -17,16 +17,19 @@ the closed form of Ioffe and Szegedy 2015, with xhat = r (x - m)::
     dL/dx = s r (dL/dy - mean(dL/dy) - xhat mean(xhat dL/dy))
 
 Batch, layer and group normalization differ only in the axes of the sums. Over several
-devices, m and v are means of the devices' own, and dL/dm and dL/dv sums over all.
+devices, with m_k and v_k those of device k, ``m = mean_k m_k`` and ``v = mean_k (v_k +
+(m_k - m)^2)``; JAX knows the gradient of a mean over devices.
 """
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from cnnjax.ops.gradient import custom_vjp, vary_alike
 from cnnjax.typing import Array
@@ -64,43 +67,44 @@ def moments(
         fast: whether to compute the variance as E[x^2] - m^2, in one pass; exact where
             the mean is not large against the deviation.
         devices: over which devices.
+
+    Raises:
+        ValueError: an axis that ``x`` does not have, or complex values.
     """
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    axes = tuple(sorted(axis % x.ndim for axis in axes))
+    if jnp.iscomplexobj(x):
+        raise ValueError(f"x is {x.dtype}, expected a real dtype")
+    x = jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
+    axes = tuple(sorted(normalize_axis_tuple(axes, x.ndim, "axes")))
     if mask is not None:
         mask = jnp.broadcast_to(jnp.asarray(mask, bool), x.shape)
-        x, mask = vary_alike(x, mask)
-    return _moments(x, mask, axes, fast, devices)
+        x, mask = vary_alike(jnp.where(mask, x, 0), mask)
+    return _over_devices(*_moments(x, mask, axes, fast), devices)
 
 
-@custom_vjp("axes", "fast", "devices")
-def _moments(x, mask, axes, fast, devices):
-    share = _share(x, mask, axes)
+@custom_vjp("axes", "fast")
+def _moments(x, mask, axes, fast):
+    """The moments of ``x``, which is 0 where ``mask`` is false."""
+    count = _count(x, mask, axes)
+    mean = _sum(x, axes) / count
     if fast:
-        mean = _over_devices(lax.pmean, _sum(x * share, axes), devices)
-        square = _over_devices(lax.pmean, _sum(x * x * share, axes), devices)
-        return mean, jnp.maximum(square - mean * mean, 0)
-    mean = _over_devices(lax.pmean, _sum(x * share, axes), devices)
-    variance = _sum((x - mean) ** 2 * share, axes)
-    return mean, _over_devices(lax.pmean, variance, devices)
+        return mean, jnp.maximum(_sum(x * x, axes) / count - mean * mean, 0)
+    centred = _keep(x - mean, mask)
+    return mean, _sum(centred * centred, axes) / count
 
 
-def _moments_fwd(x, mask, axes, fast, devices):
-    mean, variance = _moments(x, mask, axes, fast, devices)
-    return (mean, variance), (x, mask, mean)
+def _moments_fwd(x, mask, axes, fast):
+    mean, variance = _moments(x, mask, axes, fast)
+    return (mean, variance), (x, mask, mean, variance)
 
 
-def _moments_bwd(axes, fast, devices, residuals, cotangents):
-    x, mask, mean = residuals
-    count = 1
-    if devices.axis_name is not None:
-        count = lax.psum(1, devices.axis_name, axis_index_groups=devices.groups)
-        # Inside of shard_map, JAX has added up the devices' parts of a shared value.
-        if devices.axis_name not in jax.typeof(x).manual_axis_type.varying:
-            cotangents = _over_devices(lax.psum, cotangents, devices)
+def _moments_bwd(axes, fast, residuals, cotangents):
+    x, mask, mean, variance = residuals
     dmean, dvariance = cotangents
-    dx = dmean + 2 * (x - mean) * dvariance
-    return dx * (_share(x, mask, axes) / count), None
+    if fast:  # the maximum with 0 is flat where rounding made it necessary
+        dvariance = jnp.where(variance > 0, dvariance, 0)
+    count = _count(x, mask, axes)
+    dx = dmean / count + (x - mean) * (2 * dvariance / count)
+    return _keep(dx, mask), None
 
 
 _moments.defvjp(_moments_fwd, _moments_bwd)
@@ -126,12 +130,18 @@ def normalize(
         bias: the shape of ``scale``; ``None`` means 0.
         epsilon: keeps the root away from 0.
         dtype: of the result; by default that of ``x``.
+
+    Raises:
+        ValueError: a result that would be of an integer dtype.
     """
+    dtype = jnp.dtype(dtype or x.dtype)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        raise ValueError(f"the result would be {dtype}, expected a floating dtype")
     shape = next((a.shape for a in (scale, bias) if a is not None), mean.shape)
     scale = jnp.ones(shape, mean.dtype) if scale is None else scale
     bias = jnp.zeros(shape, mean.dtype) if bias is None else bias
     arrays = vary_alike(x, mean, variance, scale, bias)
-    return _normalize(*arrays, epsilon, jnp.dtype(dtype or x.dtype))
+    return _normalize(*arrays, epsilon, dtype)
 
 
 @custom_vjp("epsilon", "dtype")
@@ -148,7 +158,9 @@ def _normalize_fwd(x, mean, variance, scale, bias, epsilon, dtype):
 def _normalize_bwd(epsilon, dtype, residuals, dy):
     x, mean, variance, scale, bias = residuals
     r = lax.rsqrt(variance + epsilon)
-    centred, dy = x - mean, dy.astype(jnp.result_type(x, mean, scale))
+    # Without the barrier XLA writes x - mean down, as the moments' gradient has it too.
+    centred = x - lax.optimization_barrier(mean)
+    dy = dy.astype(jnp.result_type(x, mean, scale))
     if mean.shape == scale.shape:
         # One pair of sums serves all four; the channel's factors come after it.
         total, product = _sum_like(dy, mean), _sum_like(centred * dy, mean)
@@ -166,17 +178,26 @@ def _normalize_bwd(epsilon, dtype, residuals, dy):
 _normalize.defvjp(_normalize_fwd, _normalize_bwd)
 
 
-def _share(x, mask, axes):
-    """The weight a_i of each value in the mean."""
-    if mask is None:
-        return 1 / math.prod(x.shape[axis] for axis in axes)
-    return mask / jnp.sum(mask, axes, x.dtype, keepdims=True)
-
-
-def _over_devices(reduce, values, devices):
+def _over_devices(mean, variance, devices):
+    """The moments of all data from those of each device's."""
     if devices.axis_name is None:
-        return values
-    return reduce(values, devices.axis_name, axis_index_groups=devices.groups)
+        return mean, variance
+    pmean = partial(
+        lax.pmean, axis_name=devices.axis_name, axis_index_groups=devices.groups
+    )
+    common = pmean(mean)
+    return common, pmean(variance + (mean - common) ** 2)
+
+
+def _count(x, mask, axes):
+    """How many values each mean is taken over: 1 / a_i."""
+    if mask is None:
+        return math.prod(x.shape[axis] for axis in axes)
+    return jnp.sum(mask, axes, x.dtype, keepdims=True)
+
+
+def _keep(x, mask):
+    return x if mask is None else jnp.where(mask, x, 0)
 
 
 def _sum_like(x, target):

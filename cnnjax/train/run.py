@@ -45,7 +45,7 @@ def train(config: Config, workdir: str | Path, reporter: Reporter) -> Result:
     _claim(workdir)
     compilation_cache.enable(config.compilation_cache)
     experiment = make_experiment(config)
-    state = _make_state(experiment, config)
+    state = make_run_state(experiment, config)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / CONFIG).write_text(to_json(config))
     write_normalization(experiment.normalization, workdir / NORMALIZATION)
@@ -89,8 +89,7 @@ def evaluate_run(workdir: str | Path, split: str) -> Score:
     config = from_json((workdir / CONFIG).read_text())
     compilation_cache.enable(config.compilation_cache)
     experiment = make_experiment(config, read_normalization(workdir / NORMALIZATION))
-    like = _make_state(experiment, config)
-    state = checkpoint.restore(workdir / CHECKPOINTS, like)
+    state = make_run_state(experiment, config, workdir)
     return _make_score(config, experiment)(state, getattr(experiment.dataset, split))
 
 
@@ -102,6 +101,21 @@ def _claim(workdir: Path) -> None:
         )
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"workdir {workdir} is a file, expected a folder")
+
+
+def make_run_state(
+    experiment: Experiment, config: Config, workdir: str | Path | None = None
+) -> TrainState:
+    """The state at the start of a run, or the trained one that ``workdir`` holds.
+
+    Raises:
+        ConfigError: images that the network cannot take.
+        FileNotFoundError: no finished state in ``workdir``.
+    """
+    start = _make_state(experiment, config)
+    if workdir is None:
+        return start
+    return checkpoint.restore(Path(workdir) / CHECKPOINTS, start)
 
 
 def _make_state(experiment: Experiment, config: Config) -> TrainState:

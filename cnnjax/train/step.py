@@ -35,6 +35,32 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, TrainMetrics]]
 EvalStep = Callable[[TrainState, Batch], EvalMetrics]
 
 
+def make_objective(model: nn.Module, loss: Loss) -> Callable[..., Any]:
+    """The function that training makes small.
+
+    Args:
+        model: called as ``model(x, train=True)``.
+        loss: per example, from logits and labels.
+
+    Returns:
+        ``(params, x, statistics, batch, dropout_key) -> (value, (logits, statistics))``
+        for normalised images x; the value is the mean over the batch's examples.
+    """
+
+    def objective(params, x, statistics, batch, dropout_key):
+        logits, statistics = model.apply(
+            {"params": params, **statistics},
+            x,
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=list(statistics),
+        )
+        value = _mean(loss(logits, batch.labels), batch.weights)
+        return value, (logits, statistics)
+
+    return objective
+
+
 def make_train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
@@ -56,6 +82,7 @@ def make_train_step(
         crop_padding: pixels of the random crop.
         flip: whether images are mirrored at random.
     """
+    objective = make_objective(model, loss)
 
     def train_step(state: TrainState, batch: Batch):
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
@@ -63,19 +90,10 @@ def make_train_step(
         x = normalize(batch.images, normalization)
         x = augment(augment_key, x, crop_padding=crop_padding, flip=flip)
 
-        def objective(params):
-            logits, statistics = model.apply(
-                {"params": params, **state.statistics},
-                x,
-                train=True,
-                rngs={"dropout": dropout_key},
-                mutable=list(state.statistics),
-            )
-            value = _mean(loss(logits, batch.labels), batch.weights)
-            return value, (logits, statistics)
-
         gradient = jax.value_and_grad(objective, has_aux=True)
-        (value, (logits, statistics)), grads = gradient(state.params)
+        (value, (logits, statistics)), grads = gradient(
+            state.params, x, state.statistics, batch, dropout_key
+        )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         metrics = TrainMetrics(
             loss=value,

@@ -47,7 +47,10 @@ def test_step_schedule_in_percent(small_config):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"duration": "0 epochs"}, "duration is '0 epochs', expected more than nothing"),
+        (
+            {"duration": "0 epochs"},
+            "duration is '0 epochs', expected more than nothing",
+        ),
         ({"duration": "3 epoks"}, "did you mean"),
         ({"eval_every": "soon"}, "eval_every: duration 'soon'"),
         ({"duration": "10%"}, "duration: 10%"),

@@ -127,6 +127,17 @@ def test_sigmoid_loss_learns(tmp_path, small_config, recorder):
     assert train(config, tmp_path / "run", recorder).test.accuracy > 0.5
 
 
+def test_both_kinds_of_gradients_give_one_loss_curve(tmp_path, small_config, recorder):
+    """Equal but for rounding, which 30 steps of Adam let grow to some 1e-5."""
+    curves = []
+    for kind in ("custom", "autodiff"):
+        recorder.steps.clear()
+        config = small_config(gradients=kind, duration="30 steps")
+        train(config, tmp_path / kind, recorder)
+        curves.append([record["loss"] for record in recorder.steps])
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-4)
+
+
 def test_an_unwritable_cache_is_no_obstacle(tmp_path, small_config, recorder):
     (tmp_path / "file").touch()
     config = small_config(compilation_cache=str(tmp_path / "file" / "cache"))

@@ -1,0 +1,198 @@
+"""The gradients of two functions that should be the same, compared leaf by leaf."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.compare.finite_difference import relative_errors
+from cnnjax.compare.tolerance import (
+    FINITE_DIFFERENCE,
+    relative_tolerance,
+    units_in_the_last_place,
+)
+
+Function = Callable[..., Any]
+
+
+class Row(NamedTuple):
+    """How one argument's gradient compares.
+
+    Attributes:
+        name: the path of the argument, as ``params.Conv_0.kernel``.
+        shape: of the argument.
+        max_abs: largest ``|f' - g'|`` in the arguments' own dtype.
+        max_rel: the same over the largest ``|g'|`` of the float64 run.
+        float64: largest ``|f' - g'|`` with both in float64, over the largest ``|g'|``.
+        f_ulp: error of f' against the float64 run of g, in units of the last place of
+            its largest value.
+        g_ulp: the same for g'.
+        finite_difference: relative error of the float64 f' along a random direction
+            against a central difference; ``None`` where that was not asked for.
+        tolerance: the relative error allowed in the arguments' own dtype.
+        failures: what is off, in words; empty when the gradient is right.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    max_abs: float
+    max_rel: float
+    float64: float
+    f_ulp: float
+    g_ulp: float
+    finite_difference: float | None
+    tolerance: float
+    failures: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is off."""
+        return not self.failures
+
+
+class Comparison(NamedTuple):
+    """The rows of all arguments."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gradient is right."""
+        return all(row.ok for row in self.rows)
+
+
+def compare_gradients(
+    f: Function,
+    g: Function,
+    *arguments: Any,
+    finite_differences: bool = True,
+    seed: int = 0,
+) -> Comparison:
+    """Compares the gradient of ``f`` with that of ``g``, which should equal it.
+
+    Both are pulled back from one random cotangent (1 for a scalar output), once in the
+    arguments' own dtype and once in float64; the float64 gradient of ``g`` is the
+    truth.
+
+    Args:
+        f: the function under test, from arrays to an array or a tree of arrays.
+        g: the reference, as the same function of stock operations.
+        arguments: arrays or trees of arrays; what is not floating is passed through.
+        finite_differences: whether to compare with central differences too; these are
+            taken near the arguments, so as not to meet a kink at them.
+        seed: of the cotangent and the directions.
+
+    Returns:
+        One row for each floating array among the arguments.
+
+    Raises:
+        ValueError: no floating array among the arguments, or outputs that differ in
+            structure or shape.
+    """
+    names, leaves, rebuild = _flatten(arguments)
+    terms = sum(leaf.size for leaf in leaves)
+    losses = [_loss(function, rebuild, seed) for function in (f, g)]
+    own = [_gradient(loss)(leaves) for loss in losses]
+    with jax.enable_x64(True):
+        wide = [leaf.astype(np.float64) for leaf in leaves]
+        pulls = [_gradient(loss) for loss in losses]
+        exact = [pull(wide) for pull in pulls]
+        slopes: Sequence[float | None] = [None] * len(leaves)
+        if finite_differences:
+            slopes = relative_errors(losses[0], pulls[0], wide, seed)
+    columns: Any = zip(names, leaves, *own, *exact, slopes, strict=True)
+    return Comparison(tuple(_row(terms, *column) for column in columns))
+
+
+def _flatten(arguments):
+    """Names and values of the floating leaves, and the way back to all arguments."""
+    paths, tree = jax.tree_util.tree_flatten_with_path(arguments)
+    values = [np.asarray(value) for _, value in paths]
+    places = [i for i, v in enumerate(values) if jnp.issubdtype(v.dtype, jnp.floating)]
+    if not places:
+        raise ValueError("no argument is floating, so there is no gradient to compare")
+
+    def rebuild(leaves):
+        merged = list(values)
+        for place, leaf in zip(places, leaves, strict=True):
+            merged[place] = leaf
+        return jax.tree.unflatten(tree, merged)
+
+    names = [_name(paths[i][0], len(arguments)) for i in places]
+    return names, [values[i] for i in places], rebuild
+
+
+def _name(path, count):
+    keys = [
+        str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path
+    ]
+    return ".".join(keys[1:] if count == 1 and len(keys) > 1 else keys)
+
+
+def _loss(function, rebuild, seed):
+    """The function's output times a random cotangent, as a function of the leaves."""
+
+    def loss(leaves):
+        outputs = jax.tree.leaves(function(*rebuild(leaves)))
+        parts = [
+            jnp.vdot(y, _cotangent(y.shape, y.dtype, seed, i))
+            for i, y in enumerate(outputs)
+        ]
+        return functools.reduce(jnp.add, parts)
+
+    return loss
+
+
+def _cotangent(shape, dtype, seed, number):
+    if shape == ():
+        return np.ones((), dtype)
+    draw = np.random.default_rng((seed, number)).standard_normal(shape)
+    # Half a dozen bits: the same number in every dtype.
+    return np.asarray(np.round(draw * 16) / 16, dtype)
+
+
+def _gradient(loss):
+    compiled = jax.jit(jax.grad(loss))
+    return lambda leaves: [np.asarray(leaf) for leaf in compiled(leaves)]
+
+
+def _row(terms, name, leaf, f_own, g_own, f_wide, g_wide, difference) -> Row:
+    def error(a, b):
+        gap = np.abs(a.astype(np.float64) - b.astype(np.float64))
+        return float(np.max(gap, initial=0.0))
+
+    size = float(np.max(np.abs(g_wide), initial=0.0))
+    scale = size or 1.0
+    dtype = leaf.dtype
+    f_error, g_error = error(f_own, g_wide), error(g_own, g_wide)
+    row = Row(
+        name=name,
+        shape=leaf.shape,
+        max_abs=error(f_own, g_own),
+        max_rel=error(f_own, g_own) / scale,
+        float64=error(f_wide, g_wide) / scale,
+        f_ulp=units_in_the_last_place(f_error, scale, dtype),
+        g_ulp=units_in_the_last_place(g_error, scale, dtype),
+        finite_difference=difference,
+        tolerance=relative_tolerance(dtype, terms),
+        failures=(),
+    )
+    # Rounding may turn a decision (which is the maximum?): then g is off as well.
+    allowed = max(row.tolerance * scale, 2 * g_error)
+    return row._replace(failures=_failures(row, f_error, allowed, terms))
+
+
+def _failures(row, f_error, allowed, terms) -> tuple[str, ...]:
+    """What is off; written so that NaN is."""
+    found = []
+    if not row.float64 <= relative_tolerance(np.dtype(np.float64), terms):
+        found.append(f"differs by {row.float64:.1e} in float64")
+    if not f_error <= allowed:
+        found.append(f"differs by {f_error:.1e} from the float64 run")
+    slope = row.finite_difference
+    if slope is not None and not slope <= FINITE_DIFFERENCE:
+        found.append(f"finite differences say {slope:.1e} off")
+    return tuple(found)

@@ -1,0 +1,98 @@
+"""The gradients of a whole network on its own data, hand-written against stock."""
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from cnnjax.compare.gradients import Comparison, compare_gradients
+from cnnjax.config import Config
+from cnnjax.data import normalize, train_batches
+from cnnjax.ops import gradients
+from cnnjax.train.experiment import make_experiment
+from cnnjax.train.run import make_run_state
+from cnnjax.train.step import make_objective
+
+ROUNDS = 15
+
+
+class Timing(NamedTuple):
+    """Median seconds of one gradient of all parameters, hand-written and stock."""
+
+    custom: float
+    autodiff: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster the hand-written one is."""
+        return self.autodiff / self.custom
+
+
+class Problem(NamedTuple):
+    """A network's loss with gradients of both kinds, and its arguments."""
+
+    custom: Any
+    autodiff: Any
+    params: Any
+    x: np.ndarray
+
+
+def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
+    """The loss of the network that ``config`` names on its first training batch.
+
+    Dropout is left out: its masks would differ between float32 and float64. It is
+    compared among the operations.
+
+    Args:
+        config: of a run; with ``checkpoint``, of the run that made it.
+        checkpoint: the working directory of a trained run, for its parameters; by
+            default they are those at the start.
+
+    Raises:
+        ConfigError: settings that cannot be.
+        DataError: data that cannot be read.
+        FileNotFoundError: no finished state in ``checkpoint``.
+    """
+    experiment = make_experiment(config)
+    state = make_run_state(experiment, config, checkpoint)
+    split = experiment.dataset.train
+    batch = next(train_batches(split, config.batch_size, config.seed))
+    x = np.asarray(normalize(batch.images, experiment.normalization))
+    model = experiment.model
+    if getattr(model, "dropout", 0):
+        model = model.clone(dropout=0.0)
+    objective = make_objective(model, experiment.loss)
+    statistics = jax.device_get(state.statistics)
+
+    def loss(params, x):
+        return objective(params, x, statistics, batch, jax.random.key(0))[0]
+
+    def stock(params, x):
+        with gradients("autodiff"):
+            return loss(params, x)
+
+    return Problem(loss, stock, jax.device_get(state.params), x)
+
+
+def compare_problem(problem: Problem) -> Comparison:
+    """Compares the gradient of every parameter and of the input."""
+    return compare_gradients(
+        lambda tree: problem.custom(tree["params"], tree["input"]),
+        lambda tree: problem.autodiff(tree["params"], tree["input"]),
+        {"params": problem.params, "input": problem.x},
+    )
+
+
+def time_problem(problem: Problem) -> Timing:
+    """Times both gradients of the parameters, in turns."""
+    sides = [jax.jit(jax.grad(side)) for side in (problem.custom, problem.autodiff)]
+    seconds = [[_seconds(side, problem) for side in sides] for _ in range(ROUNDS + 1)]
+    # The first round compiles.
+    return Timing(*np.median(seconds[1:], axis=0).tolist())
+
+
+def _seconds(side, problem) -> float:
+    begin = time.perf_counter()
+    jax.block_until_ready(side(problem.params, problem.x))
+    return time.perf_counter() - begin

@@ -1,0 +1,155 @@
+"""Shapes, sizes and refusals of every network, and that it lowers for any platform."""
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnjax import models, ops
+from cnnjax.models.initializers import INITIALIZERS, make_initializer
+
+KEY = jax.random.key(0)
+
+
+def init(model, shape):
+    """Parameters as shapes and dtypes; nothing is computed."""
+    x = jnp.zeros(shape)
+    return jax.eval_shape(lambda: model.init(KEY, x, train=False))["params"]
+
+
+def count(params):
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("lenet5", 61_706), ("small_cnn", 94_354), ("simple_cnn", 824_458)],
+)
+def test_parameters_on_images_of_28_by_28(name, parameters):
+    model = models.make_model(name, num_classes=10)
+    assert count(init(model, (1, 28, 28, 1))) == parameters
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("train", [True, False])
+def test_one_logit_for_each_class_and_image(name, train):
+    model, x = models.make_model(name, num_classes=7), jnp.zeros((3, 28, 20, 2))
+    logits = jax.eval_shape(
+        lambda: model.init_with_output({"params": KEY, "dropout": KEY}, x, train=train)
+    )[0]
+    assert (logits.shape, logits.dtype) == ((3, 7), jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel"),
+    [
+        ((2, 13, 3), (3, 3, 4)),
+        ((2, 13, 8, 3), (3, 3, 3, 4)),
+        ((2, 13, 8, 9, 3), (3, 3, 3, 3, 4)),
+    ],
+)
+def test_simple_cnn_takes_signals_images_and_volumes(shape, kernel):
+    model = models.make_model("simple_cnn", num_classes=5, widths=(4, 6), dense=())
+    params = init(model, shape)
+    assert params["Conv_0"]["kernel"].shape == kernel
+    halved_twice = int(np.prod([n // 4 for n in shape[1:-1]]))
+    assert params["Dense_0"]["kernel"].shape == (6 * halved_twice, 5)
+
+
+def test_options_reach_the_network():
+    model = models.make_model(
+        "simple_cnn", num_classes=5, widths=(4,), dense=(7, 8), kernel_size=5
+    )
+    params = init(model, (1, 6, 6, 1))
+    assert params["Conv_0"]["kernel"].shape == (5, 5, 1, 4)
+    assert [params[f"Dense_{n}"]["bias"].size for n in range(3)] == [7, 8, 5]
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_dropout_is_active_only_in_training(name):
+    x = jax.random.normal(KEY, (2, 16, 16, 1))
+    model = models.make_model(name, num_classes=3, dropout=0.5)
+
+    @jax.jit
+    def run(key):
+        params = model.init(KEY, x, train=False)
+        return [
+            model.apply(params, x, train=train, rngs={"dropout": key})
+            for train in (True, False)
+        ]
+
+    (trained, tested), (trained_again, tested_again) = map(run, jax.random.split(KEY))
+    np.testing.assert_array_equal(tested, tested_again)
+    assert not np.array_equal(trained, trained_again)
+    assert not np.array_equal(trained, tested)
+
+
+@pytest.mark.parametrize(("name", "negative"), [("tanh", True), ("relu", False)])
+def test_lenet_activation_is_a_choice(name, negative):
+    """Seen from outside: what enters the last layer, by the sign of its values."""
+    model = models.make_model("lenet5", num_classes=84, activation=name)
+
+    @jax.jit
+    def logits():
+        x = jax.random.normal(KEY, (2, 16, 16, 1))
+        params = model.init(KEY, x, train=False)["params"]
+        params["Dense_2"]["kernel"] = jnp.eye(84)
+        return model.apply({"params": params}, x, train=False)
+
+    assert (logits().min() < 0) == negative
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_every_initializer_makes_a_kernel(name):
+    values = make_initializer(name)(KEY, (3, 2, 4, 5))
+    assert values.shape == (3, 2, 4, 5)
+    assert np.isfinite(values).all()
+    assert (np.std(values) > 0) == (name != "zeros")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("lenet", {}, r"unknown model 'lenet'; did you mean 'lenet5'\?.*small_cnn"),
+        ("simple_cnn", {"width": 3}, "'width'; did you mean 'widths'"),
+        ("simple_cnn", {"activation": "relu"}, "option of model 'simple_cnn' 'activ"),
+        ("lenet5", {"parent": None}, "'parent'"),
+        ("lenet5", {"kernel_init": "he"}, "unknown kernel_init 'he'"),
+        ("lenet5", {"kernel_init": "he_norml"}, "did you mean 'he_normal'"),
+    ],
+)
+def test_refuses_unknown_names_with_the_nearest(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        models.make_model(name, num_classes=10, **options)
+
+
+def test_refuses_what_a_network_cannot_take():
+    with pytest.raises(ValueError, match=r"2-D images.*\(1, 28, 1\)"):
+        init(models.LeNet5(10), (1, 28, 1))
+    with pytest.raises(ValueError, match=r"activation is 'sigmoid'.*tanh, relu"):
+        init(models.LeNet5(10, activation="sigmoid"), (1, 28, 28, 1))
+    with pytest.raises(ValueError, match=r"covers \(2, 2\).*\(1, 1\)"):
+        init(models.SimpleCNN(10), (1, 3, 3, 1))
+    with pytest.raises(ValueError, match="unknown kernel_init 'ones'"):
+        make_initializer("ones")
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_value_and_gradient_lower_for_every_platform(name):
+    model = models.make_model(name, num_classes=10, dropout=0.1)
+    x, labels = jnp.zeros((4, 28, 28, 1)), jnp.zeros(4, int)
+
+    def loss(params, key):
+        logits = model.apply({"params": params}, x, train=True, rngs={"dropout": key})
+        return ops.softmax_cross_entropy(logits, labels).mean()
+
+    params = init(model, x.shape)
+    platforms = "cpu", "cuda", "tpu"
+    exported = jax.export.export(
+        jax.jit(jax.value_and_grad(loss)), platforms=platforms
+    )(params, jax.eval_shape(lambda: KEY))
+    assert exported.platforms == platforms
+    value, *gradients = exported.out_avals
+    assert value.shape == ()
+    assert [g.shape for g in gradients] == [p.shape for p in jax.tree.leaves(params)]
