@@ -34,15 +34,14 @@ class Request(NamedTuple):
 
 def run(request: Request) -> bool:
     """Compares, prints and writes; whether every gradient is right."""
-    problem = None
+    sections: list[Section] = []
+    timing = None
     if request.config:
         problem = make_problem(request.config, request.checkpoint)
-    sections: list[Section] = [("operations", list(_op_rows(request.ops)))]
-    timing = None
-    if problem and request.config:
         title = f"network {request.config.model.name} on {request.config.data.source}"
         sections.append((title, compare_problem(problem).rows))
         timing = time_problem(problem) if request.timing else None
+    sections.append(("operations", list(_op_rows(request.ops))))
     print("\n".join(lines(sections, timing)))
     tree = values(sections, timing)
     if request.json:
@@ -55,5 +54,5 @@ def run(request: Request) -> bool:
 def _op_rows(ops) -> Iterator:
     for case, comparison in compare_ops(ops):
         for row in comparison.rows:
-            name = f"{case.op} ({case.what}) argument {row.name}"
-            yield row._replace(name=name)
+            argument = case.arguments[int(row.name)]
+            yield row._replace(name=f"{case.op} ({case.what}) {argument}")

@@ -4,6 +4,7 @@ Shapes have every axis different, windows do not fit nicely, and some inputs are
 numbers, so that zeros and ties occur where the gradient is a matter of convention.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,6 +35,12 @@ class Case(NamedTuple):
     function: Callable[..., Any]
     shapes: tuple[tuple[int, ...], ...]
     whole: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        """What the operation calls its arrays."""
+        names = inspect.signature(getattr(ops, self.op)).parameters
+        return [name for name in names if name != "key"]
 
 
 def _conv(what, x, kernel, **options):

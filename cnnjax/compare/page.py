@@ -19,10 +19,11 @@ TEMPLATE = """\
 <meta name="viewport" content="width=device-width">
 <title>{{ title }}</title>
 <style>
-  body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
+  body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem;
          padding: 0 1rem; color: #222; }
   table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-  th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd; }
+  th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap;
+           border-bottom: 1px solid #ddd; }
   th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
   td:first-child { font-family: ui-monospace, monospace; font-size: 13px; }
   .ok td:last-child { color: #17692f; }

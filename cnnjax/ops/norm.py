@@ -85,11 +85,12 @@ def moments(
 def _moments(x, mask, axes, fast):
     """The moments of ``x``, which is 0 where ``mask`` is false."""
     count = _count(x, mask, axes)
-    mean = _sum(x, axes) / count
+    mean = x.sum(axes, keepdims=True) / count
     if fast:
-        return mean, jnp.maximum(_sum(x * x, axes) / count - mean * mean, 0)
+        square = (x * x).sum(axes, keepdims=True) / count
+        return mean, jnp.maximum(square - mean * mean, 0)
     centred = _keep(x - mean, mask)
-    return mean, _sum(centred * centred, axes) / count
+    return mean, (centred * centred).sum(axes, keepdims=True) / count
 
 
 def _moments_fwd(x, mask, axes, fast):
@@ -192,7 +193,7 @@ def _over_devices(mean, variance, devices):
 def _count(x, mask, axes):
     """How many values each mean is taken over: 1 / a_i."""
     if mask is None:
-        return math.prod(x.shape[axis] for axis in axes)
+        return float(math.prod(x.shape[axis] for axis in axes))
     return jnp.sum(mask, axes, x.dtype, keepdims=True)
 
 
@@ -203,13 +204,5 @@ def _keep(x, mask):
 def _sum_like(x, target):
     """Sums ``x`` over the axes on which ``target`` has size 1."""
     pairs = enumerate(zip(x.shape, target.shape, strict=True))
-    return _sum(x, tuple(i for i, (n, k) in pairs if k == 1 and n != 1))
-
-
-def _sum(x, axes):
-    """Sums over ``axes``, which stay with size 1."""
-    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    if axes == tuple(range(x.ndim - 1)):
-        # XLA sums the rows of a matrix faster than several axes, on a CPU.
-        return x.reshape(-1, x.shape[-1]).sum(0).reshape(shape)
-    return x.sum(axes).reshape(shape)
+    axes = tuple(i for i, (n, k) in pairs if k == 1 and n != 1)
+    return x.sum(axes, keepdims=True)

@@ -113,4 +113,5 @@ def test_a_fault_is_seen_in_the_network_of_a_config(fault, monkeypatch, capsys):
     fault(monkeypatch)
     assert cli.main(["compare", f"--config={DIGITS}"]) == 1
     out = capsys.readouterr().out
-    assert "OFF" in out.split("network simple_cnn on digits")[1]
+    network = out.split("network simple_cnn on digits")[1].split("operations")[0]
+    assert "OFF" in network

@@ -18,6 +18,14 @@ def init(model, shape):
     return jax.eval_shape(lambda: model.init(KEY, x, train=False))["params"]
 
 
+def some(shapes):
+    """Small values in place of parameters; random ones take XLA long to compile."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: (0.1 * rng.standard_normal(leaf.shape)).astype(leaf.dtype), shapes
+    )
+
+
 def count(params):
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
@@ -68,14 +76,14 @@ def test_options_reach_the_network():
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_dropout_is_active_only_in_training(name):
-    x = jax.random.normal(KEY, (2, 16, 16, 1))
     model = models.make_model(name, num_classes=3, dropout=0.5)
+    x = np.random.default_rng(0).standard_normal((2, 16, 16, 1), np.float32)
+    params = some(init(model, x.shape))
 
     @jax.jit
     def run(key):
-        params = model.init(KEY, x, train=False)
         return [
-            model.apply(params, x, train=train, rngs={"dropout": key})
+            model.apply({"params": params}, x, train=train, rngs={"dropout": key})
             for train in (True, False)
         ]
 
@@ -89,23 +97,22 @@ def test_dropout_is_active_only_in_training(name):
 def test_lenet_activation_is_a_choice(name, negative):
     """Seen from outside: what enters the last layer, by the sign of its values."""
     model = models.make_model("lenet5", num_classes=84, activation=name)
-
-    @jax.jit
-    def logits():
-        x = jax.random.normal(KEY, (2, 16, 16, 1))
-        params = model.init(KEY, x, train=False)["params"]
-        params["Dense_2"]["kernel"] = jnp.eye(84)
-        return model.apply({"params": params}, x, train=False)
-
-    assert (logits().min() < 0) == negative
+    x = np.random.default_rng(0).standard_normal((2, 16, 16, 1), np.float32)
+    params = some(init(model, x.shape))
+    params["Dense_2"] = {"kernel": np.eye(84, dtype=np.float32), "bias": np.zeros(84)}
+    logits = jax.jit(lambda x: model.apply({"params": params}, x, train=False))(x)
+    assert (logits.min() < 0) == negative
 
 
-@pytest.mark.parametrize("name", INITIALIZERS)
-def test_every_initializer_makes_a_kernel(name):
-    values = make_initializer(name)(KEY, (3, 2, 4, 5))
-    assert values.shape == (3, 2, 4, 5)
-    assert np.isfinite(values).all()
-    assert (np.std(values) > 0) == (name != "zeros")
+def test_every_initializer_makes_a_kernel():
+    shape = (3, 2, 4, 5)
+    kernels = jax.jit(
+        lambda: {n: make_initializer(n)(KEY, shape) for n in INITIALIZERS}
+    )
+    for name, values in kernels().items():
+        assert values.shape == shape
+        assert np.isfinite(values).all()
+        assert (np.std(values) > 0) == (name != "zeros")
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def geometries(draw):
     return Case((batch, *sizes, inputs), kernel, {**options, "groups": groups})
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(geometries())
 def test_the_three_maps_are_adjoint(case):
     """<f(x, w), dy> = <x, g(dy, w)> = <w, h(x, dy)>."""

@@ -1,0 +1,312 @@
+"""docs/gradients.md against the code: its numbers, examples, names and conventions.
+
+The page is read, not repeated: its blocks and tables hold the numbers.
+"""
+
+import ast
+import math
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import flax.linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnjax import ops
+from tests import reference
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/gradients.md").read_text()
+EXACTLY = {"rtol": 1e-12, "atol": 1e-12}
+PRINTED = {"rtol": 0, "atol": 6e-5}  # four decimals, computed from four decimals
+NAN = float("nan")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def read_arrays():
+    """Each ``name =`` with rows of numbers below it, or numbers beside it."""
+    found = {}
+    for text in blocks("text"):
+        for name, rows in re.findall(
+            r"^(\S+) =((?:\n +[-\d ]+)+|[-\d. ]+)$", text, re.M
+        ):
+            assert name not in found, f"two values of {name}"
+            lines = [line.split() for line in rows.strip().splitlines()]
+            found[name] = np.array(lines if "\n" in rows else lines[0], float)
+    return found
+
+
+ARRAYS = read_arrays()
+SUMS = re.findall(r"^(\S+)_\((\d),(\d)\) = ([-+*() \d]+) = (-?\d+)$", PAGE, re.M)
+
+
+def correlate(x, w):
+    """``y_o = sum_k x_(o+k) w_k`` as loops over both."""
+    y = np.zeros([n - k + 1 for n, k in zip(x.shape, w.shape, strict=True)])
+    for o in np.ndindex(*y.shape):
+        for k in np.ndindex(*w.shape):
+            y[o] += x[tuple(np.add(o, k))] * w[k]
+    return y
+
+
+def test_worked_convolution(x64):
+    x, w, b, dy = (ARRAYS[name] for name in ("x", "w", "b", "dL/dy"))
+    turned, padded = w[::-1, ::-1], np.pad(dy, 2)
+    np.testing.assert_array_equal(ARRAYS["rot180(w)"], turned)
+    np.testing.assert_array_equal(ARRAYS["padded(dL/dy)"], padded)
+
+    def layer(x, w, b):
+        image = x[None, :, :, None]
+        return ops.conv(image, w[:, :, None, None], b, padding="VALID")[0, :, :, 0]
+
+    y, vjp = jax.vjp(layer, *map(jnp.asarray, (x, w, b)))
+    by_ops = y, *vjp(jnp.asarray(dy))
+    by_loops = (
+        correlate(x, w) + b,
+        correlate(padded, turned),
+        correlate(x, dy),
+        [dy.sum()],
+    )
+    names = "y", "dL/dx", "dL/dw", "dL/db"
+    for name, a, b in zip(names, by_ops, by_loops, strict=True):
+        np.testing.assert_array_equal(ARRAYS[name], a, name)
+        np.testing.assert_array_equal(ARRAYS[name], b, name)
+    wrong = int(re.search(r"not been turned, there would be a (\d+)", PAGE)[1])
+    assert correlate(padded, w)[1, 2] == wrong != ARRAYS["dL/dx"][1, 2]
+
+
+@pytest.mark.parametrize(("name", "row", "column", "terms", "total"), SUMS)
+def test_sums_that_are_written_out(name, row, column, terms, total):
+    assert eval(terms) == int(total) == ARRAYS[name][int(row), int(column)]
+
+
+def test_worked_relu_and_max_pool(x64):
+    z, r, dq = (ARRAYS[name] for name in ("z", "r", "dL/dq"))
+    np.testing.assert_array_equal(r, np.where(z > 0, z, 0))
+    np.testing.assert_array_equal(r, ops.relu(z))
+
+    q, dr = np.zeros(dq.shape), np.zeros(r.shape)
+    for o in np.ndindex(*q.shape):
+        places = [(2 * o[0] + i, 2 * o[1] + j) for i in (0, 1) for j in (0, 1)]
+        winner = max(places, key=lambda place: r[place])  # the first of equals
+        q[o] = r[winner]
+        dr[winner] += dq[o]
+    pooled, vjp = jax.vjp(lambda r: ops.max_pool(r, 2, strides=2), r[None, ..., None])
+    by_ops = pooled, vjp(jnp.asarray(dq)[None, ..., None])[0]
+    for name, a, b in zip(("q", "dL/dr"), by_ops, (q, dr), strict=True):
+        np.testing.assert_array_equal(ARRAYS[name], a[0, ..., 0], name)
+        np.testing.assert_array_equal(ARRAYS[name], b, name)
+
+    dz = ARRAYS["dL/dz"]
+    np.testing.assert_array_equal(dz, np.where(z > 0, dr, 0))
+    np.testing.assert_array_equal(dz, jax.vjp(ops.relu, z)[1](jnp.asarray(dr))[0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "names"),
+    [
+        (
+            ops.softmax_cross_entropy,
+            ("logits", "targets", "probabilities", "loss", "dL/dlogits"),
+        ),
+        (
+            ops.sigmoid_binary_cross_entropy,
+            ("logit", "target", "probability", "binary_loss", "dL/dlogit"),
+        ),
+    ],
+)
+def test_worked_cross_entropy(loss, names, x64):
+    z, t, *printed = (ARRAYS[name] for name in names)
+    weights = [math.exp(logit) for logit in z]
+    p = np.array(weights) / (sum(weights) if len(z) > 1 else 1 + weights[0])
+    value, dz = jax.value_and_grad(lambda z: loss(z, jnp.asarray(t)).sum())(z)
+    by_loops = p, [-math.log(p[t.argmax()])], p - t
+    for numbers, again in zip(printed, by_loops, strict=True):
+        np.testing.assert_allclose(numbers, again, **PRINTED)
+    for numbers, again in zip(printed[1:], ([value], dz), strict=True):
+        np.testing.assert_allclose(numbers, again, **PRINTED)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("turned", [True, False])
+def test_transposed_convolution_adds_kernels(stride, turned, x64):
+    rng, taps, d, p = np.random.default_rng(0), 3, 2, 1
+    size = 3 * stride + (taps - 1) * d + 1 - 2 * p
+    x, w, dy = (rng.standard_normal(n) for n in (4, taps, size))
+
+    def layer(x, w):
+        return ops.conv_transpose(
+            x.reshape(1, -1, 1),
+            w.reshape(-1, 1, 1),
+            strides=stride,
+            padding=(taps - 1) * d - p,
+            dilation=d,
+            transpose_kernel=turned,
+        ).reshape(-1)
+
+    y, dx, dw = np.zeros(size), np.zeros(4), np.zeros(taps)
+    for o, k in np.ndindex(4, taps):
+        i, tap = stride * o + d * k - p, k if turned else taps - 1 - k
+        if 0 <= i < size:
+            y[i] += x[o] * w[tap]
+            dx[o] += dy[i] * w[tap]
+            dw[tap] += dy[i] * x[o]
+    actual, vjp = jax.vjp(layer, jnp.asarray(x), jnp.asarray(w))
+    for a, b in zip((actual, *vjp(jnp.asarray(dy))), (y, dx, dw), strict=True):
+        np.testing.assert_allclose(a, b, **EXACTLY)
+
+
+def test_global_average_spreads_evenly(x64):
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 4))
+    y, vjp = jax.vjp(ops.global_avg_pool, jnp.asarray(x))
+    np.testing.assert_allclose(y, x.mean((1, 2)), **EXACTLY)
+    dy = np.cos(y)
+    expected = 0 * x + dy[:, None, None] / 15
+    np.testing.assert_allclose(vjp(jnp.asarray(dy))[0], expected, **EXACTLY)
+
+
+X = np.linspace(-6, 6, 25)
+SIGMOID = reference.sigmoid(X)
+NORMAL = np.array([math.erfc(-x / math.sqrt(2)) / 2 for x in X])
+DENSITY = np.exp(-(X**2) / 2) / math.sqrt(2 * math.pi)
+T = np.tanh(math.sqrt(2 / math.pi) * (X + 0.044715 * X**3))
+DU = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * X**2)
+
+
+@pytest.mark.parametrize(
+    ("function", "y", "slope"),
+    [
+        (ops.silu, X * SIGMOID, SIGMOID * (1 + X * (1 - SIGMOID))),
+        (ops.gelu, X * (1 + T) / 2, (1 + T) / 2 + X * (1 - T**2) * DU / 2),
+        (lambda x: ops.gelu(x, False), X * NORMAL, NORMAL + X * DENSITY),
+    ],
+    ids=["silu", "gelu", "exact gelu"],
+)
+def test_slopes_of_silu_and_gelu(function, y, slope, x64):
+    np.testing.assert_allclose(function(X), y, **EXACTLY)
+    np.testing.assert_allclose(
+        jax.grad(lambda x: function(x).sum())(X), slope, **EXACTLY
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parts", "axes"),
+    [
+        ("batch_norm", {}, 1, (0, 1, 2)),
+        ("layer_norm", {}, 1, (3, 4)),
+        ("group_norm", {"groups": 2}, 2, (1, 2, 4)),
+    ],
+)
+def test_normalizations_have_the_closed_form(name, options, parts, axes, x64):
+    rng = np.random.default_rng(0)
+    x, dy, s, b = (rng.standard_normal(n) for n in [(2, 3, 5, 6)] * 2 + [6] * 2)
+
+    def layer(*args):
+        return jax.tree.leaves(getattr(ops, name)(*args, epsilon=0.1, **options))[0]
+
+    def mean(a):
+        split = a.reshape(2, 3, 5, parts, -1)
+        return (split.mean(axes, keepdims=True) + 0 * split).reshape(a.shape)
+
+    centred, sdy = x - mean(x), s * dy
+    r = (mean(centred**2) + 0.1) ** -0.5
+    xhat = r * centred
+    y, vjp = jax.vjp(layer, *map(jnp.asarray, (x, s, b)))
+    for a, b in zip(
+        (y, *vjp(jnp.asarray(dy))),
+        (
+            s * xhat + b,
+            r * (sdy - mean(sdy) - xhat * mean(xhat * sdy)),
+            (xhat * dy).sum((0, 1, 2)),
+            dy.sum((0, 1, 2)),
+        ),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, **EXACTLY)
+
+
+def read_conventions():
+    """Each line of the tables: heading, call, numbers it is given, and its result."""
+    chapter = PAGE.split("## Conventions\n")[1].split("\n## ")[0]
+    for section in chapter.split("\n### ")[1:]:
+        given, heading = {}, section.splitlines()[0]
+        for part in section.split("\n\n")[1:]:
+            if part.startswith("|"):
+                for line in part.splitlines()[2:]:
+                    call, *cells = line.strip("| ").split(" | ")
+                    if re.match(r"`(ops|jax|jnp|flax)\.", call):
+                        numbers = " ".join(c for c in cells if "," not in c)
+                        case = call.strip("`"), dict(given), read_numbers(numbers)
+                        yield pytest.param(heading, *case, id=f"{heading}: {call}")
+            else:
+                text = " ".join(part.split())
+                given |= dict(re.findall(r"\b(dL/dy|x|w) = ((?:NaN|\d+)(?: (?:NaN|\d+))*)", text))
+
+
+def read_numbers(text):
+    return [NAN if n == "NaN" else float(Fraction(n)) for n in text.split()]
+
+
+@pytest.mark.parametrize(
+    ("heading", "call", "given", "numbers"), list(read_conventions())
+)
+def test_conventions(heading, call, given, numbers):
+    shape = (1, 2, 2, 1) if heading == "Ties in max-pool" else (1, -1, 1)
+    given = {name: jnp.asarray(read_numbers(text)) for name, text in given.items()}
+    names = {"ops": ops, "jax": jax, "jnp": jnp, "flax": flax}
+    names["w"] = given.get("w", jnp.zeros(0)).reshape(-1, 1, 1)
+    call = call.replace("...", "dimension_numbers=('NWC', 'WIO', 'NWC')")
+    y, vjp = jax.vjp(lambda x: eval(call, names | {"x": x}), given["x"].reshape(shape))
+    (dx,) = vjp(given.get("dL/dy", jnp.ones(y.size)).reshape(y.shape))
+    measured = {
+        "ReLU at zero": [dx],
+        "Ties in max-pool": [dx],
+        "NaN in max-pool": [y, dx],
+    }.get(heading, [y])
+    found = np.concatenate([np.ravel(array) for array in measured])
+    np.testing.assert_allclose(found, numbers, **PRINTED)
+
+
+@pytest.mark.parametrize("example", blocks("python"))
+def test_example_runs(example):
+    exec(compile(example, "docs/gradients.md", "exec"), {})
+
+
+def defined_in(path):
+    """The functions and classes at the top of a file."""
+    tree = ast.parse((ROOT / path).read_text())
+    return {node.name for node in tree.body if hasattr(node, "name")}
+
+
+CODE = set(re.findall(r"`(ops/\w+\.py): (\w+)`", PAGE))
+TESTS = set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE))
+
+
+def test_code_and_tests_that_are_named_exist():
+    for path, name in CODE:
+        assert name in defined_in(f"cnnjax/{path}"), f"{path} has no {name}"
+    for path, name in TESTS:
+        assert (ROOT / path).is_file(), f"there is no {path}"
+        assert name in defined_in(path) or not name, f"{path} has no {name}"
+    assert PAGE.count(".py: ") == len(re.findall(r"`ops/\w+\.py: \w+`", PAGE))
+    assert PAGE.count(".py::") == len(re.findall(r"`tests/[\w/]+\.py::\w+`", PAGE))
+
+
+def test_every_operation_and_every_handwritten_gradient_is_named():
+    named = {name for _, name in CODE}
+    assert set(ops.__all__) <= named
+    for path in (ROOT / "cnnjax/ops").glob("*.py"):
+        for name in re.findall(r"^(\w+)\.defvjp\(", path.read_text(), re.M):
+            assert (f"ops/{path.name}", name) in CODE, f"the page lacks {name}"
+
+
+def test_links_lead_to_headings():
+    headings = re.findall(r"^#+ (.*)$", PAGE, re.M)
+    anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+    assert set(re.findall(r"\]\(#([^)]*)\)", PAGE)) <= anchors

@@ -1,0 +1,421 @@
+"""Normalization and its closed-form gradient against plain formulas in jax.numpy."""
+
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen
+from jax import lax
+
+from cnnjax import layers, ops
+from cnnjax.ops.norm import Devices, moments, normalize
+from tests.ops.closeness import normal
+
+
+def plain_moments(x, axes, mask=None):
+    """The definition, for ``jax.grad`` to differentiate."""
+    weight = jnp.ones(x.shape) if mask is None else jnp.broadcast_to(mask, x.shape)
+    count = weight.sum(axes, keepdims=True)
+    mean = (weight * x).sum(axes, keepdims=True) / count
+    return mean, (weight * (x - mean) ** 2).sum(axes, keepdims=True) / count
+
+
+def plain_normalize(x, mean, variance, scale=1, bias=0, epsilon=1e-5):
+    return scale * (x - mean) / jnp.sqrt(variance + epsilon) + bias
+
+
+def make_arrays(*shapes):
+    rng = np.random.default_rng(0)
+    return [normal(rng, *shape)[0] for shape in shapes]
+
+
+def total(tree):
+    """A number that depends on every value of the tree, each in its own way."""
+    leaves = jax.tree.leaves(tree)
+    weights = [jnp.cos(jnp.arange(a.size) + a.ndim).reshape(a.shape) for a in leaves]
+    return sum(jnp.vdot(w, a * a + a) for w, a in zip(weights, leaves, strict=True))
+
+
+def derivatives(function, args):
+    """The values, the gradients, and the gradients of a sum over the gradients."""
+    everything = tuple(range(len(args)))
+
+    def first(*args):
+        return jax.grad(lambda *a: total(function(*a)), everything)(*args)
+
+    def second(*args):
+        return jax.grad(lambda *a: total(first(*a)), everything)(*args)
+
+    return function(*args), first(*args), second(*args)
+
+
+def assert_equal(ours, plain, args):
+    both = jax.jit(lambda *args: [derivatives(f, args) for f in (ours, plain)])(*args)
+    actual, expected = map(jax.tree.leaves, both)
+    for a, b in zip(actual, expected, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max())
+
+
+AXES = [
+    ((5, 3), (0,)),
+    ((5, 3), (-1,)),
+    ((4, 2, 3), (0, 2)),
+    ((4, 2, 3), ()),
+    ((2, 3, 5, 4), (2, 0, -3)),
+    ((2, 3, 5, 4), (1, 2, 3)),
+    ((2, 3, 1, 5, 4), (0, 1, 2, 3)),
+    ((2, 3, 4, 5, 2), (1, 3)),
+]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(("shape", "axes"), AXES)
+def test_moments_and_normalization_equal_autodiff(shape, axes, fast, x64):
+    """The parameters belong to the last axis, whichever the moments belong to."""
+    x, scale, bias = make_arrays(shape, shape[-1:], shape[-1:])
+
+    def function(moments_of, normalized):
+        def run(x, scale, bias):
+            mean, variance = moments_of(x)
+            parameters = (a.reshape(*[1] * (x.ndim - 1), -1) for a in (scale, bias))
+            return normalized(x, mean, variance, *parameters), mean, variance
+
+        return run
+
+    ours = function(lambda x: moments(x, axes, fast=fast), normalize)
+    plain = function(lambda x: plain_moments(x, axes), plain_normalize)
+    if axes == ():  # each value is its own mean, and the variance has a corner at 0
+        np.testing.assert_array_equal(ours(x, scale, bias)[2], 0 * x)
+        np.testing.assert_array_equal(ours(x, scale, bias)[1], x)
+    else:
+        assert_equal(ours, plain, (x, scale, bias))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("mask_shape", [(4, 3, 5), (4, 1, 1), (3, 1), (4, 3, 1)])
+def test_masked_values_do_not_count(mask_shape, fast, x64):
+    x = make_arrays((4, 3, 5))[0]
+    mask = np.arange(np.prod(mask_shape)).reshape(mask_shape) % 3 != 1
+    assert_equal(
+        lambda x: moments(x, (0, 1), mask=mask.astype(int), fast=fast),
+        lambda x: plain_moments(x, (0, 1), mask),
+        (x,),
+    )
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_what_is_masked_may_be_nan(fast):
+    """As padding may be that was never written."""
+    x = np.float32([1, 2, np.nan, 4, np.inf]).reshape(5, 1)
+    mask = np.isfinite(x)
+
+    def both(x):
+        return moments(x, (0,), mask=mask, fast=fast)
+
+    mean, variance = both(x)
+    np.testing.assert_allclose(mean.item(), 7 / 3, rtol=1e-6)
+    np.testing.assert_allclose(variance.item(), 14 / 9, rtol=1e-6)
+    dx = jax.grad(lambda x: sum(a.sum() for a in both(x)))(jnp.asarray(x))
+    expected = np.where(mask, 1 / 3 + 2 / 3 * (np.where(mask, x, 0) - 7 / 3), 0)
+    np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("shape", [(7, 3), (4, 2, 3), (2, 3, 5, 4), (2, 1, 3, 2, 5)])
+def test_batch_norm_equals_autodiff(shape, fast, x64):
+    def plain(x, scale, bias):
+        mean, variance = plain_moments(x, tuple(range(x.ndim - 1)))
+        y = plain_normalize(x, mean, variance, scale, bias, 1e-3)
+        return y, mean.ravel(), variance.ravel()
+
+    def ours(x, scale, bias):
+        options = {"epsilon": 1e-3, "use_fast_variance": fast}
+        return ops.batch_norm(x, scale, bias, **options)
+
+    assert_equal(ours, plain, make_arrays(shape, shape[-1:], shape[-1:]))
+
+
+def test_batch_norm_with_a_mask_equals_autodiff(x64):
+    mask = np.arange(12).reshape(4, 3, 1) % 4 > 0
+
+    def plain(x, scale, bias):
+        mean, variance = plain_moments(x, (0, 1), mask)
+        y = plain_normalize(x, mean, variance, scale, bias)
+        return y, mean.ravel(), variance.ravel()
+
+    def ours(x, scale, bias):
+        return ops.batch_norm(x, scale, bias, mask=mask)
+
+    assert_equal(ours, plain, make_arrays((4, 3, 5), (5,), (5,)))
+
+
+def test_inference_equals_autodiff(x64):
+    x, mean, scale, bias = make_arrays((4, 3, 2, 5), (5,), (5,), (5,))
+    args = x, mean, jnp.exp(bias), scale, bias
+    assert_equal(
+        lambda *args: ops.batch_norm_inference(*args, epsilon=0.1),
+        lambda *args: plain_normalize(*args, epsilon=0.1),
+        args,
+    )
+
+
+@pytest.mark.parametrize("axes", [(-1,), (1, 2, 3), (0, 2), (3, 1)])
+def test_layer_norm_equals_autodiff(axes, x64):
+    def plain(x, scale, bias):
+        stats = plain_moments(x, axes)
+        return plain_normalize(x, *stats, scale, bias, 1e-6)
+
+    def ours(x, scale, bias):
+        return ops.layer_norm(x, scale, bias, axes=axes)
+
+    assert_equal(ours, plain, make_arrays((2, 3, 5, 4), (4,), (4,)))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+@pytest.mark.parametrize("shape", [(4, 6), (3, 5, 6), (1, 3, 2, 6)])
+def test_group_norm_equals_autodiff(shape, groups, x64):
+    if shape == (4, 6) and groups == 6:
+        pytest.skip("a group of one value has no variance")
+
+    def plain(x, scale, bias):
+        parts = jnp.split(x, groups, axis=-1)
+        stats = [plain_moments(part, tuple(range(1, x.ndim))) for part in parts]
+        pairs = zip(parts, stats, strict=True)
+        whole = [plain_normalize(part, *s, epsilon=1e-6) for part, s in pairs]
+        return scale * jnp.concatenate(whole, axis=-1) + bias
+
+    def ours(x, scale, bias):
+        return ops.group_norm(x, scale, bias, groups=groups)
+
+    assert_equal(ours, plain, make_arrays(shape, (6,), (6,)))
+
+
+def gradient(x, scale, bias):
+    return jax.grad(lambda *args: total(ops.batch_norm(*args)), (0, 1, 2))(
+        x, scale, bias
+    )
+
+
+@pytest.mark.parametrize("in_axes", [(0, 0, 0), (0, None, None), (None, 0, None)])
+def test_vmap_of_the_gradient_is_one_after_another(in_axes, x64):
+    shapes = (3, 4, 2, 5), (3, 5), (3, 5)
+    args = [
+        a if axis == 0 else a[0]
+        for a, axis in zip(make_arrays(*shapes), in_axes, strict=True)
+    ]
+    mapped = jax.jit(jax.vmap(gradient, in_axes))(*args)
+    for i in range(3):
+        one = [a if k is None else a[i] for a, k in zip(args, in_axes, strict=True)]
+        for a, b in zip(mapped, gradient(*one), strict=True):
+            np.testing.assert_allclose(a[i], b, rtol=1e-11, atol=1e-11)
+
+
+def test_vmap_survives_axes_of_size_one(x64):
+    """jaxlib 0.10.2 crashed on some of these with more axes (jax #39257)."""
+    args = make_arrays((2, 3, 1, 2, 1, 5), (5,), (5,))
+    mapped = jax.jit(jax.vmap(gradient, (0, None, None)))(*args)
+    for i in range(2):
+        expected = gradient(args[0][i], *args[1:])
+        for a, b in zip(mapped, expected, strict=True):
+            np.testing.assert_allclose(a[i], b, rtol=1e-11, atol=1e-11)
+
+
+def test_checkpoint_and_scan_change_nothing(x64):
+    args = make_arrays((4, 2, 3), (3,), (3,))
+
+    def twice(step):
+        return lambda x, *args: step(step(x, *args), *args)
+
+    def layer(x, scale, bias):
+        return jnp.sin(ops.batch_norm(x, scale, bias)[0])
+
+    def scanned(x, *args):
+        step = lax.scan(lambda x, _: (layer(x, *args), None), x, length=2)
+        return step[0]
+
+    variants = twice(layer), twice(jax.checkpoint(layer)), scanned
+    expected, *others = (
+        jax.jit(jax.grad(lambda *args, f=f: total(f(*args)), (0, 1, 2)))(*args)
+        for f in variants
+    )
+    for other in others:
+        for a, b in zip(other, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_two_passes_are_exact_where_the_mean_is_large():
+    """E[x^2] - m^2 would lose all digits: 4096^2 is 2^24, where float32 counts by 2."""
+    x = 4096 + np.random.default_rng(0).standard_normal((256, 3)).astype(np.float32)
+    mean, variance = moments(x, (0,), fast=False)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean[0], exact.mean(0), rtol=1e-6)
+    # A mean that is off by d adds d^2 to the variance.
+    np.testing.assert_allclose(variance[0], exact.var(0), rtol=1e-5)
+
+
+def test_a_variance_that_rounding_made_zero_has_no_gradient():
+    """As in Flax; else r^3 = 3e7 would multiply the gradients."""
+    x = jnp.asarray(1e4 + 1e-2 * np.arange(8.0).reshape(8, 1), jnp.float32)
+    x = jnp.concatenate([x, 2 * x, 3 * x], axis=1)
+    variance, vjp = jax.vjp(lambda x: moments(x, (0,))[1], x)
+    (dx,) = vjp(jnp.ones_like(variance))
+    assert (variance == 0).any()
+    np.testing.assert_array_equal(dx[:, variance[0] == 0], 0)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_constant_channel_becomes_its_bias(fast):
+    x = jnp.stack([jnp.full((8, 4), 0.3), jnp.zeros((8, 4))], -1)
+    scale, bias = jnp.asarray([2.0, 3.0]), jnp.asarray([-1.0, 0.5])
+
+    def run(x):
+        return ops.batch_norm(x, scale, bias, use_fast_variance=fast)
+
+    y, mean, variance = run(x)
+    np.testing.assert_allclose(mean, [0.3, 0], rtol=1e-6)
+    np.testing.assert_allclose(variance, [0, 0], atol=1e-7)
+    np.testing.assert_allclose(y, jnp.broadcast_to(bias, y.shape), atol=1e-4)
+    assert jnp.isfinite(jax.grad(lambda x: total(run(x)))(x)).all()
+
+
+def test_a_batch_of_one_position_keeps_its_value_as_mean():
+    x, scale, bias = jnp.asarray([[3.0, -2.0]]), jnp.ones(2), jnp.asarray([5.0, 6.0])
+    y, mean, variance = ops.batch_norm(x, scale, bias)
+    np.testing.assert_array_equal(y[0], bias)
+    np.testing.assert_array_equal(mean, x[0])
+    np.testing.assert_array_equal(variance, 0)
+    dx = jax.grad(lambda x: jnp.sum(ops.batch_norm(x, scale, bias)[0] ** 2))(x)
+    np.testing.assert_array_equal(dx, 0)
+
+
+def test_an_empty_batch_has_no_moments_but_a_shape():
+    y, mean, variance = ops.batch_norm(jnp.ones((0, 4, 3)), jnp.ones(3), jnp.ones(3))
+    assert y.shape == (0, 4, 3)
+    assert jnp.isnan(mean).all() and jnp.isnan(variance).all()
+    assert ops.layer_norm(jnp.ones((2, 0)), jnp.ones(0), jnp.ones(0)).shape == (2, 0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_summed_in_float32(dtype):
+    x = jnp.full((64, 64, 2), 0.1, dtype).at[::2].set(0.3)
+    scale, bias = jnp.ones(2, dtype), jnp.zeros(2, dtype)
+    y, mean, variance = ops.batch_norm(x, scale, bias)
+    exact = np.asarray(x, np.float64)
+    assert (y.dtype, mean.dtype, variance.dtype) == (dtype, jnp.float32, jnp.float32)
+    np.testing.assert_allclose(mean, exact.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(variance, exact.var((0, 1)), rtol=1e-4)
+    dx, dscale, dbias = gradient(x, scale, bias)
+    assert dx.dtype == dscale.dtype == dbias.dtype == dtype
+    dbias = jax.grad(lambda b: ops.batch_norm(x, scale, b)[0].sum())(bias)
+    np.testing.assert_array_equal(dbias, 4096)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_mapped_axis_is_one_large_batch(fast, outside, x64):
+    """With the derivative taken inside of ``vmap``, or of the ``vmap`` whole."""
+    x, scale, bias = make_arrays((3, 4, 2, 5), (5,), (5,))
+
+    def one(x, scale, bias):
+        options = {"axis_name": "devices", "use_fast_variance": fast}
+        y, mean, variance = ops.batch_norm(x, scale, bias, **options)
+        # Each of the three devices counts a third of what they share.
+        return jnp.sum(y**3) + (jnp.sum(mean**2) + jnp.sum(jnp.sin(variance))) / 3
+
+    def mapped(x, scale, bias):
+        if outside:
+            run = jax.vmap(one, (0, None, None), axis_name="devices")
+            sums = jax.grad(lambda *args: run(*args).sum(), (0, 1, 2))
+            return sums(x, scale, bias)
+        run = jax.vmap(jax.grad(one, (0, 1, 2)), (0, None, None), axis_name="devices")
+        dx, *others = run(x, scale, bias)
+        return dx, *(d.sum(0) for d in others)
+
+    def whole(x, scale, bias):
+        y, mean, variance = ops.batch_norm(x.reshape(12, 2, 5), scale, bias)
+        return jnp.sum(y**3) + jnp.sum(mean**2) + jnp.sum(jnp.sin(variance))
+
+    expected = jax.jit(jax.grad(whole, (0, 1, 2)))(x, scale, bias)
+    for a, b in zip(jax.jit(mapped)(x, scale, bias), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+REFUSALS = [
+    (lambda x: moments(x, (3,)), r"axis 3 .* dimension 3"),
+    (lambda x: moments(x, (-4,)), r"axis -4 .* dimension 3"),
+    (lambda x: moments(x, (0, -3)), "repeated axis"),
+    (lambda x: moments(x + 1j, (0,)), "x is complex64, expected a real dtype"),
+    (lambda x: ops.batch_norm(x.astype(int), x[0, 0], x[0, 0]), "would be int32"),
+    (lambda x: ops.batch_norm(x, x[0], x[0, 0]), r"shape \(3, 4\) .* \(2, 3, 4\)"),
+    (lambda x: ops.layer_norm(x, x[0, 0], x[0, 0, :3]), r"\(3,\) .* expects \(4,\)"),
+    (lambda x: ops.group_norm(x, x[0, 0], x[0, 0], groups=3), "groups is 3.*of 4"),
+    (lambda x: ops.group_norm(x, x[0, 0], x[0, 0], groups=0), "groups is 0.*of 4"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSALS)
+def test_refuses_with_the_values_in_the_message(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(jnp.ones((2, 3, 4)))
+
+
+def test_devices_are_hashable_and_alone_by_default():
+    assert hash(Devices("data", ((0, 1), (2, 3)))) != hash(Devices())
+    assert Devices() == (None, None)
+
+
+RESNET20 = [(128, 32, 32, 16), (128, 16, 16, 32), (128, 8, 8, 64)]
+
+
+def median_seconds(functions, args):
+    """Of runs in turn, so that load hits all."""
+    seconds = [[] for _ in functions]
+    for turn in range(16):
+        for function, taken in zip(functions, seconds, strict=True):
+            start = time.perf_counter()
+            jax.block_until_ready(function(*args))
+            if turn:  # the first one compiles
+                taken.append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in seconds]
+
+
+def training_step(nn):
+    """The forward map, the new statistics, and the gradients."""
+    layer = nn.BatchNorm(use_running_average=False)
+
+    def step(variables, x, dy):
+        params, statistics = variables["params"], variables["batch_stats"]
+
+        def forward(params, x):
+            variables = {"params": params, "batch_stats": statistics}
+            return layer.apply(variables, x, mutable=["batch_stats"])
+
+        y, vjp, new = jax.vjp(forward, params, x, has_aux=True)
+        return y, new, vjp(dy)
+
+    return jax.jit(step)
+
+
+def test_a_training_step_is_faster_than_autodiff():
+    """Measured 1.4 to 1.5 on average over the shapes; 1.3 is what is promised."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("about XLA's CPU compiler")
+    best = 0.0
+    for _ in range(4):  # another process may take a core for one attempt
+        ratios = []
+        for shape in RESNET20:
+            rng = np.random.default_rng(0)
+            x, dy = (normal(rng, *shape, dtype=np.float32)[0] for _ in range(2))
+            layer = linen.BatchNorm(use_running_average=False)
+            variables = layer.init(jax.random.key(0), x)
+            steps = [training_step(nn) for nn in (layers, linen)]
+            ours, flax = median_seconds(steps, (variables, x, dy))
+            ratios.append(flax / ours)
+        best = max(best, statistics.geometric_mean(ratios))
+        if best >= 1.3:
+            return
+    pytest.fail(f"only {best:.2f} times as fast as Flax")
