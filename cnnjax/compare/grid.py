@@ -77,7 +77,8 @@ CASES = (
     _conv(
         "2-D, groups", (2, 6, 7, 4), (3, 3, 2, 6), groups=2, padding=[(0, 2), (1, 0)]
     ),
-    _conv("2-D, depthwise", (2, 6, 7, 4), (3, 3, 1, 8), groups=4, strides=2),
+    _conv("2-D, depthwise", (2, 6, 7, 4), (3, 2, 1, 4), groups=4, strides=(2, 3)),
+    _conv("2-D, depthwise doubled", (2, 6, 7, 4), (3, 3, 1, 8), groups=4, strides=2),
     _conv("2-D, pointwise", (2, 6, 7, 4), (1, 1, 4, 3)),
     _conv("2-D, circular", (2, 5, 6, 2), (3, 4, 2, 3), padding="CIRCULAR"),
     _conv("2-D, reflect", (2, 5, 6, 2), (3, 4, 2, 3), padding="REFLECT"),

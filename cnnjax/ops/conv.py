@@ -17,11 +17,13 @@ dy)>``. So each one's gradients are the other two, and derivatives of any order 
 this set.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.ops import conv_xla
+from cnnjax.ops import conv_depthwise, conv_pointwise, conv_xla
 from cnnjax.ops import padding as pads
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.gradient import custom_vjp, vary_alike
@@ -83,10 +85,10 @@ def conv(
     return y if bias is None else add_bias(*vary_alike(y, bias))
 
 
-@custom_vjp("window")
+@custom_vjp("window", stock=conv_xla.forward)
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y = f(x, w)."""
-    return conv_xla.forward(x, kernel, window)
+    return _run("forward", kernel.shape, window, x, kernel)
 
 
 @custom_vjp("window", "sizes")
@@ -94,7 +96,7 @@ def input_gradient(
     dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
 ) -> jax.Array:
     """dx = g(dy, w), for an input of spatial ``sizes``."""
-    return conv_xla.input_gradient(dy, kernel, window, sizes)
+    return _run("input_gradient", kernel.shape, window, dy, kernel, sizes=sizes)
 
 
 @custom_vjp("window", "taps")
@@ -102,7 +104,23 @@ def kernel_gradient(
     x: jax.Array, dy: jax.Array, window: Window, taps: tuple[int, ...]
 ) -> jax.Array:
     """dw = h(x, dy), for a kernel of spatial size ``taps``."""
-    return conv_xla.kernel_gradient(x, dy, window, taps)
+    shape = (*taps, x.shape[-1] // window.groups, dy.shape[-1])
+    return _run("kernel_gradient", shape, window, x, dy, taps=taps)
+
+
+def _run(name, kernel_shape, window, *arrays, **static):
+    """The map called ``name`` in the implementation that suits the kernel."""
+
+    def of(implementation):
+        return partial(getattr(implementation, name), window=window, **static)
+
+    if conv_pointwise.suits(kernel_shape, window):
+        return of(conv_pointwise)(*arrays)
+    if conv_depthwise.suits(kernel_shape, window):
+        return lax.platform_dependent(
+            *arrays, cpu=of(conv_depthwise), default=of(conv_xla)
+        )
+    return of(conv_xla)(*arrays)
 
 
 def _forward_fwd(x, kernel, window):

@@ -1,8 +1,9 @@
 """Transposed convolution: the input gradient of a convolution, used as a layer.
 
 ``y_i = sum_(o,k : s o + d k - p = i) x_o w_k``: each input adds its scaled kernel to
-the output, s positions apart. It is the forward map of ``cnnjax.ops.conv`` on an input
-with s - 1 zeros between its values, so its gradients are those of ``conv``.
+the output, s positions apart. Without ``transpose_kernel`` it adds the kernel rotated
+by 180 degrees: ``s o - d k + p = i``. Either is the forward map of ``cnnjax.ops.conv``
+on an input with s - 1 zeros between its values, so its gradients are those of ``conv``.
 """
 
 import jax
@@ -45,6 +46,12 @@ def conv_transpose(
     Raises:
         ValueError: shapes, dtypes or options that do not go together.
     """
+    if not 3 <= x.ndim <= 5 or kernel.ndim != x.ndim:
+        raise ValueError(
+            f"x has shape {x.shape} and kernel {kernel.shape}, expected (batch,"
+            " *spatial, channels) and (*window, channels, channels) with 1 to 3 spatial"
+            " axes"
+        )
     rank = x.ndim - 2
     strides = pads.per_axis(strides, rank, "strides")
     dilation = pads.per_axis(dilation, rank, "dilation")

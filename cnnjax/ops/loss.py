@@ -23,7 +23,8 @@ def softmax_cross_entropy(
 
     Args:
         logits: ``(..., classes)``.
-        labels: class numbers ``(...)`` of an integer dtype, or a weight for each class
+        labels: class numbers ``(...)`` of an integer dtype (the loss of one that does
+            not exist is NaN), or a weight for each class
             ``(..., classes)``: one-hot, or soft as from mixing or a teacher.
         label_smoothing: the share of each target that is spread evenly over all
             classes, 0 to 1 (Szegedy et al. 2016).
@@ -71,7 +72,10 @@ def _targets(logits, labels):
             f"class numbers are {labels.dtype}, expected an integer dtype; weights per"
             f" class need the shape {logits.shape}"
         )
-    return jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    classes = logits.shape[-1]
+    targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
+    exists = (labels >= 0) & (labels < classes)
+    return jnp.where(exists[..., None], targets, jnp.nan)
 
 
 @custom_vjp()

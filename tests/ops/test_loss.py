@@ -209,3 +209,10 @@ CE, INTEGER, BCE = (
 def test_refuses_with_the_values_in_the_message(loss, args, options, message):
     with pytest.raises(ValueError, match=message):
         loss(*args, **options)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_class_that_does_not_exist_has_no_loss(label):
+    loss = ops.softmax_cross_entropy(jnp.zeros((2, 3)), jnp.array([label, 1]))
+    assert np.isnan(loss[0])
+    assert np.isfinite(loss[1])

@@ -39,7 +39,7 @@ def total(tree):
     return sum(jnp.vdot(w, a * a + a) for w, a in zip(weights, leaves, strict=True))
 
 
-def derivatives(function, args):
+def derivatives(function, args, order):
     """The values, the gradients, and the gradients of a sum over the gradients."""
     everything = tuple(range(len(args)))
 
@@ -49,11 +49,11 @@ def derivatives(function, args):
     def second(*args):
         return jax.grad(lambda *a: total(first(*a)), everything)(*args)
 
-    return function(*args), first(*args), second(*args)
+    return [f(*args) for f in (function, first, second)[: order + 1]]
 
 
-def assert_equal(ours, plain, args):
-    both = jax.jit(lambda *args: [derivatives(f, args) for f in (ours, plain)])(*args)
+def assert_equal(ours, plain, args, order=1):
+    both = jax.jit(lambda *a: [derivatives(f, a, order) for f in (ours, plain)])(*args)
     actual, expected = map(jax.tree.leaves, both)
     for a, b in zip(actual, expected, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
@@ -64,7 +64,6 @@ AXES = [
     ((5, 3), (0,)),
     ((5, 3), (-1,)),
     ((4, 2, 3), (0, 2)),
-    ((4, 2, 3), ()),
     ((2, 3, 5, 4), (2, 0, -3)),
     ((2, 3, 5, 4), (1, 2, 3)),
     ((2, 3, 1, 5, 4), (0, 1, 2, 3)),
@@ -72,10 +71,10 @@ AXES = [
 ]
 
 
-@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize(("shape", "axes"), AXES)
-def test_moments_and_normalization_equal_autodiff(shape, axes, fast, x64):
+def test_moments_and_normalization_equal_autodiff(shape, axes, x64):
     """The parameters belong to the last axis, whichever the moments belong to."""
+    fast = len(axes) % 2 == 0
     x, scale, bias = make_arrays(shape, shape[-1:], shape[-1:])
 
     def function(moments_of, normalized):
@@ -88,11 +87,15 @@ def test_moments_and_normalization_equal_autodiff(shape, axes, fast, x64):
 
     ours = function(lambda x: moments(x, axes, fast=fast), normalize)
     plain = function(lambda x: plain_moments(x, axes), plain_normalize)
-    if axes == ():  # each value is its own mean, and the variance has a corner at 0
-        np.testing.assert_array_equal(ours(x, scale, bias)[2], 0 * x)
-        np.testing.assert_array_equal(ours(x, scale, bias)[1], x)
-    else:
-        assert_equal(ours, plain, (x, scale, bias))
+    assert_equal(ours, plain, (x, scale, bias))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_over_no_axes_each_value_is_its_own_mean(fast):
+    x = jnp.asarray([[1.5, -2.0]])
+    mean, variance = moments(x, (), fast=fast)
+    np.testing.assert_array_equal(mean, x)
+    np.testing.assert_array_equal(variance, 0)
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -104,6 +107,7 @@ def test_masked_values_do_not_count(mask_shape, fast, x64):
         lambda x: moments(x, (0, 1), mask=mask.astype(int), fast=fast),
         lambda x: plain_moments(x, (0, 1), mask),
         (x,),
+        order=2 if mask_shape == (3, 1) else 1,
     )
 
 
@@ -136,7 +140,8 @@ def test_batch_norm_equals_autodiff(shape, fast, x64):
         options = {"epsilon": 1e-3, "use_fast_variance": fast}
         return ops.batch_norm(x, scale, bias, **options)
 
-    assert_equal(ours, plain, make_arrays(shape, shape[-1:], shape[-1:]))
+    order = 2 if len(shape) == 3 else 1
+    assert_equal(ours, plain, make_arrays(shape, shape[-1:], shape[-1:]), order)
 
 
 def test_batch_norm_with_a_mask_equals_autodiff(x64):
@@ -172,15 +177,15 @@ def test_layer_norm_equals_autodiff(axes, x64):
     def ours(x, scale, bias):
         return ops.layer_norm(x, scale, bias, axes=axes)
 
-    assert_equal(ours, plain, make_arrays((2, 3, 5, 4), (4,), (4,)))
+    order = 2 if axes == (-1,) else 1
+    assert_equal(ours, plain, make_arrays((2, 3, 5, 4), (4,), (4,)), order)
 
 
-@pytest.mark.parametrize("groups", [1, 2, 3, 6])
-@pytest.mark.parametrize("shape", [(4, 6), (3, 5, 6), (1, 3, 2, 6)])
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [((4, 6), 2), ((3, 5, 6), 1), ((3, 5, 6), 3), ((1, 3, 2, 6), 6)],
+)
 def test_group_norm_equals_autodiff(shape, groups, x64):
-    if shape == (4, 6) and groups == 6:
-        pytest.skip("a group of one value has no variance")
-
     def plain(x, scale, bias):
         parts = jnp.split(x, groups, axis=-1)
         stats = [plain_moments(part, tuple(range(1, x.ndim))) for part in parts]
@@ -191,7 +196,8 @@ def test_group_norm_equals_autodiff(shape, groups, x64):
     def ours(x, scale, bias):
         return ops.group_norm(x, scale, bias, groups=groups)
 
-    assert_equal(ours, plain, make_arrays(shape, (6,), (6,)))
+    order = 2 if groups == 3 else 1
+    assert_equal(ours, plain, make_arrays(shape, (6,), (6,)), order)
 
 
 def gradient(x, scale, bias):

@@ -1,0 +1,22 @@
+"""Normalization over several devices, in a process that has four of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_four_devices_share_one_large_batch():
+    root = Path(__file__).parents[2]
+    environment = {
+        **os.environ,
+        "JAX_ENABLE_X64": "1",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": str(root),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+    }
+    command = [sys.executable, "-W", "error", "-m", "tests.ops.norm_on_devices"]
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
