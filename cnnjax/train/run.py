@@ -172,7 +172,7 @@ def _describe(config, workdir, experiment, state) -> dict[str, Any]:
         "name": config.model.name,
         "total_steps": lengths.total,
         "examples": examples,
-        "epochs": lengths.total * config.batch_size / examples,
+        "epochs": round(lengths.total * config.batch_size / examples, 2),
         "batch_size": config.batch_size,
         "parameters": count_parameters(state.params),
         "device": f"{device.platform} ({device.device_kind})",

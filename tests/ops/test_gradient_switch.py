@@ -73,16 +73,23 @@ OPS = {
     ),
 }
 
+
+
+def at(value, x):
+    """``value``, with the derivatives of ``x``."""
+    return value + x - jax.lax.stop_gradient(x)
+
+
 LARGE = (1, 13, 12, 2)
 CORNERS = {
     "avg_pool-large": Op(lambda x: ops.avg_pool(x, (7, 6), padding="SAME"), (LARGE,)),
     "max_pool-large": Op(lambda x: ops.max_pool(x, (7, 6), padding="SAME"), (LARGE,)),
     "max_pool-dilated": Op(lambda x: ops.max_pool(x, 2, dilation=2), (IMAGE,)),
     "sigmoid_binary_cross_entropy-undecided": Op(
-        lambda x: ops.sigmoid_binary_cross_entropy(x - x, SOFT) + x, (LOGITS,)
+        lambda x: ops.sigmoid_binary_cross_entropy(at(0, x), SOFT), (LOGITS,)
     ),
     "softmax_cross_entropy-targets": Op(
-        lambda x, t: ops.softmax_cross_entropy(x, t - t + np.eye(3)[:2]) + t[:, 0],
+        lambda x, t: ops.softmax_cross_entropy(x, at(np.eye(3)[:2], t)),
         (LOGITS, LOGITS),
     ),
 }
@@ -109,10 +116,17 @@ def total(op):
     return run
 
 
-@pytest.mark.parametrize("name", OPS)
-def test_values_and_gradients_are_the_same_in_both_modes(name, x64):
+# Corners of cnnjax.ops.pool and cnnjax.ops.loss where autodiff does another thing.
+APART = pytest.mark.xfail(reason="the stock operation differs", strict=True)
+CASES = [
+    *(pytest.param(op, id=name) for name, op in OPS.items()),
+    *(pytest.param(op, id=name, marks=APART) for name, op in CORNERS.items()),
+]
+
+
+@pytest.mark.parametrize("op", CASES)
+def test_values_and_gradients_are_the_same_in_both_modes(op, x64):
     """And forward mode agrees: the derivative along a direction, and its gradient."""
-    op = OPS[name]
     args = make_arrays(op)
     everything = tuple(range(len(args)))
     loss = total(op)
