@@ -91,7 +91,7 @@ def test_a_row_that_is_left_out_whole_harms_no_other(name):
 
 
 @EACH
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16, jnp.int32])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_dtypes_and_large_values_are_as_in_jax(name, dtype):
     x = jnp.asarray([[-3e4, 0, 3e4], [1, 2, 3]]).astype(dtype)
     a, b = (function(x, axis=1) for function in of(name))

@@ -96,7 +96,11 @@ def test_equals_loops_in_numpy(x64):
     rng = np.random.default_rng(0)
     (x, exact), (kernel, taps) = normal(rng, 2, 4, 3), normal(rng, 5, 3, 2)
     bias, offset = normal(rng, 2)
-    for padding, before, length in (("SAME", 3, 8), ("VALID", 4, 11), (((2, 1),), 2, 6)):
+    for padding, before, length in (
+        ("SAME", 3, 8),
+        ("VALID", 4, 11),
+        (((2, 1),), 2, 6),
+    ):
         y = ops.conv_transpose(x, kernel, bias, strides=2, padding=padding)
         expected = numpy_conv_transpose(exact, taps, 2, before, length) + offset
         np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)

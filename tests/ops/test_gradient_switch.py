@@ -74,7 +74,6 @@ OPS = {
 }
 
 
-
 def at(value, x):
     """``value``, with the derivatives of ``x``."""
     return value + x - jax.lax.stop_gradient(x)
@@ -168,7 +167,10 @@ def test_jacobians_and_hessians_in_forward_mode(name, x64):
     def outputs(x):
         return op.function(x, *others)
 
-    reverse = jax.jit(jax.jacrev(outputs))(x), jax.jit(jax.jacrev(jax.grad(function)))(x)
+    reverse = (
+        jax.jit(jax.jacrev(outputs))(x),
+        jax.jit(jax.jacrev(jax.grad(function)))(x),
+    )
     with ops.gradients("autodiff"):
         forward = jax.jit(jax.jacfwd(outputs))(x), jax.jit(jax.hessian(function))(x)
     for a, b in zip(*map(jax.tree.leaves, (forward, reverse)), strict=True):
