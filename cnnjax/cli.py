@@ -50,6 +50,12 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--config", required=True, help="a file, as configs/digits.py")
     train.add_argument("--workdir", help="folder for all output; default: runs/NAME")
+    train.add_argument(
+        "--resume",
+        default="auto",
+        choices=("auto", "never"),
+        help="auto: a run that is there goes on; never: it is refused",
+    )
     train.set_defaults(run=_train)
     evaluate = commands.add_parser(
         "evaluate",
@@ -108,13 +114,17 @@ def _train(args, overrides) -> int:
     config = load_config(args.config, overrides)
     workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
     from cnnjax import report
+    from cnnjax.train.interruption import Interrupted
     from cnnjax.train.run import train
 
     reporter = report.Reporters(
         report.make_terminal_reporter(), report.MetricsFile(workdir / "metrics.jsonl")
     )
     try:
-        result = train(config, workdir, reporter)
+        result = train(config, workdir, reporter, args.resume)
+    except Interrupted as stopped:
+        reporter.message(str(stopped))
+        return stopped.status
     finally:
         reporter.close()
     print(
@@ -161,8 +171,12 @@ def _input_errors():
 
 
 def _run_errors():
-    module = sys.modules.get("cnnjax.train.loop")
-    return (module.NonFiniteLossError,) if module else ()
+    if "cnnjax.train.run" not in sys.modules:
+        return ()
+    from cnnjax.train.checkpoint import CheckpointError
+    from cnnjax.train.loop import NonFiniteLossError
+
+    return (CheckpointError, NonFiniteLossError)
 
 
 def _refuse(error: Exception, status: int) -> int:

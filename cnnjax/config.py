@@ -64,6 +64,10 @@ def default_config() -> Config:
     config.eval_every = "1 epoch"  # duration between validations
     config.log_every = "50 steps"  # duration between lines of training metrics
 
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every = "1 epoch"  # duration between saves; one more at the end
+    config.checkpoint.keep = 2  # newest ones; the best in validation is kept as well
+
     config.compilation_cache = placeholder(str)  # a folder; None: see cnnjax info
     config.lock()
     for section in OPEN_SECTIONS:
@@ -113,6 +117,7 @@ RULES = {
         "'custom' or 'autodiff'",
     ),
     "batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
+    "checkpoint.keep": (lambda v: v >= 1, "a whole number of 1 or more"),
     "eval_batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
 }
 

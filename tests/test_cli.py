@@ -48,6 +48,7 @@ def test_train_then_evaluate_without_tensorflow(tmp_path):
     assert last.endswith("(359 examples)")
     files = {path.name for path in Path(workdir).iterdir()}
     assert files == {
+        ".lock",
         "config.json",
         "metrics.jsonl",
         "normalization.json",

@@ -49,6 +49,7 @@ class CustomVJP(Generic[Result]):
         stock: Callable[..., Result] | None,
     ):
         functools.update_wrapper(self, function)
+        self._global = function.__qualname__
         self._name = f"{function.__module__}.{function.__qualname__}"
         self._custom = jax.custom_vjp(function, nondiff_argnames=static)
         self._stock = stock or function
@@ -59,7 +60,7 @@ class CustomVJP(Generic[Result]):
 
     def __reduce__(self) -> str:
         # A copy or a pickle is the global of this name, as for any function.
-        return self.__qualname__
+        return self._global
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Applies the function."""

@@ -27,16 +27,21 @@ class MetricsFile:
         self._file: BinaryIO | None = None
 
     def start(self, info: Mapping[str, Any]) -> None:
-        """Nothing: what the run is stands in its config."""
+        """Cut the records of steps that a resumed run takes again."""
+        last = info.get("start_step")
+        if last is not None and self._path.exists():
+            kept = [r for r in read_metrics(self._path) if _stays(r, last)]
+            draft = self._path.with_name(self._path.name + ".new")
+            draft.write_text("".join(map(_line, kept)))
+            draft.replace(self._path)
 
     def step(self, record: Mapping[str, Any]) -> None:
         """Nothing: single steps are not kept."""
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a record, flat, of strings and of numbers of Python or NumPy."""
-        line = {key: _encode(value) for key, value in record.items()}
         file = self._file = self._file or _open(self._path)
-        file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        file.write(_line(record).encode())
         file.flush()
 
     def message(self, text: str) -> None:
@@ -46,6 +51,15 @@ class MetricsFile:
         """Close the file."""
         if self._file:
             self._file.close()
+
+
+def _stays(record: Mapping[str, Any], last_step: int) -> bool:
+    return record["step"] <= last_step and record["kind"] != "test"
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    values = {key: _encode(value) for key, value in record.items()}
+    return json.dumps(values, allow_nan=False) + "\n"
 
 
 def _open(path: Path) -> BinaryIO:

@@ -16,6 +16,13 @@ from cnnjax.train.loss import Loss, make_loss
 
 Result = TypeVar("Result")
 
+_DURATIONS = (
+    "duration",
+    "eval_every",
+    "log_every",
+    "checkpoint.every",
+    "schedule.warmup",
+)
 _MODEL_KEYS = ("name",)
 _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_norm")
 
@@ -26,6 +33,7 @@ class Lengths(NamedTuple):
     total: int
     eval_every: int
     log_every: int
+    save_every: int
     warmup: int
     boundaries: tuple[int, ...]
 
@@ -78,7 +86,7 @@ def make_experiment(
 
 def _check_early(config):
     """Builds what needs no data, so that a slip is told before data is read."""
-    for name in ("duration", "eval_every", "log_every", "schedule.warmup"):
+    for name in _DURATIONS:
         _naming(name, parse_duration, find(config, name))
     _make_model(config, num_classes=1)
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
@@ -122,6 +130,7 @@ def _make_lengths(config, examples) -> Lengths:
         total=total,
         eval_every=steps("eval_every", config.eval_every, total),
         log_every=steps("log_every", config.log_every, total),
+        save_every=steps("checkpoint.every", config.checkpoint.every, total),
         warmup=steps("schedule.warmup", config.schedule.warmup, total, least=0),
         boundaries=tuple(boundaries),
     )

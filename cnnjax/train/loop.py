@@ -10,6 +10,7 @@ import jax
 from cnnjax.data import Batch
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Lengths
+from cnnjax.train.interruption import Interrupted
 from cnnjax.train.interval import Interval
 from cnnjax.train.state import TrainState
 from cnnjax.train.step import TrainMetrics
@@ -38,41 +39,74 @@ class Loop:
         self,
         train_step: Callable[..., tuple[TrainState, TrainMetrics]],
         validate: Callable[[TrainState], Score],
+        save: Callable[[TrainState, Score | None], None],
         reporter: Reporter,
         lengths: Lengths,
         *,
         batch_size: int,
         examples: int,
+        seconds_before: float = 0.0,
     ):
         self.train_step = train_step
         self.validate = validate
+        self.save = save
         self.reporter = reporter
         self.lengths = lengths
         self.batch_size = batch_size
         self.examples = examples
         self.interval = Interval(batch_size)
-        self.started = time.perf_counter()
+        self.started = time.perf_counter() - seconds_before
 
-    def run(self, state: TrainState, batches: Iterator[Batch]) -> TrainState:
-        """Trains from ``state`` to the end of the run.
+    def run(
+        self,
+        state: TrainState,
+        batches: Iterator[Batch],
+        stop: Callable[[], int | None] = lambda: None,
+    ) -> TrainState:
+        """Trains from ``state`` to the end of the run, or until ``stop`` has a signal.
 
         Raises:
             NonFiniteLossError: a loss that is NaN or infinite.
+            Interrupted: a signal came; the state is saved.
         """
         self.interval.reset()
-        running = None
-        for step in range(int(state.step) + 1, self.lengths.total + 1):
+        running, step = None, int(state.step)
+        while step < self.lengths.total:
+            step += 1
             begin = time.perf_counter()
             batch = next(batches)
             state, metrics = self.train_step(state, batch)
             self.interval.host_seconds += time.perf_counter() - begin
             running, done = Running(step, metrics), running
             self._finish(done)
-            if step % self.lengths.eval_every == 0 or step == self.lengths.total:
+            signal = stop()
+            if signal or self._is_due(step):
                 self._finish(running)
                 running = None
-                self._validate(step, state)
+                self._pause(step, state, signal)
         return state
+
+    def seconds(self) -> float:
+        """How long the run has taken, earlier parts of it included."""
+        return time.perf_counter() - self.started
+
+    def _is_due(self, step: int) -> bool:
+        every = (self.lengths.eval_every, self.lengths.save_every)
+        return step == self.lengths.total or any(step % n == 0 for n in every)
+
+    def _pause(self, step: int, state: TrainState, signal: int | None) -> None:
+        """Validates and saves where that is due; ends the run if a signal came."""
+        begin, last = time.perf_counter(), step == self.lengths.total
+        score = None
+        if last or step % self.lengths.eval_every == 0:
+            score = self.validate(state)
+            self.log("validation", step, score._asdict())
+        if last or signal or step % self.lengths.save_every == 0:
+            self.save(state, score)
+        # This is not training: its time is kept out of images per second.
+        self.interval.start += time.perf_counter() - begin
+        if signal and not last:
+            raise Interrupted(signal, step)
 
     def _finish(self, running: Running | None) -> None:
         """Waits for a step, checks its loss and tells about it."""
@@ -99,18 +133,10 @@ class Loop:
             self.log("train", step, self.interval.record(values))
             self.interval.reset()
 
-    def _validate(self, step: int, state: TrainState) -> None:
-        begin = time.perf_counter()
-        score = self.validate(state)
-        self.log("validation", step, score._asdict())
-        # An evaluation is not training: its time is kept out of images per second.
-        self.interval.start += time.perf_counter() - begin
-
     def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Reports ``values`` with the place and the time in the run."""
-        seconds = time.perf_counter() - self.started
         place = {"kind": kind, "step": step, "epoch": self._epoch(step)}
-        self.reporter.log({**place, **values, "seconds": seconds})
+        self.reporter.log({**place, **values, "seconds": self.seconds()})
 
     def _epoch(self, step: int) -> float:
         return step * self.batch_size / self.examples

@@ -1,5 +1,6 @@
 """Whole runs in a working directory: train one, or evaluate a trained one."""
 
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,14 @@ import jax
 from cnnjax.config import Config, ConfigError
 from cnnjax.config_file import from_json, to_json
 from cnnjax.data import Batch, read_normalization, train_batches, write_normalization
-from cnnjax.train import checkpoint, compilation_cache
+from cnnjax.train import compilation_cache
+from cnnjax.train.checkpoint import Checkpoints, Restored
 from cnnjax.train.evaluation import Score, evaluate
 from cnnjax.train.experiment import Experiment, make_experiment
+from cnnjax.train.interruption import watch
+from cnnjax.train.lock import lock
 from cnnjax.train.loop import Loop
+from cnnjax.train.resume import check_config
 from cnnjax.train.state import TrainState, count_parameters, make_state
 from cnnjax.train.step import make_eval_step, make_train_step
 from cnnjax.typing import Reporter
@@ -30,45 +35,90 @@ class Result(NamedTuple):
     test: Score
 
 
-def train(config: Config, workdir: str | Path, reporter: Reporter) -> Result:
+def train(
+    config: Config, workdir: str | Path, reporter: Reporter, resume: str = "auto"
+) -> Result:
     """Trains as ``config`` says and leaves everything in ``workdir``.
 
     Writes ``config.json``, ``normalization.json`` and ``checkpoints/``; what the
-    reporter writes comes to that.
+    reporter writes comes to that. A run that is there already goes on from its newest
+    checkpoint, at the very next batch, and ends as if it had never stopped.
+
+    Args:
+        config: checked settings.
+        workdir: the run's own folder.
+        reporter: is told of everything.
+        resume: ``"auto"``; or ``"never"``, which refuses a folder that holds a run.
 
     Raises:
-        ConfigError: settings that cannot be, or a ``workdir`` with another run in it.
+        ConfigError: settings that cannot be or that the run cannot go on with, or a
+            ``workdir`` that is in use or cannot be written.
         DataError: data that cannot be read.
+        CheckpointError: a state that cannot be written, or is of another network.
         NonFiniteLossError: a loss that is NaN or infinite.
+        Interrupted: a signal asked the run to stop; its state is saved.
     """
     workdir = Path(workdir)
-    _claim(workdir)
+    changes = _check_workdir(workdir, config, resume)
     compilation_cache.enable(config.compilation_cache)
-    experiment = make_experiment(config)
-    state = make_run_state(experiment, config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / CONFIG).write_text(to_json(config))
-    write_normalization(experiment.normalization, workdir / NORMALIZATION)
-    reporter.start(_describe(config, workdir, experiment, state))
-    batches = train_batches(
-        experiment.dataset.train,
-        config.batch_size,
-        config.seed,
-        num_steps=experiment.lengths.total,
+    known = workdir / NORMALIZATION
+    experiment = make_experiment(
+        config, read_normalization(known) if known.exists() else None
     )
+    start = _make_state(experiment, config)
+    with lock(workdir), watch() as stop:
+        _write(workdir, config, experiment)
+        checkpoints = Checkpoints(
+            workdir / CHECKPOINTS, config.checkpoint.keep, reporter.message
+        )
+        try:
+            found = checkpoints.restore(start) or Restored(start, {})
+            info = _describe(config, workdir, experiment, found.state)
+            reporter.start({**info, "start_step": int(found.state.step)})
+            for change in changes:
+                reporter.message(f"changed setting {change}")
+            return _train(config, experiment, found, checkpoints, reporter, stop)
+        finally:
+            checkpoints.close()
+
+
+def _train(config, experiment, found, checkpoints, reporter, stop) -> Result:
+    """Takes the steps that are left, and scores the end on the test split."""
+    state, notes = found
+    if state.step:
+        reporter.message(f"going on after step {int(state.step)}")
+    best = notes.get("best")
     score = _make_score(config, experiment)
+
+    def save(state, validation):
+        nonlocal best
+        if validation and not (best and best["loss"] <= validation.loss):
+            best = {"step": int(state.step), **validation._asdict()}
+        notes = {"seconds": loop.seconds(), "best": best}
+        checkpoints.save(state, notes, validation and validation.loss)
+
     loop = Loop(
         _compile_step(config, experiment, state, reporter),
         lambda state: score(state, experiment.dataset.validation),
+        save,
         reporter,
         experiment.lengths,
         batch_size=config.batch_size,
         examples=len(experiment.dataset.train.labels),
+        seconds_before=notes.get("seconds", 0.0),
     )
-    state = loop.run(state, batches)
-    checkpoint.save(workdir / CHECKPOINTS, state)
+    first = int(state.step)
+    batches = train_batches(
+        experiment.dataset.train,
+        config.batch_size,
+        config.seed,
+        start_step=first,
+        num_steps=max(experiment.lengths.total - first, 0),
+    )
+    state = loop.run(state, batches, stop)
+    checkpoints.finish()
     test = score(state, experiment.dataset.test)
-    loop.log("test", experiment.lengths.total, test._asdict())
+    loop.log("test", int(state.step), test._asdict())
     return Result(state, test)
 
 
@@ -81,7 +131,8 @@ def evaluate_run(workdir: str | Path, split: str) -> Score:
 
     Raises:
         ConfigError: no run in ``workdir``.
-        FileNotFoundError: a run that was not finished.
+        CheckpointError: a state of another network or optimizer.
+        FileNotFoundError: a run that saved no state.
     """
     workdir = Path(workdir)
     if not (workdir / CONFIG).is_file():
@@ -93,14 +144,26 @@ def evaluate_run(workdir: str | Path, split: str) -> Score:
     return _make_score(config, experiment)(state, getattr(experiment.dataset, split))
 
 
-def _claim(workdir: Path) -> None:
-    """Refuses a folder that holds a run already: nothing is overwritten."""
-    if (workdir / CONFIG).exists():
-        raise ConfigError(
-            f"{workdir} holds a run already; give another --workdir, or remove that one"
-        )
+def _check_workdir(workdir: Path, config: Config, resume: str) -> list[str]:
+    """The settings that changed since the run in ``workdir`` was started, if any."""
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"workdir {workdir} is a file, expected a folder")
+    if not (workdir / CONFIG).exists():
+        return []
+    if resume == "never":
+        raise ConfigError(
+            f"{workdir} holds a run already, and --resume=never does not touch it; give"
+            " another --workdir"
+        )
+    return check_config(workdir / CONFIG, config)
+
+
+def _write(workdir: Path, config: Config, experiment: Experiment) -> None:
+    """Writes what describes the run; the config last, for it is what makes a run."""
+    write_normalization(experiment.normalization, workdir / NORMALIZATION)
+    draft = workdir / f"{CONFIG}.new"
+    draft.write_text(to_json(config))
+    draft.replace(workdir / CONFIG)
 
 
 def make_run_state(
@@ -110,12 +173,25 @@ def make_run_state(
 
     Raises:
         ConfigError: images that the network cannot take.
-        FileNotFoundError: no finished state in ``workdir``.
+        CheckpointError: a state of another network or optimizer.
+        FileNotFoundError: no whole state in ``workdir``.
     """
     start = _make_state(experiment, config)
     if workdir is None:
         return start
-    return checkpoint.restore(Path(workdir) / CHECKPOINTS, start)
+    folder = Path(workdir) / CHECKPOINTS
+    found = None
+    if folder.is_dir():
+        checkpoints = Checkpoints(folder, tell=_warn, read_only=True)
+        found = checkpoints.restore(start)
+        checkpoints.close()
+    if found is None:
+        raise FileNotFoundError(f"no whole state in {folder}: train the run first")
+    return found.state
+
+
+def _warn(text: str) -> None:
+    print(f"cnnjax: {text}", file=sys.stderr)
 
 
 def _make_state(experiment: Experiment, config: Config) -> TrainState:

@@ -66,7 +66,7 @@ def test_trained_parameters_are_taken_from_a_run(tmp_path):
 def test_a_missing_run_is_refused(tmp_path, capsys):
     words = ["compare", f"--config={CONFIGS / 'digits.py'}", f"--checkpoint={tmp_path}"]
     assert cli.main(words) == 1
-    assert "no finished state" in capsys.readouterr().err
+    assert "no whole state" in capsys.readouterr().err
 
 
 def test_the_page_escapes_names():

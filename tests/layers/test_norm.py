@@ -281,7 +281,7 @@ def test_an_empty_batch_is_that_of_flax():
 
 def error_of(nn, name, options, call):
     layer = getattr(nn, name)(**options)
-    with pytest.raises(Exception) as caught:  # noqa: B017, PT011
+    with pytest.raises(Exception) as caught:
         layer.init_with_output(KEY, jnp.ones((2, 3, 4)), **call)
     return caught.value
 
@@ -324,5 +324,5 @@ def test_statistics_that_may_not_change_are_an_error_as_in_flax():
     for nn in (layers, linen):
         layer = nn.BatchNorm(use_running_average=False)
         variables = layer.init(KEY, x)
-        with pytest.raises(Exception, match="Cannot update variable"):  # noqa: B017
+        with pytest.raises(Exception, match="Cannot update variable"):
             layer.apply(variables, x)

@@ -13,7 +13,7 @@ from tests.ops.closeness import normal
 
 SHAPE = (2, 3, 4, 5)
 EACH = pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-AXES = [-1, 0, 2, -3, (1,), (0, 2), (-1, 1), (2, 0, 1), (0, 1, 2, 3), None, np.int64(1)]
+AXES = [-1, 0, -3, (1,), (0, 2), (2, 0, -1), None, np.int64(2)]
 
 
 def of(name):

@@ -1,6 +1,7 @@
 """A program that holds normalization on four devices to one large batch.
 
-``test_norm_on_devices.py`` runs it: how many devices a CPU has is fixed when JAX starts.
+``test_norm_on_devices.py`` runs it, for JAX learns only once, when it starts, how many
+devices the CPU is to be.
 """
 
 import jax

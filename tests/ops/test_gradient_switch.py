@@ -130,29 +130,27 @@ def test_values_and_gradients_are_the_same_in_both_modes(op, x64):
     everything = tuple(range(len(args)))
     loss = total(op)
 
-    def run(*args):
-        return jax.value_and_grad(loss, everything)(*args)
+    def gradient(*args):
+        return jax.grad(loss, everything)(*args)
 
     def forward(*args):
-        def gradient(*args):
-            return jax.grad(loss, everything)(*args)
-
-        return jax.jvp(loss, args, args)[1], jax.jvp(gradient, args, args)[1]
+        along = [jax.jvp(f, args, args)[1] for f in (loss, gradient)]
+        return jax.value_and_grad(loss, everything)(*args), along
 
     def reverse(*args):
-        """The same two, from the hand-written gradients alone."""
+        """The same, from the hand-written gradients alone."""
 
         def along(*moving):
-            pairs = zip(args, jax.grad(loss, everything)(*moving), strict=True)
+            pairs = zip(args, gradient(*moving), strict=True)
             return sum(jnp.vdot(a, g) for a, g in pairs)
 
-        return jax.value_and_grad(along, everything)(*args)
+        both = jax.value_and_grad(along, everything)(*args)
+        return jax.value_and_grad(loss, everything)(*args), both
 
-    custom = jax.jit(run)(*args), jax.jit(reverse)(*args)
+    custom = jax.jit(reverse)(*args)
     with ops.gradients("autodiff"):
-        stock = jax.jit(run)(*args), jax.jit(forward)(*args)
-    pairs = zip(*map(jax.tree.leaves, (custom, stock)), strict=True)
-    for a, b in pairs:
+        stock = jax.jit(forward)(*args)
+    for a, b in zip(*map(jax.tree.leaves, (custom, stock)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11 * (1 + np.abs(b).max()))
 
 

@@ -79,14 +79,6 @@ def test_a_trained_run_is_evaluated_from_disk(tmp_path, small_config, recorder, 
         assert score == result.test
 
 
-def test_a_run_is_not_overwritten(tmp_path, small_config, recorder):
-    train(small_config(duration="1 step"), tmp_path / "run", recorder)
-    before = (tmp_path / "run" / "config.json").read_bytes()
-    with pytest.raises(ConfigError, match="holds a run already"):
-        train(small_config(seed="3"), tmp_path / "run", recorder)
-    assert (tmp_path / "run" / "config.json").read_bytes() == before
-
-
 def test_a_file_as_workdir_is_refused(tmp_path, small_config, recorder):
     (tmp_path / "run").write_text("mine")
     with pytest.raises(ConfigError, match="is a file, expected a folder"):
@@ -99,7 +91,7 @@ def test_evaluating_what_is_not_there_is_refused(tmp_path, small_config, recorde
         evaluate_run(tmp_path, "test")
     train(small_config(duration="1 step"), tmp_path / "run", recorder)
     (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
-    with pytest.raises(FileNotFoundError, match="no finished state"):
+    with pytest.raises(FileNotFoundError, match="no whole state"):
         evaluate_run(tmp_path / "run", "test")
 
 

@@ -1,0 +1,309 @@
+"""Stopping, killing and going on: a resumed run ends as one that never stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from cnnjax.config import ConfigError
+from cnnjax.report import read_metrics
+from cnnjax.train.checkpoint import CheckpointError, Checkpoints
+from cnnjax.train.experiment import make_experiment
+from cnnjax.train.loop import NonFiniteLossError
+from cnnjax.train.run import evaluate_run, make_run_state, train
+
+ROOT = Path(__file__).parents[2]
+
+
+def leaves(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def assert_same(one, other):
+    for a, b in zip(leaves(one), leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class StopAt:
+    """Asks a run to stop by a signal to its own process at one step."""
+
+    def __init__(self, recorder, step, number=signal.SIGTERM):
+        self.recorder, self.at, self.number = recorder, step, number
+
+    def step(self, record):
+        self.recorder.step(record)
+        if record["step"] == self.at:
+            os.kill(os.getpid(), self.number)
+
+    def __getattr__(self, name):
+        return getattr(self.recorder, name)
+
+
+@pytest.fixture
+def whole(tmp_path, small_config, recorder):
+    """A run of 30 steps that was never stopped, with augmentation and dropout."""
+    config = small_config(
+        duration="30 steps",
+        checkpoint__every="4 steps",
+        data__crop_padding="1",
+        data__flip="true",
+    )
+    return config, train(config, tmp_path / "whole", recorder)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)],
+)
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
+    tmp_path, whole, recorder, number, status
+):
+    from cnnjax.train.interruption import Interrupted
+
+    config, expected = whole
+    for step in (7, 18):
+        with pytest.raises(Interrupted, match="the same command goes on") as caught:
+            train(config, tmp_path / "run", StopAt(recorder, step, number))
+        assert caught.value.status == status
+    result = train(config, tmp_path / "run", recorder)
+    assert_same(result.state, expected.state)
+    assert result.test == expected.test
+    assert any(text.startswith("going on after step") for text in recorder.messages)
+
+
+def test_after_the_end_the_same_command_scores_again(tmp_path, whole, recorder):
+    config, expected = whole
+    result = train(config, tmp_path / "whole", recorder)
+    assert_same(result.state, expected.state)
+    assert result.test == expected.test
+
+
+def test_longer_training_goes_on_from_the_end(tmp_path, small_config, recorder):
+    train(small_config(), tmp_path / "run", recorder)
+    longer = small_config(duration="20 steps")
+    train(longer, tmp_path / "run", recorder)
+    assert recorder.steps[-8]["step"] == 13
+    assert "changed setting duration: '12 steps' -> '20 steps'" in recorder.messages
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored["duration"] == "20 steps"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__widths": "(4, 9)"}, "model.widths = (4, 8), and the command says"),
+        ({"seed": "5"}, "seed = 0"),
+        ({"optimizer__name": "sgd"}, "optimizer.name = 'adamw'"),
+    ],
+)
+def test_a_change_that_makes_the_state_useless_is_refused(
+    tmp_path, small_config, recorder, changes, message
+):
+    train(small_config(duration="1 step"), tmp_path / "run", recorder)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with pytest.raises(ConfigError) as caught:
+        train(small_config(**changes), tmp_path / "run", recorder)
+    assert message in str(caught.value)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_resume_never_refuses_a_run_that_is_there(tmp_path, small_config, recorder):
+    train(small_config(duration="1 step"), tmp_path / "run", recorder)
+    with pytest.raises(ConfigError, match="holds a run already"):
+        train(small_config(), tmp_path / "run", recorder, resume="never")
+
+
+def damage_flip(folder):
+    """Flips one bit of a value, which Orbax itself would not see."""
+    file = max(folder.rglob("state/**/d/*"), key=lambda path: path.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def damage_truncate(folder):
+    file = max(folder.rglob("state/**/d/*"), key=lambda path: path.stat().st_size)
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def damage_notes(folder):
+    (folder / "notes" / "metadata").write_text("{")
+
+
+def damage_remove(folder):
+    (folder / "state" / "_METADATA").unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_flip, damage_truncate, damage_notes, damage_remove]
+)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path, whole, recorder, damage
+):
+    config, expected = whole
+    folder = tmp_path / "whole" / "checkpoints"
+    damage(folder / "30")
+    result = train(config, tmp_path / "whole", recorder)
+    assert_same(result.state, expected.state)
+    assert (tmp_path / "whole" / "damaged" / "30").is_dir()
+    told = [text for text in recorder.messages if "is damaged and was moved" in text]
+    assert len(told) == 1
+    assert "going on after step 28" in recorder.messages
+
+
+def test_a_look_at_a_damaged_checkpoint_moves_nothing(tmp_path, whole, capsys):
+    config, _ = whole
+    folder = tmp_path / "whole" / "checkpoints"
+    damage_truncate(folder / "30")
+    state = make_run_state(make_experiment(config), config, tmp_path / "whole")
+    assert int(state.step) == 28
+    assert (folder / "30").is_dir()
+    assert "checkpoint of step 30 is damaged" in capsys.readouterr().err
+
+
+def test_a_state_of_another_network_names_the_array(tmp_path, whole, small_config):
+    other = small_config(model__widths="(4, 9)")
+    with pytest.raises(CheckpointError) as caught:
+        make_run_state(make_experiment(other), other, tmp_path / "whole")
+    assert "Conv_1" in str(caught.value)
+    assert "expected shape" in str(caught.value)
+
+
+def test_newest_and_best_are_kept(tmp_path, small_config, recorder):
+    config = small_config(checkpoint__every="2 steps", eval_every="2 steps")
+    train(config, tmp_path / "run", recorder)
+    kept = {int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    losses = {
+        r["step"]: r["loss"] for r in recorder.records if r["kind"] == "validation"
+    }
+    assert kept == {10, 12, min(losses, key=losses.get)}
+
+
+def test_a_loss_that_is_not_a_number_is_never_the_best(tmp_path, whole):
+    _, result = whole
+    checkpoints = Checkpoints(tmp_path / "c", keep=1)
+    for step, loss in ((1, 0.5), (2, float("nan")), (3, 0.7)):
+        state = result.state._replace(step=np.int32(step))
+        checkpoints.save(state, {}, loss)
+    checkpoints.finish()
+    checkpoints.close()
+    assert {path.name for path in (tmp_path / "c").iterdir()} == {"1", "3"}
+
+
+def test_metrics_of_steps_that_are_taken_again_stand_once(tmp_path, small_config):
+    from cnnjax.report import MetricsFile
+
+    class Broken(MetricsFile):
+        def step(self, record):
+            if record["step"] == 11:
+                raise RuntimeError("power cut")
+
+    config = small_config(duration="16 steps", checkpoint__every="6 steps")
+    file = tmp_path / "run" / "metrics.jsonl"
+    broken = Broken(file)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(config, tmp_path / "run", broken)
+    broken.close()
+    whole = MetricsFile(file)
+    train(config, tmp_path / "run", whole)
+    whole.close()
+    steps = [(record["kind"], record["step"]) for record in read_metrics(file)]
+    assert len(steps) == len(set(steps))
+    assert [step for kind, step in steps if kind == "train"] == [4, 8, 12, 16]
+
+
+def test_after_a_nan_a_lower_rate_goes_on(tmp_path, small_config, recorder):
+    bad = small_config(optimizer__learning_rate="1e30", schedule__warmup="0 steps")
+    with pytest.raises(NonFiniteLossError):
+        train(bad, tmp_path / "run", recorder)
+    good = small_config(schedule__warmup="0 steps")
+    assert train(good, tmp_path / "run", recorder).state.step == 12
+
+
+def start(workdir, *words):
+    command = [
+        sys.executable,
+        "-m",
+        "cnnjax.cli",
+        "train",
+        "--config=configs/digits.py",
+    ]
+    settings = ["--config.duration=300 steps", "--config.checkpoint.every=7 steps"]
+    return subprocess.Popen(
+        [*command, f"--workdir={workdir}", *settings, *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_step(workdir, step, seconds=60):
+    folder, end = Path(workdir) / "checkpoints", time.monotonic() + seconds
+    while time.monotonic() < end:
+        names = [path.name for path in folder.glob("*")] if folder.exists() else []
+        if any(name.isdigit() and int(name) >= step for name in names):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no step {step} in {seconds} s")
+
+
+def test_a_second_run_in_one_folder_is_refused(tmp_path):
+    first = start(tmp_path, "--config.duration=5000 steps")
+    try:
+        wait_for_step(tmp_path, 7)
+        second = start(tmp_path, "--config.duration=5000 steps")
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert f"is in use by process {first.pid}" in err
+    finally:
+        first.kill()
+        first.communicate()
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_parameters(tmp_path):
+    """SIGKILL at 20 moments, some in the middle of a save; then it may finish."""
+    undisturbed = start(tmp_path / "whole")
+    assert undisturbed.wait(120) == 0
+    draw = np.random.default_rng(0)
+    kills = 0
+    while kills < 20:
+        process = start(tmp_path / "run")
+        time.sleep(2.2 + draw.uniform(0, 1.6))
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        elif process.returncode == 0 and kills < 20:
+            # It came to its end: the rest of the kills go to a fresh run.
+            process.communicate()
+            assert_same_end(tmp_path)
+            (tmp_path / "run").rename(tmp_path / f"done{kills}")
+            continue
+        _, err = process.communicate()
+        assert "Traceback" not in err, err
+    last = start(tmp_path / "run")
+    _, err = last.communicate(timeout=120)
+    assert last.returncode == 0, err
+    assert_same_end(tmp_path)
+
+
+def assert_same_end(tmp_path):
+    from cnnjax.config_file import from_json
+
+    states = []
+    for name in ("whole", "run"):
+        config = from_json((tmp_path / name / "config.json").read_text())
+        experiment = make_experiment(config)
+        states.append(make_run_state(experiment, config, tmp_path / name))
+    assert int(states[0].step) == 300
+    assert_same(*states)
+    scores = [evaluate_run(tmp_path / name, "test") for name in ("whole", "run")]
+    assert scores[0] == scores[1]
