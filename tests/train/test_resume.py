@@ -272,7 +272,8 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path):
 def test_killed_at_random_moments_it_ends_with_the_same_parameters(tmp_path):
     """SIGKILL at 20 moments, some in the middle of a save; then it may finish."""
     undisturbed = start(tmp_path / "whole")
-    assert undisturbed.wait(120) == 0
+    undisturbed.communicate(timeout=120)
+    assert undisturbed.returncode == 0
     draw = np.random.default_rng(0)
     kills = 0
     while kills < 20:
