@@ -8,6 +8,7 @@ checkpoint is moved aside, and the one before it is taken.
 
 import logging
 import math
+import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 from cnnjax.train.state import TrainState
 
 METRIC = "loss"
+SPARE_BYTES = 200_000  # for what describes the arrays
 Notes = dict[str, Any]
 
 
@@ -55,8 +57,8 @@ class Checkpoints:
         *,
         read_only: bool = False,
     ):
-        # Its notices about finished saves are for developers of Orbax.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # What Orbax logs is for its developers; what it raises is told here.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         best = policies.BestN(
             get_metric_fn=lambda metrics: metrics[METRIC],
             reverse=True,
@@ -66,6 +68,7 @@ class Checkpoints:
         self._tell = tell
         self._read_only = read_only
         self._folder = folder.absolute()
+        self._step: int | None = None
         self._manager = ocp.CheckpointManager(
             self._folder,
             item_handlers={
@@ -87,8 +90,8 @@ class Checkpoints:
     def save(self, state: TrainState, notes: Notes, loss: float | None = None) -> None:
         """Starts writing ``state``; training goes on once it is copied.
 
-        A failure, of this save or of the one before it, is told and not raised: what
-        was saved before stays.
+        A failure is told and not raised, when it shows, which may be at the next save:
+        what was saved before stays.
 
         Args:
             state: what to write.
@@ -96,12 +99,15 @@ class Checkpoints:
             loss: the state's validation loss, if it was taken.
         """
         step = int(state.step)
+        self._wait()
         if step in self._manager.all_steps():
             return
         # The next step overwrites the state's own memory.
         arrays = jax.tree.map(lambda x: np.array(x), state._asdict())
         known = loss is not None and math.isfinite(loss)
+        self._step = step
         try:
+            _check_room(self._folder, arrays)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -110,8 +116,8 @@ class Checkpoints:
                 ),
                 metrics={METRIC: loss} if known else None,
             )
-        except Exception as error:  # whatever a disk may do, in any thread of Orbax
-            self._tell(f"checkpoint of step {step} failed, training goes on: {error}")
+        except Exception as error:  # whatever a disk may do
+            self._give_up(error)
 
     def finish(self) -> None:
         """Waits until everything is on disk.
@@ -119,14 +125,32 @@ class Checkpoints:
         Raises:
             CheckpointError: the last state could not be written.
         """
+        self._wait()
+        steps = self._manager.all_steps()
+        if self._step is not None and self._step not in steps:
+            raise CheckpointError(
+                f"the last state, of step {self._step}, could not be written to"
+                f" {self._folder}; whole are those of steps {list(steps)}; make room"
+                " and give the same command again"
+            )
+
+    def _wait(self) -> None:
+        """Waits for the save under way, and tells if it failed."""
         try:
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
-        except Exception as error:
-            raise CheckpointError(
-                f"the last checkpoint could not be written to {self._folder}: {error};"
-                f" older ones are whole: {self._manager.all_steps()}"
-            ) from error
+        except Exception as error:  # from any thread of Orbax
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Tells of a failed save, and makes room by removing what it left."""
+        reason = str(error).strip().partition("\n")[0][:200]
+        self._tell(
+            f"checkpoint of step {self._step} failed, older ones stay and training goes"
+            f" on: {reason}"
+        )
+        for folder in self._folder.glob("*.orbax-checkpoint-tmp"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Ends the threads that write."""
@@ -183,6 +207,17 @@ class Checkpoints:
         self._tell(
             f"checkpoint of step {step} is damaged and was moved to {place}; taking the"
             f" one before it ({reason})"
+        )
+
+
+def _check_room(folder: Path, arrays: Any) -> None:
+    """Refuses a save that the disk has no room for, before half of it is written."""
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)) + SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            f"the disk of {folder} has {free / 1e6:.1f} MB left, a checkpoint takes up"
+            f" to {needed / 1e6:.1f} MB; make room, or lower checkpoint.keep"
         )
 
 

@@ -1,64 +1,19 @@
 """Normalization and its closed-form gradient against plain formulas in jax.numpy."""
 
-import statistics
-import time
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen
-from jax import lax
 
-from cnnjax import layers, ops
+from cnnjax import ops
 from cnnjax.ops.norm import Devices, moments, normalize
-from tests.ops.closeness import normal
-
-
-def plain_moments(x, axes, mask=None):
-    """The definition, for ``jax.grad`` to differentiate."""
-    weight = jnp.ones(x.shape) if mask is None else jnp.broadcast_to(mask, x.shape)
-    count = weight.sum(axes, keepdims=True)
-    mean = (weight * x).sum(axes, keepdims=True) / count
-    return mean, (weight * (x - mean) ** 2).sum(axes, keepdims=True) / count
-
-
-def plain_normalize(x, mean, variance, scale=1, bias=0, epsilon=1e-5):
-    return scale * (x - mean) / jnp.sqrt(variance + epsilon) + bias
-
-
-def make_arrays(*shapes):
-    rng = np.random.default_rng(0)
-    return [normal(rng, *shape)[0] for shape in shapes]
-
-
-def total(tree):
-    """A number that depends on every value of the tree, each in its own way."""
-    leaves = jax.tree.leaves(tree)
-    weights = [jnp.cos(jnp.arange(a.size) + a.ndim).reshape(a.shape) for a in leaves]
-    return sum(jnp.vdot(w, a * a + a) for w, a in zip(weights, leaves, strict=True))
-
-
-def derivatives(function, args, order):
-    """The values, the gradients, and the gradients of a sum over the gradients."""
-    everything = tuple(range(len(args)))
-
-    def first(*args):
-        return jax.grad(lambda *a: total(function(*a)), everything)(*args)
-
-    def second(*args):
-        return jax.grad(lambda *a: total(first(*a)), everything)(*args)
-
-    return [f(*args) for f in (function, first, second)[: order + 1]]
-
-
-def assert_equal(ours, plain, args, order=1):
-    both = jax.jit(lambda *a: [derivatives(f, a, order) for f in (ours, plain)])(*args)
-    actual, expected = map(jax.tree.leaves, both)
-    for a, b in zip(actual, expected, strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max())
-
+from tests.ops.norm_cases import (
+    assert_equal,
+    make_arrays,
+    plain_moments,
+    plain_normalize,
+    total,
+)
 
 AXES = [
     ((5, 3), (0,)),
@@ -200,59 +155,6 @@ def test_group_norm_equals_autodiff(shape, groups, x64):
     assert_equal(ours, plain, make_arrays(shape, (6,), (6,)), order)
 
 
-def gradient(x, scale, bias):
-    return jax.grad(lambda *args: total(ops.batch_norm(*args)), (0, 1, 2))(
-        x, scale, bias
-    )
-
-
-@pytest.mark.parametrize("in_axes", [(0, 0, 0), (0, None, None), (None, 0, None)])
-def test_vmap_of_the_gradient_is_one_after_another(in_axes, x64):
-    shapes = (3, 4, 2, 5), (3, 5), (3, 5)
-    args = [
-        a if axis == 0 else a[0]
-        for a, axis in zip(make_arrays(*shapes), in_axes, strict=True)
-    ]
-    mapped = jax.jit(jax.vmap(gradient, in_axes))(*args)
-    for i in range(3):
-        one = [a if k is None else a[i] for a, k in zip(args, in_axes, strict=True)]
-        for a, b in zip(mapped, gradient(*one), strict=True):
-            np.testing.assert_allclose(a[i], b, rtol=1e-11, atol=1e-11)
-
-
-def test_vmap_survives_axes_of_size_one(x64):
-    """jaxlib 0.10.2 crashed on some of these with more axes (jax #39257)."""
-    args = make_arrays((2, 3, 1, 2, 1, 5), (5,), (5,))
-    mapped = jax.jit(jax.vmap(gradient, (0, None, None)))(*args)
-    for i in range(2):
-        expected = gradient(args[0][i], *args[1:])
-        for a, b in zip(mapped, expected, strict=True):
-            np.testing.assert_allclose(a[i], b, rtol=1e-11, atol=1e-11)
-
-
-def test_checkpoint_and_scan_change_nothing(x64):
-    args = make_arrays((4, 2, 3), (3,), (3,))
-
-    def twice(step):
-        return lambda x, *args: step(step(x, *args), *args)
-
-    def layer(x, scale, bias):
-        return jnp.sin(ops.batch_norm(x, scale, bias)[0])
-
-    def scanned(x, *args):
-        step = lax.scan(lambda x, _: (layer(x, *args), None), x, length=2)
-        return step[0]
-
-    variants = twice(layer), twice(jax.checkpoint(layer)), scanned
-    expected, *others = (
-        jax.jit(jax.grad(lambda *args, f=f: total(f(*args)), (0, 1, 2)))(*args)
-        for f in variants
-    )
-    for other in others:
-        for a, b in zip(other, expected, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
-
-
 def test_two_passes_are_exact_where_the_mean_is_large():
     """E[x^2] - m^2 would lose all digits: 4096^2 is 2^24, where float32 counts by 2."""
     x = 4096 + np.random.default_rng(0).standard_normal((256, 3)).astype(np.float32)
@@ -314,40 +216,14 @@ def test_half_precision_is_summed_in_float32(dtype):
     assert (y.dtype, mean.dtype, variance.dtype) == (dtype, jnp.float32, jnp.float32)
     np.testing.assert_allclose(mean, exact.mean((0, 1)), rtol=1e-5)
     np.testing.assert_allclose(variance, exact.var((0, 1)), rtol=1e-4)
-    dx, dscale, dbias = gradient(x, scale, bias)
+
+    def loss(*args):
+        return total(ops.batch_norm(*args))
+
+    dx, dscale, dbias = jax.grad(loss, (0, 1, 2))(x, scale, bias)
     assert dx.dtype == dscale.dtype == dbias.dtype == dtype
     dbias = jax.grad(lambda b: ops.batch_norm(x, scale, b)[0].sum())(bias)
     np.testing.assert_array_equal(dbias, 4096)
-
-
-@pytest.mark.parametrize("fast", [True, False])
-@pytest.mark.parametrize("outside", [True, False])
-def test_a_mapped_axis_is_one_large_batch(fast, outside, x64):
-    """With the derivative taken inside of ``vmap``, or of the ``vmap`` whole."""
-    x, scale, bias = make_arrays((3, 4, 2, 5), (5,), (5,))
-
-    def one(x, scale, bias):
-        options = {"axis_name": "devices", "use_fast_variance": fast}
-        y, mean, variance = ops.batch_norm(x, scale, bias, **options)
-        # Each of the three devices counts a third of what they share.
-        return jnp.sum(y**3) + (jnp.sum(mean**2) + jnp.sum(jnp.sin(variance))) / 3
-
-    def mapped(x, scale, bias):
-        if outside:
-            run = jax.vmap(one, (0, None, None), axis_name="devices")
-            sums = jax.grad(lambda *args: run(*args).sum(), (0, 1, 2))
-            return sums(x, scale, bias)
-        run = jax.vmap(jax.grad(one, (0, 1, 2)), (0, None, None), axis_name="devices")
-        dx, *others = run(x, scale, bias)
-        return dx, *(d.sum(0) for d in others)
-
-    def whole(x, scale, bias):
-        y, mean, variance = ops.batch_norm(x.reshape(12, 2, 5), scale, bias)
-        return jnp.sum(y**3) + jnp.sum(mean**2) + jnp.sum(jnp.sin(variance))
-
-    expected = jax.jit(jax.grad(whole, (0, 1, 2)))(x, scale, bias)
-    for a, b in zip(jax.jit(mapped)(x, scale, bias), expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
 REFUSALS = [
@@ -372,56 +248,3 @@ def test_refuses_with_the_values_in_the_message(call, message):
 def test_devices_are_hashable_and_alone_by_default():
     assert hash(Devices("data", ((0, 1), (2, 3)))) != hash(Devices())
     assert Devices() == (None, None)
-
-
-RESNET20 = [(128, 32, 32, 16), (128, 16, 16, 32), (128, 8, 8, 64)]
-
-
-def median_seconds(functions, args):
-    """Of runs in turn, so that load hits all."""
-    seconds = [[] for _ in functions]
-    for turn in range(16):
-        for function, taken in zip(functions, seconds, strict=True):
-            start = time.perf_counter()
-            jax.block_until_ready(function(*args))
-            if turn:  # the first one compiles
-                taken.append(time.perf_counter() - start)
-    return [statistics.median(taken) for taken in seconds]
-
-
-def training_step(nn):
-    """The forward map, the new statistics, and the gradients."""
-    layer = nn.BatchNorm(use_running_average=False)
-
-    def step(variables, x, dy):
-        params, statistics = variables["params"], variables["batch_stats"]
-
-        def forward(params, x):
-            variables = {"params": params, "batch_stats": statistics}
-            return layer.apply(variables, x, mutable=["batch_stats"])
-
-        y, vjp, new = jax.vjp(forward, params, x, has_aux=True)
-        return y, new, vjp(dy)
-
-    return jax.jit(step)
-
-
-def test_a_training_step_is_faster_than_autodiff():
-    """Measured 1.4 to 1.5 on average over the shapes; 1.3 is what is promised."""
-    if jax.default_backend() != "cpu":
-        pytest.skip("about XLA's CPU compiler")
-    best = 0.0
-    for _ in range(4):  # another process may take a core for one attempt
-        ratios = []
-        for shape in RESNET20:
-            rng = np.random.default_rng(0)
-            x, dy = (normal(rng, *shape, dtype=np.float32)[0] for _ in range(2))
-            layer = linen.BatchNorm(use_running_average=False)
-            variables = layer.init(jax.random.key(0), x)
-            steps = [training_step(nn) for nn in (layers, linen)]
-            ours, flax = median_seconds(steps, (variables, x, dy))
-            ratios.append(flax / ours)
-        best = max(best, statistics.geometric_mean(ratios))
-        if best >= 1.3:
-            return
-    pytest.fail(f"only {best:.2f} times as fast as Flax")

@@ -141,6 +141,13 @@ def damage_remove(folder):
     (folder / "state" / "_METADATA").unlink()
 
 
+# Where one array cannot be read, Orbax leaves the coroutines of the others alone.
+LEFT_ALONE = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@LEFT_ALONE
 @pytest.mark.parametrize(
     "damage", [damage_flip, damage_truncate, damage_notes, damage_remove]
 )
@@ -158,6 +165,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert "going on after step 28" in recorder.messages
 
 
+@LEFT_ALONE
 def test_a_look_at_a_damaged_checkpoint_moves_nothing(tmp_path, whole, capsys):
     config, _ = whole
     folder = tmp_path / "whole" / "checkpoints"
@@ -266,6 +274,35 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path):
     finally:
         first.kill()
         first.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 3 MB; making one takes root's rights."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    subprocess.run(command, check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+def test_a_full_disk_harms_no_older_checkpoint(small_disk):
+    words = ["--config.duration=40 steps", "--config.checkpoint.every=20 steps"]
+    process = start(small_disk / "run", *words)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "checkpoint of step 40 failed" in out
+    assert "MB left" in out
+    assert "the last state, of step 40, could not be written" in err
+    assert "Traceback" not in err
+    more = ["-o", "remount,size=30m", str(small_disk)]
+    subprocess.run(["mount", *more], check=True)
+    process = start(small_disk / "run", *words)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "going on after step 20" in out
 
 
 @pytest.mark.slow
