@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a run that failed, 2 for input that cannot be.
     """
     parser = _make_parser()
-    overrides, words = _split(sys.argv[1:] if argv is None else argv)
+    try:
+        overrides, words = _split(sys.argv[1:] if argv is None else argv)
+    except ConfigError as error:
+        return _refuse(error, USAGE)
     args = parser.parse_args(words)
     if overrides and not getattr(args, "config", None):
         parser.error("--config.KEY=VALUE goes with --config=FILE")
@@ -33,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args, overrides)
     except (ConfigError, *_input_errors()) as error:
         return _refuse(error, USAGE)
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more at its end.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return FAILED
     except (*_run_errors(), OSError) as error:
         return _refuse(error, FAILED)
 
@@ -106,7 +114,12 @@ def _split(argv):
             words.append(word)
             continue
         name, value = match.groups()
-        overrides[name] = next(rest, "") if value is None else value
+        value = next(rest, "--") if value is None else value
+        if value.startswith("--"):
+            raise ConfigError(
+                f"--config.{name} has no value; write --config.{name}=..."
+            )
+        overrides[name] = value
     return overrides, words
 
 
@@ -117,8 +130,10 @@ def _train(args, overrides) -> int:
     from cnnjax.train.interruption import Interrupted
     from cnnjax.train.run import train
 
+    metrics = workdir / "metrics.jsonl"
+    _check_metrics(metrics)
     reporter = report.Reporters(
-        report.make_terminal_reporter(), report.MetricsFile(workdir / "metrics.jsonl")
+        report.make_terminal_reporter(), report.MetricsFile(metrics)
     )
     try:
         result = train(config, workdir, reporter, args.resume)
@@ -133,6 +148,17 @@ def _train(args, overrides) -> int:
     return 0
 
 
+def _check_metrics(path: Path) -> None:
+    """Refuses a file that is no record of metrics before a run writes to it."""
+    from cnnjax.report import read_metrics
+
+    try:
+        if path.exists():
+            read_metrics(path)
+    except ValueError as error:
+        raise ConfigError(f"{error}; move the file away") from error
+
+
 def _evaluate(args, overrides) -> int:
     from cnnjax.train.run import evaluate_run
 
@@ -143,6 +169,11 @@ def _evaluate(args, overrides) -> int:
 
 def _compare(args, overrides) -> int:
     config = load_config(args.config, overrides) if args.config else None
+    for file in (args.json, args.html):
+        if file and not Path(file).absolute().parent.is_dir():
+            raise ConfigError(f"{file} cannot be written: its folder does not exist")
+    if not config and (args.timing or args.checkpoint):
+        raise ConfigError("--timing and --checkpoint go with --config")
     from cnnjax.compare.command import Request, run
 
     request = Request(

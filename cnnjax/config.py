@@ -83,8 +83,20 @@ def _not_negative(value) -> bool:
     return 0 <= value < float("inf")
 
 
+def _is_size(value) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _sizes(values) -> bool:
+    return isinstance(values, tuple) and all(map(_is_size, values))
+
+
 def _share(value) -> bool:
     return 0 <= value <= 1
+
+
+def _below_one(value) -> bool:
+    return 0 <= value < 1
 
 
 def _part(value) -> bool:
@@ -97,14 +109,19 @@ RULES = {
     "data.validation_fraction": (_part, "a number between 0 and 1, both excluded"),
     "data.test_fraction": (_part, "a number between 0 and 1, both excluded"),
     "data.crop_padding": (lambda v: v >= 0, "a whole number of 0 or more pixels"),
-    "model.dropout": (lambda v: 0 <= v < 1, "a number from 0 up to but not 1"),
+    "model.widths": (_sizes, "whole numbers of 1 or more"),
+    "model.dense": (_sizes, "whole numbers of 1 or more"),
+    "model.kernel_size": (_is_size, "a whole number of 1 or more"),
+    "model.dropout": (_below_one, "a number from 0 up to but not 1"),
     "loss.name": (lambda v: v in ("softmax", "sigmoid"), "'softmax' or 'sigmoid'"),
     "loss.label_smoothing": (_share, "a number from 0 to 1"),
     "optimizer.learning_rate": (_positive, "a number above 0"),
-    "optimizer.weight_decay": (
-        lambda v: 0 <= v < float("inf"),
-        "a number of 0 or more",
-    ),
+    "optimizer.weight_decay": (_not_negative, "a number of 0 or more"),
+    "optimizer.momentum": (_below_one, "a number from 0 up to but not 1"),
+    "optimizer.b1": (_below_one, "a number from 0 up to but not 1"),
+    "optimizer.b2": (_below_one, "a number from 0 up to but not 1"),
+    "optimizer.eps": (_positive, "a number above 0"),
+    "optimizer.nesterov": (lambda v: isinstance(v, bool), "true or false"),
     "optimizer.decay_mode": (
         lambda v: v in ("decoupled", "l2"),
         "'decoupled' or 'l2'",

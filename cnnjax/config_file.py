@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import runpy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -43,8 +44,19 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None) ->
     config = _run_file(Path(path))
     for name, text in (overrides or {}).items():
         _override(config, name, text)
-    validate(config)
-    return config
+    return _checked(config, path)
+
+
+def _checked(config, path) -> Config:
+    """The same settings on top of the defaults: types, names and values checked."""
+    try:
+        text = to_json(config)
+    except TypeError as error:
+        raise ConfigError(
+            f"{path}: settings are texts, numbers, true, false, None and tuples of"
+            f" these ({error})"
+        ) from error
+    return from_json(text)
 
 
 def to_json(config: Config) -> str:
@@ -62,6 +74,8 @@ def from_json(text: str) -> Config:
         changes = json.loads(text, object_pairs_hook=_with_tuples)
     except json.JSONDecodeError as error:
         raise ConfigError(f"the config is not JSON: {error}") from error
+    if not isinstance(changes, dict):
+        raise ConfigError(f"the config is {changes!r}, expected settings by name")
     config = default_config()
     for name, value in _flatten(changes):
         _set(config, name, value)
@@ -92,13 +106,24 @@ def _run_file(path: Path) -> Config:
         if "get_config" not in names:
             raise ConfigError(f"{path} has no function get_config()")
         config = names["get_config"]()
-    except (AttributeError, KeyError, TypeError, SyntaxError, ImportError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:  # the file may hold any code
+        raise ConfigError(f"{path}: {_reason(error)}") from error
     if not isinstance(config, ConfigDict):
         raise ConfigError(
             f"{path}: get_config() gave {config!r}, expected a ConfigDict"
         )
     return config
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, in one line; ml_collections prints the whole config."""
+    missing = re.match(r"'?Key \"(\w+)\" does not exist", str(error))
+    if missing is None:
+        return f"{type(error).__name__}: {str(error)[:300]}"
+    names = [name.split(".")[-1] for name, _ in _flatten(default_config().to_dict())]
+    return str(unknown_name("setting", missing[1], names))
 
 
 def _override(config, name, text):
@@ -155,6 +180,8 @@ def _parse(text, kind):
 def _set(config, name, value):
     section, key = _section(config, name)
     kind = _kind(section, key)
+    if kind not in KINDS and kind is not type(None):
+        raise ConfigError(f"{name} is {value!r}, expected a section of settings")
     if kind is float and type(value) is int:
         value = float(value)
     fits = type(value) is kind or kind is type(None)

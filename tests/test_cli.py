@@ -85,6 +85,24 @@ def test_bad_settings_are_refused_with_one_line(tmp_path, capsys, words, message
     assert not workdir.exists()
 
 
+def test_a_setting_without_its_value_is_refused(capsys):
+    words = ["train", f"--config={DIGITS}", "--config.batch_size", "--workdir=x"]
+    assert main(words) == 2
+    assert "--config.batch_size has no value" in capsys.readouterr().err
+
+
+def test_a_foreign_metrics_file_is_kept(tmp_path, capsys):
+    (tmp_path / "metrics.jsonl").write_text("shopping list\nmilk\n")
+    assert main(["train", f"--config={DIGITS}", f"--workdir={tmp_path}"]) == 2
+    assert "move the file away" in capsys.readouterr().err
+    assert (tmp_path / "metrics.jsonl").read_text() == "shopping list\nmilk\n"
+
+
+def test_compare_tells_a_missing_folder_before_work(tmp_path, capsys):
+    assert main(["compare", "--ops", f"--json={tmp_path / 'no' / 'x.json'}"]) == 2
+    assert "its folder does not exist" in capsys.readouterr().err
+
+
 def test_settings_go_with_a_config(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["evaluate", f"--workdir={tmp_path}", "--config.seed=1"])

@@ -68,6 +68,8 @@ def conv(
         ValueError: shapes, dtypes or options that do not go together, or an output
             without positions.
     """
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    bias = None if bias is None else jnp.asarray(bias)
     _check(x, kernel, bias, groups)
     rank = x.ndim - 2
     if flip_kernel:

@@ -34,6 +34,8 @@ def dense(
     Raises:
         ValueError: shapes or dtypes that do not go together.
     """
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    bias = None if bias is None else jnp.asarray(bias)
     _check(x, kernel, bias)
     rows = x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x
     rows, kernel = vary_alike(rows, kernel)

@@ -37,6 +37,7 @@ def softmax_cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 to 1")
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     _check_logits(logits)
     targets = _targets(logits, labels)
     if label_smoothing:
@@ -81,8 +82,9 @@ def _targets(logits, labels):
 @custom_vjp()
 def _cross_entropy(logits, targets):
     # A class without weight counts nothing, even where its logit is -inf.
-    terms = jnp.where(targets != 0, targets * log_softmax(logits), 0)
-    return -jnp.sum(terms, axis=-1)
+    terms = log_softmax(logits)
+    terms = jnp.where((targets != 0) | (terms > -jnp.inf), terms, 0)
+    return -jnp.sum(targets * terms, axis=-1)
 
 
 def _cross_entropy_fwd(logits, targets):
@@ -112,6 +114,7 @@ def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Ar
     Raises:
         ValueError: shapes that differ, or logits that are not floating.
     """
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     _check_logits(logits)
     if logits.shape != labels.shape:
         raise ValueError(
@@ -122,7 +125,12 @@ def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Ar
     return _binary_cross_entropy(*vary_alike(logits, targets))
 
 
-@custom_vjp()
+def _stock_binary_cross_entropy(logits, targets):
+    # Without the corners at 0 of the maximum and of the absolute value.
+    return jax.nn.softplus(logits) - targets * logits
+
+
+@custom_vjp(stock=_stock_binary_cross_entropy)
 def _binary_cross_entropy(logits, targets):
     # log(1 + exp(z)) - t z, written so that exp never overflows.
     tail = jnp.log1p(jnp.exp(-jnp.abs(logits)))

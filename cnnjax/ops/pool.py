@@ -41,7 +41,7 @@ def max_pool(
         x: ``(batch, *spatial, channels)`` of a floating dtype.
         window: taps on each spatial axis.
         strides: positions from one window to the next.
-        padding: as in ``conv``, without the periodic kinds; padding never wins.
+        padding: as in ``conv``, ``SAME``, ``SAME_LOWER``, ``VALID`` or numbers alone.
         dilation: distance between two taps.
 
     Returns:
@@ -50,6 +50,7 @@ def max_pool(
     Raises:
         ValueError: sizes that do not go together, or an output without positions.
     """
+    x = jnp.asarray(x)
     for taps, part in stages(*_make_window(x, window, strides, padding, dilation)):
         x, _ = max_and_which(x, taps, part, x.shape[1:-1])
     return x
@@ -69,7 +70,7 @@ def avg_pool(
         x: ``(batch, *spatial, channels)`` of a floating dtype.
         window: taps on each spatial axis.
         strides: positions from one window to the next.
-        padding: as in ``conv``, without the periodic kinds.
+        padding: as in ``conv``: ``SAME``, ``SAME_LOWER``, ``VALID`` or numbers.
         count_include_pad: whether padding counts as zeros or is left out of the mean.
 
     Returns:
@@ -78,6 +79,7 @@ def avg_pool(
     Raises:
         ValueError: sizes that do not go together, or an output without positions.
     """
+    x = jnp.asarray(x)
     taps, whole = _make_window(x, window, strides, padding, 1)
     count = math.prod(taps)
     if not count_include_pad:
@@ -90,6 +92,8 @@ def avg_pool(
 
 
 def _stock_max(x, taps, window, sizes):
+    if max(window.dilation) > 1:  # JAX has no gradient for it; selections have one
+        return _max_and_which(x, taps, window)
     y = lax.reduce_window(
         x,
         -jnp.inf,
@@ -110,12 +114,17 @@ def _stock_sum(x, taps, window, sizes):
         (1, *taps, 1),
         (1, *window.strides, 1),
         ((0, 0), *window.padding, (0, 0)),
+        window_dilation=(1, *window.dilation, 1),
     )
 
 
 @custom_vjp("taps", "window", "sizes", stock=_stock_max)
 def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
     """The maximum of each window and the number of the tap that holds it first."""
+    return _max_and_which(x, taps, window)
+
+
+def _max_and_which(x, taps, window):
     slices = tap_slices(x, taps, window, -jnp.inf)
     best = next(slices)
     which = jnp.zeros(best.shape, np.min_scalar_type(max(math.prod(taps) - 1, 0)))

@@ -42,7 +42,7 @@ def _device(device) -> str:
 def _tfds_folder() -> Path:
     """Where TensorFlow Datasets keeps prepared sets, by its own rule."""
     chosen = os.environ.get("TFDS_DATA_DIR")
-    return Path(chosen) if chosen else Path.home() / "tensorflow_datasets"
+    return Path(chosen) if chosen else Path(os.path.expanduser("~/tensorflow_datasets"))
 
 
 def _folder(path: Path) -> str:

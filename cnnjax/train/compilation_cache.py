@@ -11,8 +11,8 @@ def default_folder() -> Path:
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cnnjax" / "xla"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "cnnjax" / "xla"
 
 
 def enable(folder: str | Path | None = None) -> Path | None:

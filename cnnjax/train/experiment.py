@@ -99,6 +99,12 @@ def _check_against_data(config, dataset):
             f"data.num_classes is {wanted}, but {config.data.source} has {found}"
             f" classes (labels 0 to {found - 1}); set it to {found}, or leave it out"
         )
+    sizes = dataset.train.images.shape[1:-1]
+    if config.data.crop_padding >= min(sizes):
+        raise ConfigError(
+            f"data.crop_padding is {config.data.crop_padding}, expected less than the"
+            f" images' size {sizes}"
+        )
     examples = len(dataset.train.labels)
     if config.batch_size > examples:
         raise ConfigError(
@@ -120,6 +126,8 @@ def _make_lengths(config, examples) -> Lengths:
         )
         if duration.amount == 0 and least:
             raise ConfigError(f"{name} is {text!r}, expected more than nothing")
+        if count >= 2**31:
+            raise ConfigError(f"{name} is {text!r}, expected fewer than 2^31 steps")
         return max(count, least)
 
     total = steps("duration", config.duration)
@@ -152,6 +160,8 @@ def _make_schedule(config, lengths):
 
 def _make_model(config, num_classes):
     options = _options("model", config.model, _MODEL_KEYS)
+    if "num_classes" in options:
+        raise ConfigError("model.num_classes comes from the data: data.num_classes")
     return _naming(
         "model", make_model, config.model.name, num_classes=num_classes, **options
     )
@@ -189,7 +199,7 @@ def _options(name, section, fixed) -> dict[str, Any]:
 
 
 def _naming(
-    name: str, make: Callable[..., Result], *args: Any, **kwargs: Any
+    name: str, make: Callable[..., Result], /, *args: Any, **kwargs: Any
 ) -> Result:
     """Calls ``make``; what it refuses is told with the setting's name.
 

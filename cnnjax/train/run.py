@@ -11,6 +11,7 @@ import jax
 from cnnjax.config import Config, ConfigError
 from cnnjax.config_file import from_json, to_json
 from cnnjax.data import Batch, read_normalization, train_batches, write_normalization
+from cnnjax.ops import gradients
 from cnnjax.train import compilation_cache
 from cnnjax.train.checkpoint import Checkpoints, Restored
 from cnnjax.train.evaluation import Score, evaluate
@@ -149,6 +150,11 @@ def _check_workdir(workdir: Path, config: Config, resume: str) -> list[str]:
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"workdir {workdir} is a file, expected a folder")
     if not (workdir / CONFIG).exists():
+        if (workdir / CHECKPOINTS).exists():
+            raise ConfigError(
+                f"{workdir} holds checkpoints but no {CONFIG}, so nobody knows of what"
+                " run; give another --workdir, or remove it"
+            )
         return []
     if resume == "never":
         raise ConfigError(
@@ -208,11 +214,23 @@ def _make_score(config: Config, experiment: Experiment):
     eval_step = make_eval_step(
         experiment.model, experiment.loss, experiment.normalization
     )
-    return partial(evaluate, jax.jit(eval_step), batch_size=config.eval_batch_size)
+    largest = max(len(split.labels) for split in experiment.dataset[:3])
+    batch_size = min(config.eval_batch_size, largest)
+    return partial(evaluate, jax.jit(eval_step), batch_size=batch_size)
 
 
 def _compile_step(config, experiment, state, reporter):
     """The compiled training step; compiled ahead, so that no step's time holds it."""
+    begin = time.perf_counter()
+    compiled = lower_step(config, experiment, state).compile()
+    reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
+    return compiled
+
+
+def lower_step(
+    config: Config, experiment: Experiment, state: TrainState
+) -> jax.stages.Lowered:
+    """The training step for the device, with the gradients that ``config`` asks for."""
     step = make_train_step(
         experiment.model,
         experiment.optimizer,
@@ -222,13 +240,10 @@ def _compile_step(config, experiment, state, reporter):
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
     )
-    begin = time.perf_counter()
-    lowered = jax.jit(step, donate_argnums=0).lower(
-        state, _batch_shapes(config, experiment)
-    )
-    compiled = lowered.compile()
-    reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
-    return compiled
+    with gradients(config.gradients):
+        return jax.jit(step, donate_argnums=0).lower(
+            state, _batch_shapes(config, experiment)
+        )
 
 
 def _batch_shapes(config, experiment):

@@ -34,11 +34,9 @@ def total(op):
     return run
 
 
-# Corners of cnnjax.ops.pool and cnnjax.ops.loss where autodiff does another thing.
-APART = pytest.mark.xfail(reason="the stock operation differs", strict=True)
 CASES = [
     *(pytest.param(op, id=name) for name, op in OPS.items()),
-    *(pytest.param(op, id=name, marks=APART) for name, op in CORNERS.items()),
+    *(pytest.param(op, id=name) for name, op in CORNERS.items()),
 ]
 
 

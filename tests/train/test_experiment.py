@@ -64,6 +64,9 @@ def test_step_schedule_in_percent(small_config):
         ({"optimizer__learning_rat": "1"}, "did you mean 'optimizer.learning_rate'"),
         ({"data__num_classes": "7"}, "data.num_classes is 7, but digits has 10"),
         ({"data__num_classes": "11"}, "data.num_classes is 11, but digits has 10"),
+        ({"data__crop_padding": "8"}, "data.crop_padding is 8, expected less than"),
+        ({"model__num_classes": "3"}, "model.num_classes comes from the data"),
+        ({"duration": "1e9 epochs"}, "expected fewer than 2^31 steps"),
         ({"batch_size": "2000"}, "batch_size is 2000, expected at most the 1259"),
     ],
 )

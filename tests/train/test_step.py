@@ -10,7 +10,9 @@ from flax import linen
 from cnnjax.data import Batch, Normalization, Split, normalize
 from cnnjax.models import make_model
 from cnnjax.train.evaluation import evaluate
+from cnnjax.train.experiment import make_experiment
 from cnnjax.train.loss import make_loss
+from cnnjax.train.run import lower_step, make_run_state
 from cnnjax.train.state import count_parameters, make_state
 from cnnjax.train.step import make_eval_step, make_train_step
 
@@ -147,6 +149,15 @@ def test_the_step_lowers_for_every_platform(platform):
     exported = jax.export.export(jax.jit(step), platforms=[platform])(state, batch)
     assert exported.platforms == (platform,)
     assert "convolution" in exported.mlir_module()
+
+
+@pytest.mark.parametrize(("kind", "stock"), [("custom", False), ("autodiff", True)])
+def test_the_kind_of_gradients_is_that_of_the_config(kind, stock, small_config):
+    config = small_config(gradients=kind)
+    experiment = make_experiment(config)
+    state = make_run_state(experiment, config)
+    text = lower_step(config, experiment, state).as_text()
+    assert ("select_and_scatter" in text) is stock
 
 
 def test_sigmoid_loss_is_the_mean_of_questions():
