@@ -50,6 +50,7 @@ def test_train_then_evaluate_without_tensorflow(tmp_path):
     assert files == {
         ".lock",
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "normalization.json",
         "checkpoints",

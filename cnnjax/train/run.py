@@ -12,7 +12,7 @@ from cnnjax.config import Config, ConfigError
 from cnnjax.config_file import from_json, to_json
 from cnnjax.data import Batch, read_normalization, train_batches, write_normalization
 from cnnjax.ops import gradients
-from cnnjax.train import compilation_cache
+from cnnjax.train import compilation_cache, data_identity
 from cnnjax.train.checkpoint import Checkpoints, Restored
 from cnnjax.train.evaluation import Score, evaluate
 from cnnjax.train.experiment import Experiment, make_experiment
@@ -66,6 +66,7 @@ def train(
     experiment = make_experiment(
         config, read_normalization(known) if known.exists() else None
     )
+    data_identity.check(workdir, experiment.dataset)
     start = _make_state(experiment, config)
     with lock(workdir), watch() as stop:
         _write(workdir, config, experiment)
@@ -141,6 +142,7 @@ def evaluate_run(workdir: str | Path, split: str) -> Score:
     config = from_json((workdir / CONFIG).read_text())
     compilation_cache.enable(config.compilation_cache)
     experiment = make_experiment(config, read_normalization(workdir / NORMALIZATION))
+    data_identity.check(workdir, experiment.dataset)
     state = make_run_state(experiment, config, workdir)
     return _make_score(config, experiment)(state, getattr(experiment.dataset, split))
 
@@ -167,6 +169,7 @@ def _check_workdir(workdir: Path, config: Config, resume: str) -> list[str]:
 def _write(workdir: Path, config: Config, experiment: Experiment) -> None:
     """Writes what describes the run; the config last, for it is what makes a run."""
     write_normalization(experiment.normalization, workdir / NORMALIZATION)
+    data_identity.write(workdir, experiment.dataset)
     draft = workdir / f"{CONFIG}.new"
     draft.write_text(to_json(config))
     draft.replace(workdir / CONFIG)

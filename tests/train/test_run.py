@@ -79,6 +79,25 @@ def test_a_trained_run_is_evaluated_from_disk(tmp_path, small_config, recorder, 
         assert score == result.test
 
 
+def test_data_that_changed_is_noticed(tmp_path, small_config, recorder):
+    def write(n):
+        draw = np.random.default_rng(0)
+        images = draw.integers(0, 256, (n, 8, 8), np.uint8)
+        np.savez(tmp_path / "set.npz", images=images, labels=np.arange(n) % 3)
+
+    write(300)
+    source = f"npz:{tmp_path / 'set.npz'}"
+    config = small_config(data__source=source, duration="1 step")
+    train(config, tmp_path / "run", recorder)
+    write(330)
+    with pytest.raises(ConfigError, match="split is not that of the run"):
+        evaluate_run(tmp_path / "run", "test")
+    with pytest.raises(ConfigError, match="split is not that of the run"):
+        train(config, tmp_path / "run", recorder)
+    write(300)
+    train(config, tmp_path / "run", recorder)
+
+
 def test_checkpoints_of_nobody_knows_what_are_refused(tmp_path, small_config, recorder):
     train(small_config(duration="1 step"), tmp_path / "run", recorder)
     (tmp_path / "run" / "config.json").unlink()
