@@ -4,6 +4,7 @@ import jax
 from flax import linen as nn
 
 from cnnjax import ops
+from cnnjax.layers.parameters import kernel_and_bias
 
 
 class Conv(nn.Conv):
@@ -56,18 +57,7 @@ class Conv(nn.Conv):
                 f"feature_group_count is {groups}, expected a divisor of the {inputs}"
                 " input channels"
             )
-        shape = (*taps, inputs // groups, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        if self.mask is not None:
-            if self.mask.shape != shape:
-                raise ValueError(
-                    f"mask has shape {self.mask.shape}, expected the kernel's, {shape}"
-                )
-            kernel = kernel * self.mask
-        if not self.use_bias:
-            return kernel, None
-        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
-        return kernel, bias
+        return kernel_and_bias(self, (*taps, inputs // groups, self.features))
 
 
 def _one_if_none(sizes):

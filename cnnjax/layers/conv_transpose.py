@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cnnjax import ops
+from cnnjax.layers.parameters import kernel_and_bias
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.padding import fold_image
@@ -52,17 +53,7 @@ class ConvTranspose(nn.ConvTranspose):
     def _parameters(self, taps, inputs):
         channels = (inputs, self.features)
         shape = (*taps, *(channels[::-1] if self.transpose_kernel else channels))
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        if self.mask is not None:
-            if self.mask.shape != shape:
-                raise ValueError(
-                    f"mask has shape {self.mask.shape}, expected the kernel's, {shape}"
-                )
-            kernel = kernel * self.mask
-        if not self.use_bias:
-            return kernel, None
-        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
-        return kernel, bias
+        return kernel_and_bias(self, shape)
 
     def _wrap(self, y, sizes):
         """Adds what reaches over an edge at the other side, as on a ring.

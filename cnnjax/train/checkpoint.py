@@ -6,7 +6,6 @@ validation loss, and a checksum of every array. Orbax does not check what it rea
 checkpoint is moved aside, and the one before it is taken.
 """
 
-import logging
 import math
 import shutil
 import zlib
@@ -19,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from cnnjax.train.quiet import quieten_orbax
 from cnnjax.train.state import TrainState
 
 METRIC = "loss"
@@ -57,8 +57,7 @@ class Checkpoints:
         *,
         read_only: bool = False,
     ):
-        # What Orbax logs is for its developers; what it raises is told here.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        quieten_orbax()
         best = policies.BestN(
             get_metric_fn=lambda metrics: metrics[METRIC],
             reverse=True,
@@ -169,13 +168,20 @@ class Checkpoints:
             CheckpointError: a state of another network or optimizer.
         """
         for step in sorted(self._manager.all_steps(), reverse=True):
-            try:
-                return self._read(step, like)
-            except CheckpointError:
-                raise
-            except Exception as error:  # Orbax raises many kinds for damaged files
-                self._set_aside(step, error)
+            found = self._attempt(step, like)
+            if isinstance(found, Restored):
+                return found
+            self._set_aside(step, found)
         return None
+
+    def _attempt(self, step: int, like: TrainState) -> Restored | str:
+        """The state of ``step``, or why it cannot be read."""
+        try:
+            return self._read(step, like)
+        except CheckpointError:
+            raise
+        except Exception as error:  # Orbax raises many kinds for damaged files
+            return str(error).strip().partition("\n")[0][:200]
 
     def _read(self, step: int, like: TrainState) -> Restored:
         _check_shapes(self._manager.item_metadata(step), like, self._folder / str(step))
@@ -193,8 +199,7 @@ class Checkpoints:
             raise ValueError(f"the checksum of {wrong[0]} differs")
         return Restored(TrainState(**found.state), found.notes)
 
-    def _set_aside(self, step: int, error: Exception) -> None:
-        reason = str(error).strip().partition("\n")[0][:200]
+    def _set_aside(self, step: int, reason: str) -> None:
         if self._read_only:
             self._tell(f"checkpoint of step {step} is damaged ({reason})")
             return

@@ -1,0 +1,28 @@
+"""Keeps off the terminal what Orbax's threads say after a failure that is told already.
+
+Where one array cannot be read or written, Orbax closes the event loop and leaves the
+other arrays' coroutines and callbacks alone; each of them then complains to Python that
+the loop is closed, with a traceback, at some later moment.
+"""
+
+import logging
+import sys
+from typing import Any
+
+COROUTINE, CLOSED = "_read_array_index_and_device_put", "Event loop is closed"
+
+
+def quieten_orbax() -> None:
+    """Passes over those complaints and Orbax's log from now on; others are printed."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    if getattr(sys.unraisablehook, "passes_over_orbax", False):
+        return
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        loop_closed = CLOSED in str(unraisable.exc_value)
+        if not loop_closed and COROUTINE not in repr(unraisable.object):
+            before(unraisable)
+
+    hook.passes_over_orbax = True
+    sys.unraisablehook = hook
