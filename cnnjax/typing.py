@@ -18,8 +18,8 @@ Params: TypeAlias = Any
 Padding: TypeAlias = str | int | Sequence[int | tuple[int, int]]
 """``"SAME"``, ``"VALID"``, ..., or how many to add before and after each axis."""
 
-Sizes: TypeAlias = int | Sequence[int]
-"""One number for all spatial axes, or one for each."""
+Sizes: TypeAlias = int | Sequence[int] | None
+"""One number for all spatial axes, or one for each; ``None`` means 1."""
 
 
 class Window(NamedTuple):

@@ -89,8 +89,7 @@ def compare_gradients(
         One row for each floating array among the arguments.
 
     Raises:
-        ValueError: no floating array among the arguments, or outputs that differ in
-            structure or shape.
+        ValueError: no floating array among the arguments.
     """
     names, leaves, rebuild = _flatten(arguments)
     terms = sum(leaf.size for leaf in leaves)

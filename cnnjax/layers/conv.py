@@ -41,10 +41,10 @@ class Conv(nn.Conv):
             x.reshape(-1, *inputs.shape[len(batch) :]),
             kernel,
             bias,
-            strides=_one_if_none(self.strides),
+            strides=self.strides,
             padding=self.padding,
-            dilation=_one_if_none(self.kernel_dilation),
-            input_dilation=_one_if_none(self.input_dilation),
+            dilation=self.kernel_dilation,
+            input_dilation=self.input_dilation,
             groups=self.feature_group_count,
             precision=self.precision,
         )
@@ -58,7 +58,3 @@ class Conv(nn.Conv):
                 " input channels"
             )
         return kernel_and_bias(self, (*taps, inputs // groups, self.features))
-
-
-def _one_if_none(sizes):
-    return 1 if sizes is None else sizes

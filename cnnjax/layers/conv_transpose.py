@@ -8,7 +8,7 @@ from cnnjax import ops
 from cnnjax.layers.parameters import kernel_and_bias
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.gradient import vary_alike
-from cnnjax.ops.padding import fold_image
+from cnnjax.ops.padding import fold_image, per_axis
 
 
 class ConvTranspose(nn.ConvTranspose):
@@ -39,9 +39,9 @@ class ConvTranspose(nn.ConvTranspose):
         y = ops.conv_transpose(
             x.reshape(-1, *inputs.shape[len(batch) :]),
             kernel,
-            strides=1 if self.strides is None else self.strides,
+            strides=self.strides,
             padding="VALID" if circular else self.padding,
-            dilation=1 if self.kernel_dilation is None else self.kernel_dilation,
+            dilation=self.kernel_dilation,
             transpose_kernel=self.transpose_kernel,
             precision=self.precision,
         )
@@ -62,8 +62,7 @@ class ConvTranspose(nn.ConvTranspose):
         odd number of rings long, the middle of y in the middle of one; an odd number of
         zeros puts one more on the side that Flax chose for even kernels.
         """
-        strides = 1 if self.strides is None else self.strides
-        steps = [strides] * len(sizes) if isinstance(strides, int) else strides
+        steps = per_axis(self.strides, len(sizes), "strides")
         around, rings = [], []
         for length, size, step in zip(y.shape[1:-1], sizes, steps, strict=True):
             ring = size * step

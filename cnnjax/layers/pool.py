@@ -35,10 +35,9 @@ def max_pool(
     """
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         return flax.max_pool(inputs, window_shape, strides, padding)
-    steps = 1 if strides is None else strides
 
     def pool(x):
-        return ops.max_pool(x, window_shape, strides=steps, padding=padding)
+        return ops.max_pool(x, window_shape, strides=strides, padding=padding)
 
     return _over_batch_axes(pool, inputs, len(window_shape))
 
@@ -64,13 +63,12 @@ def avg_pool(
     """
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         return flax.avg_pool(inputs, window_shape, strides, padding, count_include_pad)
-    steps = 1 if strides is None else strides
 
     def pool(x):
         return ops.avg_pool(
             x,
             window_shape,
-            strides=steps,
+            strides=strides,
             padding=padding,
             count_include_pad=count_include_pad,
         )

@@ -26,6 +26,7 @@ from jax import lax
 from cnnjax.ops import conv_depthwise, conv_pointwise, conv_xla
 from cnnjax.ops import padding as pads
 from cnnjax.ops.bias import add_bias
+from cnnjax.ops.dtype import check_one_floating
 from cnnjax.ops.gradient import custom_vjp, vary_alike
 from cnnjax.typing import Padding, Sizes, Window
 
@@ -183,11 +184,7 @@ def _check(x, kernel, bias, groups):
             f"x has shape {x.shape} and kernel {kernel.shape}, expected (batch,"
             " *spatial, in) and (*window, in / groups, out) with 1 to 3 spatial axes"
         )
-    if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(
-            f"x is {x.dtype} and kernel {kernel.dtype}, expected one floating dtype for"
-            " both; cast one of them with .astype"
-        )
+    check_one_floating(x, kernel)
     inputs, outputs = kernel.shape[-2:]
     if groups < 1 or x.shape[-1] != inputs * groups or outputs % groups:
         raise ValueError(

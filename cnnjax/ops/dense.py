@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.ops.bias import add_bias
+from cnnjax.ops.dtype import check_one_floating
 from cnnjax.ops.gradient import custom_vjp, vary_alike
 
 
@@ -67,10 +68,6 @@ def _check(x, kernel, bias):
             f"x has shape {x.shape} and kernel {kernel.shape},"
             " expected (..., in) and (in, out)"
         )
-    if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(
-            f"x is {x.dtype} and kernel {kernel.dtype}, expected one floating dtype for"
-            " both; cast one of them with .astype"
-        )
+    check_one_floating(x, kernel)
     if bias is not None and bias.shape != kernel.shape[1:]:
         raise ValueError(f"bias has shape {bias.shape}, expected {kernel.shape[1:]}")

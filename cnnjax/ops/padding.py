@@ -22,7 +22,7 @@ Pairs = tuple[tuple[int, int], ...]
 NAMES = ("SAME", "SAME_LOWER", "VALID")
 
 
-def per_axis(value: Sizes | None, rank: int, name: str) -> tuple[int, ...]:
+def per_axis(value: Sizes, rank: int, name: str) -> tuple[int, ...]:
     """A positive whole number for each of ``rank`` spatial axes.
 
     Raises:
