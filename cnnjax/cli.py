@@ -61,8 +61,9 @@ def _make_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--resume",
         default="auto",
-        choices=("auto", "never"),
-        help="auto: a run that is there goes on; never: it is refused",
+        metavar="auto|never|DIR",
+        help="auto: a run that is there goes on; never: it is refused; DIR: a new run"
+        " goes on from the state of the run in DIR",
     )
     train.set_defaults(run=_train)
     evaluate = commands.add_parser(
@@ -160,7 +161,7 @@ def _check_metrics(path: Path) -> None:
 
 
 def _evaluate(args, overrides) -> int:
-    from cnnjax.train.run import evaluate_run
+    from cnnjax.train.trained import evaluate_run
 
     score = evaluate_run(args.workdir, args.split)
     print(json.dumps({"split": args.split, **score._asdict()}))
@@ -202,10 +203,10 @@ def _input_errors():
 
 
 def _run_errors():
-    if "cnnjax.train.run" not in sys.modules:
+    if "cnnjax.train.integrity" not in sys.modules:
         return ()
-    from cnnjax.train.checkpoint import CheckpointError
-    from cnnjax.train.loop import NonFiniteLossError
+    from cnnjax.train.divergence import NonFiniteLossError
+    from cnnjax.train.integrity import CheckpointError
 
     return (CheckpointError, NonFiniteLossError)
 

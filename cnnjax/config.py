@@ -8,6 +8,7 @@ The sections ``model`` and ``optimizer`` are open: further keys there are option
 chosen network or of the chosen optimizer, and are checked against them.
 """
 
+import re
 from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
@@ -30,6 +31,7 @@ def default_config() -> Config:
 
     config.data = ConfigDict()
     config.data.source = "digits"  # kind or kind:argument, see cnnjax.data
+    config.data.streaming = False  # read images when they are needed, not into memory
     config.data.num_classes = placeholder(int)  # None: as many as the data has
     config.data.validation_fraction = 0.1  # held out where the set has no validation
     config.data.test_fraction = 0.2  # held out where the set has no test split
@@ -65,8 +67,26 @@ def default_config() -> Config:
     config.log_every = "50 steps"  # duration between lines of training metrics
 
     config.checkpoint = ConfigDict()
-    config.checkpoint.every = "1 epoch"  # duration between saves; one more at the end
+    config.checkpoint.every = "1 epoch"  # or "10 minutes"; one more at the end
     config.checkpoint.keep = 2  # newest ones; the best in validation is kept as well
+    config.checkpoint.keep_every = placeholder(str)  # duration; these stay for good
+
+    config.monitor = "loss"  # or "accuracy": what tells the best validation
+    config.average_decay = placeholder(float)  # of the averaged weights; None: none
+    config.early_stopping = ConfigDict()
+    config.early_stopping.patience = placeholder(int)  # validations; None: never stop
+    config.early_stopping.min_improvement = 0.0  # less than that is none
+    config.early_stopping.restore_best = True  # end with the best state, not the last
+
+    config.on_nan = "stop"  # or "rollback": to the last checkpoint, at a lower rate
+    config.rollback = ConfigDict()
+    config.rollback.times = 3  # at most, in the whole run
+    config.rollback.factor = 0.5  # what the learning rate is multiplied by each time
+    config.spike_factor = placeholder(float)  # skip steps of this many times the loss
+
+    config.init_from = placeholder(str)  # a trained run to start from, for fine-tuning
+    config.init_load = ".*"  # regular expression: names of what is taken from there
+    config.freeze = ""  # regular expression: names of what is not trained
 
     config.compilation_cache = placeholder(str)  # a folder; None: see cnnjax info
     config.lock()
@@ -103,6 +123,14 @@ def _part(value) -> bool:
     return 0 < value < 1
 
 
+def _is_pattern(value) -> bool:
+    try:
+        re.compile(value)
+    except re.error:
+        return False
+    return True
+
+
 RULES = {
     "seed": (lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
     "data.num_classes": (lambda v: v >= 1, "a whole number of 1 or more"),
@@ -134,6 +162,16 @@ RULES = {
         "'custom' or 'autodiff'",
     ),
     "batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
+    "monitor": (lambda v: v in ("loss", "accuracy"), "'loss' or 'accuracy'"),
+    "average_decay": (_part, "a number between 0 and 1, both excluded, or None"),
+    "early_stopping.patience": (_is_size, "a whole number of 1 or more, or None"),
+    "early_stopping.min_improvement": (_not_negative, "a number of 0 or more"),
+    "on_nan": (lambda v: v in ("stop", "rollback"), "'stop' or 'rollback'"),
+    "rollback.times": (_is_size, "a whole number of 1 or more"),
+    "rollback.factor": (_part, "a number between 0 and 1, both excluded"),
+    "spike_factor": (lambda v: 1 < v < float("inf"), "a number above 1, or None"),
+    "init_load": (_is_pattern, "a regular expression"),
+    "freeze": (_is_pattern, "a regular expression"),
     "checkpoint.keep": (lambda v: v >= 1, "a whole number of 1 or more"),
     "eval_batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
 }

@@ -43,7 +43,7 @@ class Window(NamedTuple):
 
 
 class Reporter(Protocol):
-    """What a training loop tells its observers, in this order."""
+    """What a training loop tells its observers; ``start`` comes first."""
 
     def start(self, info: Mapping[str, Any]) -> None:
         """Hear what the run is, before its first step.
@@ -52,6 +52,10 @@ class Reporter(Protocol):
             info: name, total_steps, examples (of the training set), epochs, batch_size,
                 parameters (how many), device, workdir.
         """
+        ...
+
+    def rewind(self, step: int) -> None:
+        """Hear that the steps after ``step`` are taken again; 0 before a new run."""
         ...
 
     def step(self, record: Mapping[str, Any]) -> None:

@@ -11,8 +11,8 @@ from cnnjax.config import Config
 from cnnjax.data import normalize, train_batches
 from cnnjax.ops import gradients
 from cnnjax.train.experiment import make_experiment
-from cnnjax.train.run import make_run_state
 from cnnjax.train.step import make_objective
+from cnnjax.train.trained import make_run_state
 
 ROUNDS = 15
 

@@ -1,8 +1,9 @@
 """From files to batches: sources, splits, normalization, batches, augmentation.
 
-``load_dataset`` reads any source into memory. ``make_dataset`` makes the same of arrays
-of your own, and an entry in ``SOURCES`` gives a source of your own a name. Importing
-this module loads nothing heavy.
+``load_dataset`` reads any source into memory, or leaves its images on disk.
+``make_dataset`` makes the same of arrays or ``StreamedImages`` of your own, and entries
+in ``SOURCES`` and ``STREAMS`` give a source of your own a name. Importing this module
+loads nothing heavy.
 """
 
 import importlib
@@ -17,7 +18,8 @@ from cnnjax.data.batches import (
 )
 from cnnjax.data.dataset import Dataset, RawDataset, Split, make_dataset
 from cnnjax.data.errors import DataError
-from cnnjax.data.sources import SOURCES, load_dataset
+from cnnjax.data.sources import SOURCES, STREAMS, load_dataset
+from cnnjax.data.stream import StreamedImages
 
 if TYPE_CHECKING:
     from cnnjax.data.augmentation import augment, random_crop, random_flip
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SOURCES",
+    "STREAMS",
     "Batch",
     "DataError",
     "Dataset",
     "Normalization",
     "RawDataset",
     "Split",
+    "StreamedImages",
     "TrainBatches",
     "augment",
     "eval_batches",

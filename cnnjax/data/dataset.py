@@ -7,6 +7,8 @@ import numpy as np
 
 from cnnjax.data.errors import DataError
 from cnnjax.data.holdout import check_fraction, hold_out
+from cnnjax.data.pixels import convert_pixels
+from cnnjax.data.stream import StreamedImages
 
 
 class Split(NamedTuple):
@@ -15,7 +17,7 @@ class Split(NamedTuple):
     In a ``Dataset``, images are uint8 or float32 and labels int32.
     """
 
-    images: np.ndarray
+    images: np.ndarray | StreamedImages
     labels: np.ndarray
 
 
@@ -45,7 +47,8 @@ def make_dataset(
     Images may be uint8 or floats (float32 afterwards); booleans and other integers are
     taken as uint8 where all lie within 0..255, and refused otherwise. Labels are whole
     numbers of shape ``(n,)`` or ``(n, 1)``. Where the number of classes is not given,
-    it is the largest label of all splits plus one.
+    it is the largest label of all splits plus one. ``StreamedImages`` stay where they
+    are; their values are checked when they are read.
 
     Args:
       raw: the splits as they were read.
@@ -86,14 +89,17 @@ def _complete(
     if not missing:
         return given
     images, labels = given["train"]
+    take = images.take if isinstance(images, StreamedImages) else images.__getitem__
     parts = hold_out(labels, missing, seed)
-    return given | {name: Split(images[i], labels[i]) for name, i in parts.items()}
+    return given | {name: Split(take(i), labels[i]) for name, i in parts.items()}
 
 
 def _check_split(name: str, split: Split) -> Split:
     """Checks images and the shape of labels; labels keep their dtype."""
-    images, labels = (np.asarray(array) for array in split)
-    if not 3 <= images.ndim <= 5:
+    images, labels = split.images, np.asarray(split.labels)
+    if not isinstance(images, StreamedImages):
+        images = np.asarray(images)
+    if not 3 <= len(images.shape) <= 5:
         raise DataError(
             f"{name} images have shape {images.shape}: expected"
             " (n, *spatial, channels) with 1 to 3 spatial axes"
@@ -112,32 +118,9 @@ def _check_split(name: str, split: Split) -> Split:
         )
     if 0 in images.shape:
         raise DataError(f"{name} images have shape {images.shape}: the split is empty")
-    return Split(_convert_images(name, images), labels)
-
-
-def _convert_images(name: str, images: np.ndarray) -> np.ndarray:
-    """Returns contiguous images as uint8 or finite float32."""
-    if images.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            images = np.ascontiguousarray(images, np.float32)
-        if not (np.isfinite(images.min()) and np.isfinite(images.max())):
-            bad = next(i for i, x in enumerate(images) if not np.isfinite(x).all())
-            raise DataError(
-                f"{name} image {bad} holds NaN or infinity (as float32): remove or"
-                " repair it"
-            )
-        return images
-    if images.dtype.kind not in "biu":
-        raise DataError(
-            f"{name} images have dtype {images.dtype}: expected uint8 or float32"
-        )
-    low, high = int(images.min()), int(images.max())
-    if low < 0 or high > 255:
-        raise DataError(
-            f"{name} images have dtype {images.dtype} and values from {low} to {high}:"
-            " expected 0..255; scale them or store them as float32"
-        )
-    return np.ascontiguousarray(images, np.uint8)
+    if not isinstance(images, StreamedImages):
+        images = convert_pixels(name, images)
+    return Split(images, labels)
 
 
 def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -1,10 +1,13 @@
 """Images and labels in IDX files, the format of MNIST and Fashion-MNIST."""
 
+import contextlib
 import gzip
 import io
 import math
+import os
 import struct
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from cnnjax.data.argument import parse_argument
 from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.errors import DataError
 from cnnjax.data.size import check_size
+from cnnjax.data.stream import StreamedImages, add_channel, stream_array
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -20,6 +24,8 @@ _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 _MAX_COMPRESSION = 1032
 
 _CHUNK_BYTES = 2**20
+
+_GZIP = b"\x1f\x8b"
 
 _File = gzip.GzipFile | io.BufferedReader
 
@@ -39,12 +45,15 @@ def load_idx(argument: str) -> RawDataset:
     Raises:
       DataError: if a file is missing or damaged.
     """
-    folder, _ = parsed = parse_argument("idx", argument, {"classes"})
-    return RawDataset(
-        train=_read_split(folder, "train"),
-        test=_read_split(folder, "t10k"),
-        num_classes=parsed.num_classes,
-    )
+    return _load(argument, read_idx)
+
+
+def stream_idx(argument: str) -> RawDataset:
+    """Does the same as ``load_idx``, but leaves the images on disk.
+
+    Files of images must not be gzipped.
+    """
+    return _load(argument, open_idx)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -57,23 +66,63 @@ def read_idx(path: Path) -> np.ndarray:
       DataError: if the file cannot be read, or holds more or fewer bytes than its
         header promises.
     """
-    try:
+    with _naming(path):
         with path.open("rb") as file:
-            gzipped = file.read(2) == b"\x1f\x8b"
+            gzipped = file.read(2) == _GZIP
         limit = path.stat().st_size * (_MAX_COMPRESSION if gzipped else 1)
         with gzip.GzipFile(path) if gzipped else path.open("rb") as file:
             return _read_array(file, path, limit)
+
+
+def open_idx(path: Path) -> StreamedImages:
+    """Finds the images in one IDX file that is not gzipped.
+
+    Raises:
+      DataError: if the file is gzipped, cannot be read, or holds more or fewer bytes
+        than its header promises.
+    """
+    with _naming(path), path.open("rb") as file:
+        if file.read(2) == _GZIP:
+            raise DataError(
+                f"{path} is gzipped, so its images cannot be streamed: unpack it with"
+                " gunzip, or set data.streaming to false"
+            )
+        file.seek(0)
+        shape, dtype = _read_header(file, path)
+        offset, num_bytes = file.tell(), math.prod(shape) * dtype.itemsize
+        given = os.fstat(file.fileno()).st_size - offset
+        if given != num_bytes:
+            raise DataError(
+                f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but"
+                f" holds {given:,}: get it again"
+            )
+        return stream_array(str(path), file, offset, shape, dtype)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read ({error}): it is damaged, get it again"
         ) from error
 
 
-def _read_split(folder: Path, prefix: str) -> Split:
+def _load(argument: str, read_images: Callable) -> RawDataset:
+    folder, _ = parsed = parse_argument("idx", argument, {"classes"})
+    return RawDataset(
+        train=_read_split(folder, "train", read_images),
+        test=_read_split(folder, "t10k", read_images),
+        num_classes=parsed.num_classes,
+    )
+
+
+def _read_split(folder: Path, prefix: str, read_images: Callable) -> Split:
     images_path = _find(folder, f"{prefix}-images", ranks=(3, 4))
     labels_path = _find(folder, f"{prefix}-labels", ranks=(1,))
-    images, labels = read_idx(images_path), read_idx(labels_path)
-    if images.ndim not in (3, 4):
+    images, labels = read_images(images_path), read_idx(labels_path)
+    if len(images.shape) not in (3, 4):
         raise DataError(
             f"{images_path} holds an array of shape {images.shape}: expected (n, h, w)"
             " or (n, h, w, channels)"
@@ -83,7 +132,7 @@ def _read_split(folder: Path, prefix: str) -> Split:
             f"{labels_path} holds labels of shape {labels.shape}, but {images_path} has"
             f" {len(images)} images: the files do not belong together"
         )
-    return Split(images[..., None] if images.ndim == 3 else images, labels)
+    return Split(add_channel(images) if len(images.shape) == 3 else images, labels)
 
 
 def _find(folder: Path, stem: str, ranks: tuple[int, ...]) -> Path:
@@ -104,6 +153,20 @@ def _find(folder: Path, stem: str, ranks: tuple[int, ...]) -> Path:
 
 def _read_array(file: _File, path: Path, limit: int) -> np.ndarray:
     """Reads header and values; takes no memory before the header is plausible."""
+    shape, dtype = _read_header(file, path)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    check_size(f"{path} of shape {shape}", num_bytes)
+    if num_bytes > limit:
+        raise DataError(
+            f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but is"
+            f" too small to hold more than {limit:,}: get it again"
+        )
+    values = _read_exactly(file, num_bytes, path).view(dtype).reshape(shape)
+    return values.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_header(file: _File, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Reads shape and dtype."""
     magic = file.read(4)
     plausible = len(magic) == 4 and magic[2] in _DTYPES and 1 <= magic[3] <= 4
     if not plausible or magic[:2] != b"\0\0":
@@ -115,16 +178,7 @@ def _read_array(file: _File, path: Path, limit: int) -> np.ndarray:
     header = file.read(4 * rank)
     if len(header) < 4 * rank:
         raise DataError(f"{path} ends within its header: get it again")
-    shape = struct.unpack(f">{rank}I", header)
-    num_bytes = math.prod(shape) * dtype.itemsize
-    check_size(f"{path} of shape {shape}", num_bytes)
-    if num_bytes > limit:
-        raise DataError(
-            f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but is"
-            f" too small to hold more than {limit:,}: get it again"
-        )
-    values = _read_exactly(file, num_bytes, path).view(dtype).reshape(shape)
-    return values.astype(dtype.newbyteorder("="), copy=False)
+    return struct.unpack(f">{rank}I", header), dtype
 
 
 def _read_exactly(file: _File, num_bytes: int, path: Path) -> np.ndarray:

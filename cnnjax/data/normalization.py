@@ -1,6 +1,7 @@
 """Mean and standard deviation of each channel: measured, applied, kept in a file."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnjax.data.errors import DataError
+from cnnjax.data.stream import StreamedImages
 from cnnjax.typing import Images
 
 _CHUNK_VALUES = 2**20
@@ -20,16 +22,16 @@ class Normalization(NamedTuple):
     std: np.ndarray
 
 
-def measure(images: np.ndarray) -> Normalization:
+def measure(images: np.ndarray | StreamedImages) -> Normalization:
     """Measures images ``(n, *spatial, channels)``; give it the training split only.
 
     A channel without variance gets the standard deviation 1. Sums are taken in float64
-    over a few images at a time.
+    over a few images at a time. Images that are streamed are read twice.
 
     Raises:
       DataError: if there are no images, or their values are not finite.
     """
-    if images.ndim < 2 or images.size == 0:
+    if len(images.shape) < 2 or 0 in images.shape:
         raise DataError(
             f"images have shape {images.shape}: expected (n, *spatial, channels), not"
             " empty"
@@ -45,13 +47,13 @@ def measure(images: np.ndarray) -> Normalization:
 
 
 def _mean(images, function) -> np.ndarray:
-    channels = images.shape[-1]
-    size = max(1, _CHUNK_VALUES * len(images) // images.size)
+    *positions, channels = images.shape
+    size = max(1, _CHUNK_VALUES // math.prod(images.shape[1:]))
     total = np.zeros(channels)
     for start in range(0, len(images), size):
         x = images[start : start + size].reshape(-1, channels).astype(np.float64)
         total += function(x).sum(axis=0)
-    return total / (images.size // channels)
+    return total / math.prod(positions)
 
 
 def normalize(images: Images, normalization: Normalization) -> Images:

@@ -1,10 +1,13 @@
 """Images and labels in one NumPy archive, as Keras stores its data sets."""
 
 import math
+import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from tokenize import TokenError
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +15,7 @@ from cnnjax.data.argument import parse_argument
 from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.errors import DataError
 from cnnjax.data.size import check_size
+from cnnjax.data.stream import StreamedImages, add_channel, stream_array
 
 _VALIDATION = ("x_validation", "y_validation"), ("x_val", "y_val")
 
@@ -21,6 +25,7 @@ _UNREADABLE = (
     ValueError,
     RuntimeError,  # encrypted, or compressed in a way that Python does not know
     TokenError,
+    struct.error,
     zlib.error,
     zipfile.BadZipFile,
 )
@@ -43,13 +48,25 @@ def load_npz(argument: str) -> RawDataset:
       DataError: if the file is damaged, lacks a key, or holds Python objects, which are
         never unpickled.
     """
+    return _load(argument, _read_array)
+
+
+def stream_npz(argument: str) -> RawDataset:
+    """Does the same as ``load_npz``, but leaves the images on disk.
+
+    They must be stored as ``numpy.savez`` does it, not compressed.
+    """
+    return _load(argument, _open_array)
+
+
+def _load(argument: str, read_images: Callable) -> RawDataset:
     path, options = parsed = parse_argument("npz", argument, {"channels", "classes"})
     channels = options.get("channels")
     if channels not in (None, "last", "none"):
         raise DataError(f"channels={channels!r}: expected 'last' or 'none'")
     try:
         with zipfile.ZipFile(path) as archive:
-            splits = _read_splits(archive, path)
+            splits = _read_splits(archive, path, read_images)
     except DataError:
         raise
     except _UNREADABLE as error:
@@ -64,7 +81,9 @@ def load_npz(argument: str) -> RawDataset:
     return RawDataset(**splits, num_classes=parsed.num_classes)
 
 
-def _read_splits(archive: zipfile.ZipFile, path: Path) -> dict[str, Split]:
+def _read_splits(
+    archive: zipfile.ZipFile, path: Path, read_images: Callable
+) -> dict[str, Split]:
     names = {name.removesuffix(".npy") for name in archive.namelist()}
     keys = {"train": ("x_train", "y_train")}
     if {"images", "labels"} <= names:
@@ -81,39 +100,88 @@ def _read_splits(archive: zipfile.ZipFile, path: Path) -> dict[str, Split]:
             " or images, labels"
         )
     return {
-        name: Split(*(_read_array(archive, key, path) for key in pair))
-        for name, pair in keys.items()
+        name: Split(read_images(archive, x, path), _read_array(archive, y, path))
+        for name, (x, y) in keys.items()
     }
+
+
+class _Header(NamedTuple):
+    """What an array's member of the archive says about it."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+    num_bytes: int
+    offset: int
 
 
 def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
     """Reads one array after its header was found plausible."""
     info = archive.getinfo(f"{key}.npy")
     check_size(f"{key} in {path}", info.file_size)
+    header = _read_header(archive, info, key, path)
+    check_size(f"{key} in {path}", header.num_bytes)
+    _check_promise(header, info.file_size, key, path)
+    with archive.open(info) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _open_array(archive: zipfile.ZipFile, key: str, path: Path) -> StreamedImages:
+    """Finds one array that is stored as it is."""
+    info = archive.getinfo(f"{key}.npy")
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise DataError(
+            f"{key} in {path} is compressed, so it cannot be streamed: write it with"
+            " numpy.savez, not savez_compressed, or set data.streaming to false"
+        )
+    header = _read_header(archive, info, key, path)
+    _check_promise(header, info.compress_size, key, path)
+    if header.fortran_order:
+        raise DataError(
+            f"{key} in {path} is in Fortran order, so it cannot be streamed: write"
+            " numpy.ascontiguousarray of it, or set data.streaming to false"
+        )
+    with path.open("rb") as file:
+        # A member starts with 30 bytes, of which the last 4 are the lengths of its name
+        # and of an extra field; those follow, and then its content.
+        file.seek(info.header_offset + 26)
+        lengths = struct.unpack("<2H", file.read(4))
+        offset = info.header_offset + 30 + sum(lengths) + header.offset
+        return stream_array(
+            f"{key} in {path}", file, offset, header.shape, header.dtype
+        )
+
+
+def _read_header(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, path: Path
+) -> _Header:
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            shape, order, dtype = np.lib.format.read_array_header_1_0(file)
         else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        header_bytes = file.tell()
+            shape, order, dtype = np.lib.format.read_array_header_2_0(file)
+        offset = file.tell()
     if dtype.hasobject:
         raise DataError(
             f"{key} in {path} holds Python objects, which could run code when read:"
             " store plain arrays of numbers"
         )
-    num_bytes = math.prod(shape) * dtype.itemsize
-    check_size(f"{key} in {path}", num_bytes)
-    if min(shape, default=0) < 0 or num_bytes + header_bytes != info.file_size:
+    return _Header(shape, order, dtype, math.prod(shape) * dtype.itemsize, offset)
+
+
+def _check_promise(header: _Header, member_bytes: int, key: str, path: Path) -> None:
+    shape, num_bytes = header.shape, header.num_bytes
+    if min(shape, default=0) < 0 or num_bytes + header.offset != member_bytes:
         raise DataError(
             f"{key} in {path} promises an array of shape {shape}, {num_bytes:,} bytes,"
-            f" but holds {info.file_size - header_bytes:,}: get it again"
+            f" but holds {member_bytes - header.offset:,}: get it again"
         )
-    with archive.open(info) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _add_channels(images: np.ndarray, channels: str | None) -> np.ndarray:
-    if channels == "none" or (channels is None and images.ndim in (2, 3)):
-        return images[..., None]
+def _add_channels(
+    images: np.ndarray | StreamedImages, channels: str | None
+) -> np.ndarray | StreamedImages:
+    if channels == "none" or (channels is None and len(images.shape) in (2, 3)):
+        return add_channel(images)
     return images

@@ -20,5 +20,5 @@ def check_size(name: str, num_bytes: int) -> None:
         raise DataError(
             f"{name} promises {num_bytes:,} bytes, more than the {MAX_BYTES:,} that"
             " are read into memory: its header is damaged, or the data set has to be"
-            " split or made smaller"
+            " streamed (data.streaming), split or made smaller"
         )

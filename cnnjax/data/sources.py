@@ -7,10 +7,10 @@ from cnnjax.data.dataset import Dataset, RawDataset, make_dataset
 from cnnjax.data.digits import load_digits
 from cnnjax.data.errors import DataError
 from cnnjax.data.glyphs import load_glyphs
-from cnnjax.data.idx import load_idx
-from cnnjax.data.npz import load_npz
+from cnnjax.data.idx import load_idx, stream_idx
+from cnnjax.data.npz import load_npz, stream_npz
 from cnnjax.data.synthetic import load_synthetic
-from cnnjax.data.tfds import load_tfds
+from cnnjax.data.tfds import load_tfds, stream_tfds
 
 SOURCES: dict[str, Callable[[str], RawDataset]] = {
     "digits": load_digits,
@@ -22,11 +22,23 @@ SOURCES: dict[str, Callable[[str], RawDataset]] = {
 }
 """From a kind to its loader, which gets what follows the colon, or ``""``."""
 
+STREAMS: dict[str, Callable[[str], RawDataset]] = {
+    "idx": stream_idx,
+    "npz": stream_npz,
+    "tfds": stream_tfds,
+}
+"""The same for the kinds of ``SOURCES`` that can leave their images on disk."""
+
 
 def load_dataset(
-    source: str, *, validation_fraction: float, test_fraction: float, seed: int
+    source: str,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    streaming: bool = False,
 ) -> Dataset:
-    """Reads a data set into memory, checks it, and completes its splits.
+    """Reads a data set, checks it, and completes its splits.
 
     Args:
       source: ``kind`` or ``kind:argument``: ``digits``, ``glyphs1d``, ``idx:<folder>``,
@@ -37,11 +49,23 @@ def load_dataset(
       test_fraction: share of train that becomes the test split where the source has
         none.
       seed: decides which examples are held out.
+      streaming: whether images stay on disk and are read batch by batch. Splits and
+        batches are the same, bit for bit; labels are in memory in any case.
 
     Raises:
-      DataError: if there is no such source, or its data cannot be used.
+      DataError: if there is no such source, or it cannot be streamed, or its data
+        cannot be used.
     """
     kind, _, argument = source.partition(":")
+    return make_dataset(
+        _loader(kind, streaming)(argument),
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+    )
+
+
+def _loader(kind: str, streaming: bool) -> Callable[[str], RawDataset]:
     if kind not in SOURCES:
         near = difflib.get_close_matches(kind, SOURCES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -49,9 +73,11 @@ def load_dataset(
             f"there is no data source {kind!r}: {hint}expected one of"
             f" {', '.join(SOURCES)}"
         )
-    return make_dataset(
-        SOURCES[kind](argument),
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        seed=seed,
-    )
+    if not streaming:
+        return SOURCES[kind]
+    if kind not in STREAMS:
+        raise DataError(
+            f"{kind!r} is in memory as a whole and cannot be streamed: set"
+            f" data.streaming to false, or use one of {', '.join(STREAMS)}"
+        )
+    return STREAMS[kind]

@@ -1,14 +1,18 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow."""
 
-import itertools
-from collections.abc import Iterable
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.errors import DataError
+from cnnjax.data.pixels import pixel_dtype
 from cnnjax.data.size import check_size
+from cnnjax.data.stream import StreamedImages
 
 _READ_EXAMPLES = 256
 
@@ -28,13 +32,26 @@ def load_tfds(argument: str) -> RawDataset:
       DataError: if the data set is unknown, cannot be prepared or read, or does not
         hold images of one shape with labels.
     """
+    return _load(argument, _read_split)
+
+
+def stream_tfds(argument: str) -> RawDataset:
+    """Does the same as ``load_tfds``, but leaves the images on disk.
+
+    They are decoded batch by batch. The labels lie between them, so that all records
+    are read once, without decoding.
+    """
+    return _load(argument, _stream_split)
+
+
+def _load(argument: str, read_split: Callable) -> RawDataset:
     name, _, data_dir = argument.partition("@")
     if not name:
         raise DataError("'tfds' needs a name: write 'tfds:<name>'")
     builder = _prepared_builder(name, data_dir or None)
-    image_key, label_key = _keys(builder)
+    keys = _keys(builder)
     splits = {
-        split: _read_split(builder, split, image_key, label_key)
+        split: read_split(builder, split, keys)
         for split in ("train", "validation", "test")
         if split in builder.info.splits
     }
@@ -42,7 +59,7 @@ def load_tfds(argument: str) -> RawDataset:
         raise DataError(
             f"{name} has no split 'train', only {', '.join(builder.info.splits)}"
         )
-    num_classes = getattr(builder.info.features[label_key], "num_classes", None)
+    num_classes = getattr(builder.info.features[keys[1]], "num_classes", None)
     return RawDataset(**splits, num_classes=num_classes)
 
 
@@ -112,41 +129,94 @@ def _keys(builder: Any) -> tuple[str, str]:
     return keys
 
 
-def _read_split(builder: Any, split: str, image_key: str, label_key: str) -> Split:
+@dataclass(frozen=True, eq=False)
+class _Records:
+    """A split whose examples are read by random access.
+
+    The first of them decides the shape and dtype of all images.
+    """
+
+    where: str
+    folder: str
+    source: Any
+    keys: tuple[str, str]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reads images ``(k, *shape)`` and labels ``(k,)`` in any order."""
+        images, labels = np.empty((len(indices), *self.shape), self.dtype), []
+        image_key, label_key = self.keys
+        with _naming(self.where, self.folder):
+            for place, example in enumerate(_examples(self.source, indices)):
+                image = np.asarray(example[image_key])
+                self._check(image, indices[place])
+                images[place] = image
+                labels.append(example[label_key])
+        return images, np.asarray(labels)
+
+    def read_images(self, indices: np.ndarray) -> np.ndarray:
+        """Reads images; threads may do it at once."""
+        return self.read(indices)[0]
+
+    def _check(self, image: np.ndarray, index: int) -> None:
+        if (image.shape, image.dtype) != (self.shape, self.dtype):
+            raise DataError(
+                f"{self.where} has images of shape {self.shape}, but image {index} has"
+                f" {image.shape}: all need one shape; resize them beforehand"
+            )
+
+
+def _open_split(builder: Any, split: str, keys: tuple[str, str]) -> _Records:
     where = f"{builder.name} split {split!r}"
-    try:
+    with _naming(where, builder.data_dir):
         source = builder.as_data_source(split)
-        indices = list(range(len(source)))
-        examples = itertools.chain.from_iterable(
-            source.__getitems__(indices[start : start + _READ_EXAMPLES])
-            for start in range(0, len(source), _READ_EXAMPLES)
+        if not len(source):
+            raise DataError(f"{where} is empty: prepare the data set again")
+        image = np.asarray(source[0][keys[0]])
+    return _Records(where, builder.data_dir, source, keys, image.shape, image.dtype)
+
+
+def _read_split(builder: Any, split: str, keys: tuple[str, str]) -> Split:
+    records = _open_split(builder, split, keys)
+    n = len(records.source)
+    check_size(records.where, n * math.prod(records.shape) * records.dtype.itemsize)
+    return Split(*records.read(np.arange(n)))
+
+
+def _stream_split(builder: Any, split: str, keys: tuple[str, str]) -> Split:
+    import tensorflow_datasets as tfds
+
+    records = _open_split(builder, split, keys)
+    images = StreamedImages(
+        name=records.where,
+        read=records.read_images,
+        example_shape=records.shape,
+        dtype=pixel_dtype(records.where, records.dtype),
+        indices=np.arange(len(records.source)),
+    )
+    image_key, label_key = keys
+    with _naming(records.where, records.folder):
+        encoded = builder.as_data_source(
+            split, decoders={image_key: tfds.decode.SkipDecoding()}
         )
-        pairs = ((example[image_key], example[label_key]) for example in examples)
-        return _stack(where, len(source), pairs)
+        examples = _examples(encoded, images.indices)
+        return Split(images, np.asarray([example[label_key] for example in examples]))
+
+
+def _examples(source: Any, indices: np.ndarray) -> Iterator[dict]:
+    for start in range(0, len(indices), _READ_EXAMPLES):
+        yield from source.__getitems__(indices[start : start + _READ_EXAMPLES].tolist())
+
+
+@contextlib.contextmanager
+def _naming(where: str, folder: str) -> Iterator[None]:
+    try:
+        yield
     except DataError:
         raise
     except Exception as error:
         raise DataError(
-            f"{where} cannot be read from {builder.data_dir} ({type(error).__name__}:"
+            f"{where} cannot be read from {folder} ({type(error).__name__}:"
             f" {error}): delete that folder and prepare it again as array_record"
         ) from error
-
-
-def _stack(where: str, n: int, pairs: Iterable[tuple[Any, Any]]) -> Split:
-    """Copies images into one array, whose shape the first of them decides."""
-    images, labels = None, []
-    for index, (image, label) in enumerate(pairs):
-        image = np.asarray(image)
-        if images is None:
-            check_size(where, n * image.nbytes)
-            images = np.empty((n, *image.shape), image.dtype)
-        if (image.shape, image.dtype) != (images.shape[1:], images.dtype):
-            raise DataError(
-                f"{where} has images of shape {images.shape[1:]}, but image {index} has"
-                f" {image.shape}: all need one shape; resize them beforehand"
-            )
-        images[index] = image
-        labels.append(label)
-    if images is None:
-        raise DataError(f"{where} is empty: prepare the data set again")
-    return Split(images, np.asarray(labels))

@@ -1,7 +1,8 @@
 """How parameters move: durations, learning-rate schedules and optimizers."""
 
+from cnnjax.optim.average import update_average
 from cnnjax.optim.decay_mask import decay_mask
-from cnnjax.optim.duration import Duration, parse_duration, to_steps
+from cnnjax.optim.duration import Duration, parse_duration, to_seconds, to_steps
 from cnnjax.optim.optimizers import make_optimizer, optimizer_names
 from cnnjax.optim.schedules import SCHEDULES, make_schedule
 
@@ -13,5 +14,7 @@ __all__ = [
     "make_schedule",
     "optimizer_names",
     "parse_duration",
+    "to_seconds",
     "to_steps",
+    "update_average",
 ]

@@ -1,4 +1,4 @@
-"""Durations of a run, written in steps, epochs, examples or percent."""
+"""Durations of a run, written in steps, epochs, examples, percent or time."""
 
 import math
 import re
@@ -16,7 +16,14 @@ _UNITS = {
     "examples": "examples",
     "%": "percent",
     "percent": "percent",
+    "second": "seconds",
+    "seconds": "seconds",
+    "minute": "minutes",
+    "minutes": "minutes",
+    "hour": "hours",
+    "hours": "hours",
 }
+_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 _PATTERN = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(.*?)\s*")
 
 
@@ -25,7 +32,8 @@ class Duration(NamedTuple):
 
     Attributes:
         amount: how many, zero or more.
-        unit: ``"steps"``, ``"epochs"``, ``"examples"`` or ``"percent"``.
+        unit: ``"steps"``, ``"epochs"``, ``"examples"``, ``"percent"``, ``"seconds"``,
+            ``"minutes"`` or ``"hours"``.
     """
 
     amount: float
@@ -37,8 +45,8 @@ def parse_duration(text: str | int) -> Duration:
 
     Args:
         text: an amount and a unit, in the singular or the plural: ``"500 steps"``,
-            ``"2.5 epochs"``, ``"20000 examples"``, ``"5%"``. A number alone counts
-            steps.
+            ``"2.5 epochs"``, ``"20000 examples"``, ``"5%"``, ``"10 minutes"``. A number
+            alone counts steps.
 
     Raises:
         ValueError: if there is no such number or unit, or the amount is negative or
@@ -80,7 +88,8 @@ def to_steps(
         Zero or more steps.
 
     Raises:
-        ValueError: if a size is not positive, or for percent without ``total_steps``.
+        ValueError: if a size is not positive, for percent without ``total_steps``, or
+            for a time, which is no fixed number of steps.
     """
     if examples < 1 or batch_size < 1:
         raise ValueError(
@@ -93,6 +102,11 @@ def to_steps(
         return math.ceil(amount * examples / batch_size)
     if duration.unit == "examples":
         return math.ceil(amount / batch_size)
+    if duration.unit in _SECONDS:
+        raise ValueError(
+            f"a duration of {duration.amount:g} {duration.unit} is no number of steps;"
+            " write '10 epochs', '500 steps', '20000 examples' or '5%'"
+        )
     if duration.unit != "percent":
         raise unknown_name("unit of duration", duration.unit, set(_UNITS.values()))
     if total_steps is None:
@@ -101,6 +115,13 @@ def to_steps(
             "give the length of the run itself in steps, epochs or examples"
         )
     return math.floor(amount * total_steps / 100)
+
+
+def to_seconds(duration: Duration) -> float | None:
+    """The seconds in a duration of time; ``None`` for one that counts steps."""
+    if duration.unit not in _SECONDS:
+        return None
+    return duration.amount * _SECONDS[duration.unit]
 
 
 def _expected(text: object) -> str:

@@ -27,10 +27,13 @@ class MetricsFile:
         self._file: BinaryIO | None = None
 
     def start(self, info: Mapping[str, Any]) -> None:
-        """Cut the records of steps that a resumed run takes again."""
-        last = info.get("start_step")
-        if last is not None and self._path.exists():
-            kept = [r for r in read_metrics(self._path) if _stays(r, last)]
+        """Nothing: what the run is stands in its config."""
+
+    def rewind(self, step: int) -> None:
+        """Cut the records of steps that are taken again, and of the end."""
+        self.close()
+        if self._path.exists():
+            kept = [r for r in read_metrics(self._path) if _stays(r, step)]
             draft = self._path.with_name(self._path.name + ".new")
             draft.write_text("".join(map(_line, kept)))
             draft.replace(self._path)
@@ -51,6 +54,7 @@ class MetricsFile:
         """Close the file."""
         if self._file:
             self._file.close()
+        self._file = None
 
 
 def _stays(record: Mapping[str, Any], last_step: int) -> bool:

@@ -47,6 +47,10 @@ class ProgressBar:
             self.message(line)
         self._live.start(refresh=True)
 
+    def rewind(self, step: int) -> None:
+        """Move the bar back; the pace is measured anew."""
+        self._latest, self._first = {"step": step}, None
+
     def step(self, record: Mapping[str, Any]) -> None:
         """Move the bar, if it is time to draw it."""
         self._latest = record

@@ -22,6 +22,11 @@ class Reporters:
         for reporter in self._reporters:
             reporter.start(info)
 
+    def rewind(self, step: int) -> None:
+        """Tell all that later steps are taken again."""
+        for reporter in self._reporters:
+            reporter.rewind(step)
+
     def step(self, record: Mapping[str, Any]) -> None:
         """Tell all of one training step."""
         for reporter in self._reporters:

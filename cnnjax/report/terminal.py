@@ -44,6 +44,9 @@ class PlainLines:
         for line in header(info):
             self.message(line)
 
+    def rewind(self, step: int) -> None:
+        """Nothing: what is printed is printed."""
+
     def step(self, record: Mapping[str, Any]) -> None:
         """Nothing: a line for each step would be too many."""
 

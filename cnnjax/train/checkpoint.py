@@ -1,15 +1,14 @@
 """Checkpoints: states of a run on disk, written by Orbax while training goes on.
 
-Each holds the arrays of the state, and notes: the run's seconds so far, its best
-validation loss, and a checksum of every array. Orbax does not check what it reads back
-(a flipped bit changes a value silently), so the checksums are checked here; a damaged
-checkpoint is moved aside, and the one before it is taken.
+Each holds the arrays of the state, and notes: how the run stands (its seconds, its best
+validation, ...), its settings, and a checksum of every array. Orbax does not check what
+it reads back (a flipped bit changes a value silently), so the checksums are checked
+here; a damaged checkpoint is moved aside, and the one before it is taken.
 """
 
-import math
 import shutil
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,35 +17,51 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from cnnjax.train.integrity import (
+    CheckpointError,
+    check_room,
+    check_shapes,
+    check_sums,
+    checksums,
+)
 from cnnjax.train.quiet import quieten_orbax
 from cnnjax.train.state import TrainState
 
-METRIC = "loss"
-SPARE_BYTES = 200_000  # for what describes the arrays
 Notes = dict[str, Any]
 
 
-class CheckpointError(RuntimeError):
-    """A state that cannot be written, or that is of another network."""
-
-
 class Restored(NamedTuple):
-    """A state read back, with what was noted beside it."""
+    """The arrays of a state by its fields, with what was noted beside them."""
 
-    state: TrainState
+    arrays: dict[str, Any]
     notes: Notes
+
+
+@dataclass
+class KeepStep:
+    """A rule of Orbax: the checkpoint of one step stays; ``None`` for no step."""
+
+    step: int | None = None
+
+    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
+        """Whether each of the checkpoints stays."""
+        return [checkpoint.step == self.step for checkpoint in checkpoints]
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
-    Kept are the newest ones and the one with the lowest validation loss.
+    Kept are the newest ones, the best one, and those of every so many steps.
 
     Args:
         folder: where they are, one folder a step.
         keep: how many of the newest are kept, 1 or more.
         tell: takes a sentence for people.
+        keep_every: steps; what was saved at a multiple of it stays for good.
         read_only: for a look at a run that another process may be writing.
+
+    Attributes:
+        best: the rule that keeps the best checkpoint; set its step before a save.
     """
 
     def __init__(
@@ -55,15 +70,14 @@ class Checkpoints:
         keep: int = 1,
         tell: Callable[[str], None] = print,
         *,
+        keep_every: int | None = None,
         read_only: bool = False,
     ):
         quieten_orbax()
-        best = policies.BestN(
-            get_metric_fn=lambda metrics: metrics[METRIC],
-            reverse=True,
-            n=1,
-            keep_checkpoints_without_metrics=False,
-        )
+        self.best = KeepStep()
+        rules = [policies.LatestN(keep), self.best]
+        if keep_every:
+            rules.append(policies.EveryNSteps(keep_every))
         self._tell = tell
         self._read_only = read_only
         self._folder = folder.absolute()
@@ -75,18 +89,14 @@ class Checkpoints:
                 "notes": ocp.JsonCheckpointHandler(),
             },
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy(
-                    [policies.LatestN(keep), best]
-                ),
-                best_fn=lambda metrics: metrics[METRIC],
-                best_mode="min",
+                preservation_policy=policies.AnyPreservationPolicy(rules),
                 cleanup_tmp_directories=not read_only,
                 create=not read_only,
                 read_only=read_only,
             ),
         )
 
-    def save(self, state: TrainState, notes: Notes, loss: float | None = None) -> None:
+    def save(self, state: TrainState, notes: Notes) -> None:
         """Starts writing ``state``; training goes on once it is copied.
 
         A failure is told and not raised, when it shows, which may be at the next save:
@@ -95,7 +105,6 @@ class Checkpoints:
         Args:
             state: what to write.
             notes: values for JSON.
-            loss: the state's validation loss, if it was taken.
         """
         step = int(state.step)
         self._wait()
@@ -103,17 +112,15 @@ class Checkpoints:
             return
         # The next step overwrites the state's own memory.
         arrays = jax.tree.map(lambda x: np.array(x), state._asdict())
-        known = loss is not None and math.isfinite(loss)
         self._step = step
         try:
-            _check_room(self._folder, arrays)
+            check_room(self._folder, arrays)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(arrays),
-                    notes=ocp.args.JsonSave({**notes, "checksums": _checksums(arrays)}),
+                    notes=ocp.args.JsonSave({**notes, "checksums": checksums(arrays)}),
                 ),
-                metrics={METRIC: loss} if known else None,
             )
         except Exception as error:  # whatever a disk may do
             self._give_up(error)
@@ -143,10 +150,9 @@ class Checkpoints:
 
     def _give_up(self, error: Exception) -> None:
         """Tells of a failed save, and makes room by removing what it left."""
-        reason = str(error).strip().partition("\n")[0][:200]
         self._tell(
             f"checkpoint of step {self._step} failed, older ones stay and training goes"
-            f" on: {reason}"
+            f" on: {_first_line(error)}"
         )
         for folder in self._folder.glob("*.orbax-checkpoint-tmp"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -158,48 +164,59 @@ class Checkpoints:
         except Exception as error:
             self._tell(f"the last checkpoint may be missing: {error}")
 
-    def restore(self, like: TrainState) -> Restored | None:
+    def steps(self) -> list[int]:
+        """The steps whose states are on disk, the newest first."""
+        return sorted(self._manager.all_steps(), reverse=True)
+
+    def restore(
+        self, like: TrainState | None, step: int | None = None
+    ) -> Restored | None:
         """The newest state that is whole; ``None`` where there is none.
 
         Args:
-            like: a state of the same network and optimizer.
+            like: a state of the same network and optimizer; ``None`` for whatever is
+                on disk, its tuples as lists.
+            step: of this step alone, instead.
 
         Raises:
             CheckpointError: a state of another network or optimizer.
         """
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            found = self._attempt(step, like)
+        self._wait()
+        steps = self.steps()
+        for number in steps if step is None else [n for n in steps if n == step]:
+            found = self._attempt(number, like)
             if isinstance(found, Restored):
                 return found
-            self._set_aside(step, found)
+            self.discard(number, found)
         return None
 
-    def _attempt(self, step: int, like: TrainState) -> Restored | str:
+    def _attempt(self, step: int, like: TrainState | None) -> Restored | str:
         """The state of ``step``, or why it cannot be read."""
         try:
             return self._read(step, like)
         except CheckpointError:
             raise
         except Exception as error:  # Orbax raises many kinds for damaged files
-            return str(error).strip().partition("\n")[0][:200]
+            return _first_line(error)
 
-    def _read(self, step: int, like: TrainState) -> Restored:
-        _check_shapes(self._manager.item_metadata(step), like, self._folder / str(step))
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
+    def _read(self, step: int, like: TrainState | None) -> Restored:
+        stored: Any = self._manager.item_metadata(step)
+        target = stored.state.tree if like is None else like._asdict()
+        check_shapes(stored.state.tree, target, self._folder / str(step))
         found: Any = self._manager.restore(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(target), notes=ocp.args.JsonRestore()
+                state=ocp.args.StandardRestore(jax.tree.map(_on_device, target)),
+                notes=ocp.args.JsonRestore(),
             ),
         )
-        noted = found.notes.pop("checksums")
-        actual = _checksums(found.state)
-        wrong = [name for name, value in actual.items() if noted.get(name) != value]
-        if wrong:
-            raise ValueError(f"the checksum of {wrong[0]} differs")
-        return Restored(TrainState(**found.state), found.notes)
+        check_sums(found.state, found.notes.pop("checksums"))
+        return Restored(found.state, found.notes)
 
-    def _set_aside(self, step: int, reason: str) -> None:
+    def discard(self, step: int, reason: str) -> None:
+        """Moves a bad checkpoint aside, if it is there, and tells why."""
+        if step not in self.steps():
+            return
         if self._read_only:
             self._tell(f"checkpoint of step {step} is damaged ({reason})")
             return
@@ -209,46 +226,17 @@ class Checkpoints:
         place.parent.mkdir(exist_ok=True)
         (self._folder / str(step)).rename(place)
         self._manager.reload()
+        older = "taking the one before it" if self.steps() else "none is left before it"
         self._tell(
-            f"checkpoint of step {step} is damaged and was moved to {place}; taking the"
-            f" one before it ({reason})"
+            f"checkpoint of step {step} is damaged and was moved to {place}; {older}"
+            f" ({reason})"
         )
 
 
-def _check_room(folder: Path, arrays: Any) -> None:
-    """Refuses a save that the disk has no room for, before half of it is written."""
-    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)) + SPARE_BYTES
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(
-            f"the disk of {folder} has {free / 1e6:.1f} MB left, a checkpoint takes up"
-            f" to {needed / 1e6:.1f} MB; make room, or lower checkpoint.keep"
-        )
+def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
 
 
-def _checksums(arrays: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        name: zlib.crc32(np.ascontiguousarray(leaf).tobytes())
-        for name, leaf in _named_leaves(arrays)
-    }
-
-
-def _check_shapes(metadata: Any, like: TrainState, place: Path) -> None:
-    """Refuses a state whose arrays are not those of ``like``."""
-    stored = {n: tuple(leaf.shape) for n, leaf in _named_leaves(metadata.state.tree)}
-    if not stored:
-        raise ValueError("it describes no arrays")
-    for name, leaf in _named_leaves(like._asdict()):
-        if stored.get(name) != leaf.shape:
-            found = stored.get(name, "nothing")
-            raise CheckpointError(
-                f"{place} is of another network or optimizer: at {name} it holds"
-                f" {found}, expected shape {leaf.shape}; use the config of that run, or"
-                " another --workdir"
-            )
-
-
-def _named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Each array with its path, which named tuples and mappings on disk share."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        yield jax.tree_util.keystr(path, simple=True, separator="."), leaf
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]

@@ -10,7 +10,13 @@ from flax import linen as nn
 from cnnjax.config import Config, ConfigError, find
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
 from cnnjax.models import make_model
-from cnnjax.optim import make_optimizer, make_schedule, parse_duration, to_steps
+from cnnjax.optim import (
+    make_optimizer,
+    make_schedule,
+    parse_duration,
+    to_seconds,
+    to_steps,
+)
 from cnnjax.spelling import unknown_name
 from cnnjax.train.loss import Loss, make_loss
 
@@ -21,6 +27,7 @@ _DURATIONS = (
     "eval_every",
     "log_every",
     "checkpoint.every",
+    "checkpoint.keep_every",
     "schedule.warmup",
 )
 _MODEL_KEYS = ("name",)
@@ -28,12 +35,25 @@ _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_
 
 
 class Lengths(NamedTuple):
-    """Durations of the run in steps."""
+    """Durations of the run in steps.
+
+    Attributes:
+        total: its length.
+        eval_every: between validations.
+        log_every: between lines of training metrics.
+        save_every: between saves, unless these go by the clock.
+        save_seconds: between saves that go by the clock.
+        keep_every: between checkpoints that stay for good; ``None`` for no such.
+        warmup: the linear rise of the learning rate.
+        boundaries: after which the learning rate falls.
+    """
 
     total: int
     eval_every: int
     log_every: int
     save_every: int
+    save_seconds: float | None
+    keep_every: int | None
     warmup: int
     boundaries: tuple[int, ...]
 
@@ -69,6 +89,7 @@ def make_experiment(
         validation_fraction=config.data.validation_fraction,
         test_fraction=config.data.test_fraction,
         seed=config.seed,
+        streaming=config.data.streaming,
     )
     _check_against_data(config, dataset)
     lengths = _make_lengths(config, len(dataset.train.labels))
@@ -87,7 +108,9 @@ def make_experiment(
 def _check_early(config):
     """Builds what needs no data, so that a slip is told before data is read."""
     for name in _DURATIONS:
-        _naming(name, parse_duration, find(config, name))
+        text = find(config, name)
+        if text is not None:
+            _naming(name, parse_duration, text)
     _make_model(config, num_classes=1)
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
 
@@ -130,7 +153,13 @@ def _make_lengths(config, examples) -> Lengths:
             raise ConfigError(f"{name} is {text!r}, expected fewer than 2^31 steps")
         return max(count, least)
 
+    settings = config.checkpoint
     total = steps("duration", config.duration)
+    seconds = to_seconds(parse_duration(settings.every))
+    if seconds == 0:
+        raise ConfigError(
+            f"checkpoint.every is {settings.every!r}, expected more than nothing"
+        )
     boundaries = [
         steps("schedule.boundaries", text, total) for text in config.schedule.boundaries
     ]
@@ -138,7 +167,12 @@ def _make_lengths(config, examples) -> Lengths:
         total=total,
         eval_every=steps("eval_every", config.eval_every, total),
         log_every=steps("log_every", config.log_every, total),
-        save_every=steps("checkpoint.every", config.checkpoint.every, total),
+        save_every=total
+        if seconds
+        else steps("checkpoint.every", settings.every, total),
+        save_seconds=seconds,
+        keep_every=settings.keep_every
+        and steps("checkpoint.keep_every", settings.keep_every, total),
         warmup=steps("schedule.warmup", config.schedule.warmup, total, least=0),
         boundaries=tuple(boundaries),
     )

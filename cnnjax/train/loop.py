@@ -1,13 +1,13 @@
 """The loop over steps: feeds batches, watches the loss, validates, reports."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 
 from cnnjax.data import Batch
+from cnnjax.train.divergence import check_metrics
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Lengths
 from cnnjax.train.interruption import Interrupted
@@ -17,15 +17,31 @@ from cnnjax.train.step import TrainMetrics
 from cnnjax.typing import Reporter
 
 
-class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the message says where and what to try."""
-
-
 class Running(NamedTuple):
     """A step that was dispatched and whose metrics are not fetched yet."""
 
     step: int
     metrics: TrainMetrics
+
+
+class Owner(Protocol):
+    """Who decides what a state is worth, and keeps it."""
+
+    def validate(self, state: TrainState) -> Score:
+        """The score of a state on the validation split."""
+        ...
+
+    def judge(self, step: int, score: Score) -> bool:
+        """Counts a validation; whether it is the best so far."""
+        ...
+
+    def is_over(self) -> bool:
+        """Whether training should stop before its time."""
+        ...
+
+    def save(self, state: TrainState) -> None:
+        """Starts a checkpoint."""
+        ...
 
 
 class Loop:
@@ -38,24 +54,25 @@ class Loop:
     def __init__(
         self,
         train_step: Callable[..., tuple[TrainState, TrainMetrics]],
-        validate: Callable[[TrainState], Score],
-        save: Callable[[TrainState, Score | None], None],
+        owner: Owner,
         reporter: Reporter,
         lengths: Lengths,
         *,
         batch_size: int,
         examples: int,
         seconds_before: float = 0.0,
+        watch_state: Callable[[TrainState], None] | None = None,
     ):
         self.train_step = train_step
-        self.validate = validate
-        self.save = save
+        self.owner = owner
+        self.watch_state = watch_state
         self.reporter = reporter
         self.lengths = lengths
         self.batch_size = batch_size
         self.examples = examples
         self.interval = Interval(batch_size)
         self.started = time.perf_counter() - seconds_before
+        self.last_save = time.perf_counter()
 
     def run(
         self,
@@ -65,19 +82,23 @@ class Loop:
     ) -> TrainState:
         """Trains from ``state`` to the end of the run, or until ``stop`` has a signal.
 
+        The end is the run's length, or earlier if the owner says so.
+
         Raises:
             NonFiniteLossError: a loss that is NaN or infinite.
             Interrupted: a signal came; the state is saved.
         """
         self.interval.reset()
         running, step = None, int(state.step)
-        while step < self.lengths.total:
+        while step < self.lengths.total and not self.owner.is_over():
             step += 1
             begin = time.perf_counter()
             batch = next(batches)
             state, metrics = self.train_step(state, batch)
             self.interval.host_seconds += time.perf_counter() - begin
             running, done = Running(step, metrics), running
+            if self.watch_state:
+                self.watch_state(state)
             self._finish(done)
             signal = stop()
             if signal or self._is_due(step):
@@ -91,21 +112,33 @@ class Loop:
         return time.perf_counter() - self.started
 
     def _is_due(self, step: int) -> bool:
-        every = (self.lengths.eval_every, self.lengths.save_every)
-        return step == self.lengths.total or any(step % n == 0 for n in every)
+        is_end = step == self.lengths.total
+        return is_end or step % self.lengths.eval_every == 0 or self._saves_after(step)
+
+    def _saves_after(self, step: int) -> bool:
+        """Whether it is time for a checkpoint, by steps or by the clock."""
+        keep_every, seconds = self.lengths.keep_every, self.lengths.save_seconds
+        if keep_every and step % keep_every == 0:
+            return True
+        if seconds is None:
+            return step % self.lengths.save_every == 0
+        return time.perf_counter() - self.last_save >= seconds
 
     def _pause(self, step: int, state: TrainState, signal: int | None) -> None:
         """Validates and saves where that is due; ends the run if a signal came."""
-        begin, last = time.perf_counter(), step == self.lengths.total
-        score = None
-        if last or step % self.lengths.eval_every == 0:
-            score = self.validate(state)
+        begin, is_best = time.perf_counter(), False
+        saves = bool(signal) or self._saves_after(step)
+        if step == self.lengths.total or step % self.lengths.eval_every == 0:
+            score = self.owner.validate(state)
             self.log("validation", step, score._asdict())
-        if last or signal or step % self.lengths.save_every == 0:
-            self.save(state, score)
+            is_best = self.owner.judge(step, score)
+        ends = step == self.lengths.total or self.owner.is_over()
+        if ends or saves or is_best:
+            self.owner.save(state)
+            self.last_save = time.perf_counter()
         # This is not training: its time is kept out of images per second.
         self.interval.start += time.perf_counter() - begin
-        if signal and not last:
+        if signal and not ends:
             raise Interrupted(signal, step)
 
     def _finish(self, running: Running | None) -> None:
@@ -115,8 +148,11 @@ class Loop:
         step, metrics = running
         values = TrainMetrics(*map(float, jax.device_get(metrics)))
         begin = time.perf_counter()
-        if not math.isfinite(values.loss):
-            raise NonFiniteLossError(_non_finite(step, values))
+        check_metrics(step, values)
+        if values.skipped:
+            self.reporter.message(
+                f"step {step} is skipped: its loss of {values.loss:.4g} is a spike"
+            )
         self.interval.add(values)
         self.reporter.step(
             {
@@ -140,13 +176,3 @@ class Loop:
 
     def _epoch(self, step: int) -> float:
         return step * self.batch_size / self.examples
-
-
-def _non_finite(step: int, values: TrainMetrics) -> str:
-    return (
-        f"the loss is {values.loss} at step {step}, with learning rate"
-        f" {values.learning_rate:.3g} and gradient norm {values.gradient_norm:.3g}."
-        " Try a lower --config.optimizer.learning_rate, a longer"
-        " --config.schedule.warmup, or --config.optimizer.clip_norm=1; if it happens at"
-        " the first step, look at the input data"
-    )

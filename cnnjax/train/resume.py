@@ -5,35 +5,44 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax.config import Config, ConfigError
-from cnnjax.config_file import from_json
+from cnnjax.train.workdir import read_config
 
 # With these changed, the state on disk is of no use, or the run is another one.
-FIXED = ("model.", "data.source", "optimizer.name", "seed")
+FIXED = {
+    "model.": "its state is of another network",
+    "data.source": "its data are others",
+    "optimizer.name": "its state is of another optimizer",
+    "seed": "its order of examples is another",
+    "batch_size": "its steps count batches of that size",
+    "average_decay": "its state holds an average, or holds none",
+}
 
 
-def check_config(path: Path, config: Config) -> list[str]:
+def check_config(folder: Path, config: Config) -> list[str]:
     """The settings that differ from those of the run on disk, a line each.
 
     Args:
-        path: the run's ``config.json``.
+        folder: the run's working directory.
         config: what the command asks for.
 
     Raises:
         ConfigError: a damaged file, or a change after which the state is of no use.
     """
-    try:
-        stored = from_json(path.read_text())
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}; give another --workdir") from error
-    changes = list(_changes(stored.to_dict(), config.to_dict()))
+    changes = list(_changes(read_config(folder).to_dict(), config.to_dict()))
     for name, old, new in changes:
-        if name.startswith(FIXED):
+        reason = next((why for key, why in FIXED.items() if name.startswith(key)), None)
+        if reason and not _is_harmless(name, old, new):
             raise ConfigError(
-                f"{path.parent} holds a run with {name} = {old!r}, and the command"
-                f" says {new!r}: its state cannot go on with that; give another"
+                f"{folder} holds a run with {name} = {old!r}, and the command says"
+                f" {new!r}, but the run cannot go on with that: {reason}; give another"
                 " --workdir, or the settings of that run"
             )
     return [f"{name}: {old!r} -> {new!r}" for name, old, new in changes]
+
+
+def _is_harmless(name: str, old: Any, new: Any) -> bool:
+    """Another rate of averaging will do where an average is kept."""
+    return name == "average_decay" and None not in (old, new)
 
 
 def _changes(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

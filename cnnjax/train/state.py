@@ -20,6 +20,9 @@ class TrainState(NamedTuple):
         statistics: other variables of the network by collection, as ``batch_stats``.
         opt_state: the optimizer's memory.
         key: the run's random key as uint32 words; each step folds its number in.
+        average: the moving average of ``variables``, or empty where none is kept.
+        rate_scale: what updates are multiplied by; 1, until a rollback lowers it.
+        usual_loss: the running mean of the loss, which tells a spike from the usual.
     """
 
     step: jax.Array
@@ -27,6 +30,9 @@ class TrainState(NamedTuple):
     statistics: Mapping[str, Any]
     opt_state: optax.OptState
     key: jax.Array
+    average: Mapping[str, Any]
+    rate_scale: jax.Array
+    usual_loss: jax.Array
 
 
 def make_state(
@@ -34,6 +40,8 @@ def make_state(
     optimizer: optax.GradientTransformation,
     shape: tuple[int, ...],
     seed: int,
+    *,
+    averaged: bool = False,
 ) -> TrainState:
     """The state before the first step.
 
@@ -42,17 +50,30 @@ def make_state(
         optimizer: what will update the parameters.
         shape: ``(*spatial, channels)`` of one example.
         seed: decides the weights and all randomness of the run.
+        averaged: whether the state keeps an average of its weights.
     """
 
     @jax.jit
     def make(key):
         variables: Any = model.init(key, jnp.zeros((1, *shape)), train=False)
         params = variables.pop("params")
-        step = jnp.zeros((), jnp.int32)
-        words = jax.random.key_data(jax.random.fold_in(key, 1))
-        return TrainState(step, params, variables, optimizer.init(params), words)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            statistics=variables,
+            opt_state=optimizer.init(params),
+            key=jax.random.key_data(jax.random.fold_in(key, 1)),
+            average={"params": params, **variables} if averaged else {},
+            rate_scale=jnp.ones(()),
+            usual_loss=jnp.zeros(()),
+        )
 
     return make(jax.random.key(seed))
+
+
+def trained_variables(state: TrainState) -> dict[str, Any]:
+    """What the network is called with in evaluation: the averaged weights, if any."""
+    return dict(state.average) or {"params": state.params, **state.statistics}
 
 
 def count_parameters(params: Params) -> int:

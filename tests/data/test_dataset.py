@@ -114,7 +114,11 @@ REFUSED = {
     "huge": (images(), with_value(labels(), 7, 2**40), "1099511627777 classes"),
     "nan": (with_value(images(dtype=np.float32), 6, np.nan), labels(), "image 6 holds"),
     "overflow": (images(dtype=float) * 1e40, labels(), "image 0 holds NaN or infinity"),
-    "wide integers": (images(dtype=np.int16) * 9, labels(), "from 0 to 1071.*0..255"),
+    "wide integers": (
+        images(dtype=np.int16) * 9,
+        labels(),
+        "from 0 to 1071, image 4 for one.*0..255",
+    ),
     "complex": (images(dtype=complex), labels(), "complex128.*uint8 or float32"),
 }
 

@@ -9,8 +9,14 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from cnnjax.data import DataError, load_dataset
-from cnnjax.data.tfds import load_tfds
+from cnnjax.data import (
+    DataError,
+    StreamedImages,
+    eval_batches,
+    load_dataset,
+    train_batches,
+)
+from cnnjax.data.tfds import load_tfds, stream_tfds
 
 READ_WITHOUT_TENSORFLOW = """
 import importlib.machinery, sys
@@ -27,11 +33,13 @@ class Blocker:  # looks like an installed TensorFlow that must not be imported
         pass
 
 sys.meta_path.insert(0, Blocker())
-from cnnjax.data import load_dataset
-dataset = load_dataset(
-    "tfds:cnnjax_toy@" + sys.argv[1],
-    validation_fraction=0.25, test_fraction=0.25, seed=0,
-)
+from cnnjax.data import eval_batches, load_dataset
+for streaming in (True, False):
+    dataset = load_dataset(
+        "tfds:cnnjax_toy@" + sys.argv[1],
+        validation_fraction=0.25, test_fraction=0.25, seed=0, streaming=streaming,
+    )
+    assert len(list(eval_batches(dataset.train, 3))) == 6
 assert "tensorflow" not in sys.modules
 print([split.images.shape for split in dataset[:3]], dataset.num_classes)
 """
@@ -122,10 +130,40 @@ class CnnjaxNoTrain(Toy):
     SIZES = {"test": 6}  # noqa: RUF012
 
 
-def load(name, folder):
+class CnnjaxFloats(Toy):
+    """Images that are not images to TFDS, of which one is not finite."""
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Tensor(shape=(3, 2, 1), dtype=np.float64),
+            "label": tfds.features.ClassLabel(num_classes=5),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _example(self, i):
+        return np.full((3, 2, 1), np.nan if i == 13 else i / 3)
+
+
+def load(name, folder, streaming=False):
     return load_dataset(
-        f"tfds:{name}@{folder}", validation_fraction=0.25, test_fraction=0.25, seed=0
+        f"tfds:{name}@{folder}",
+        validation_fraction=0.25,
+        test_fraction=0.25,
+        seed=0,
+        streaming=streaming,
     )
+
+
+def damage(folder):
+    """Changes a stretch of the file that holds the training split."""
+    (record,) = folder.glob("cnnjax_toy/1.0.0/*train*")
+    content = bytearray(record.read_bytes())
+    used = [index for index, byte in enumerate(content) if byte]
+    for index in used[len(used) // 3 : len(used) // 2]:
+        content[index] ^= 0xFF
+    record.write_bytes(content)
 
 
 def test_prepared_on_first_use_and_read_without_tensorflow(tmp_path):
@@ -179,11 +217,67 @@ def test_what_cannot_be_read(tmp_path, name, message):
 
 def test_damaged_file(tmp_path):
     load_tfds(f"cnnjax_toy@{tmp_path}")
-    (record,) = tmp_path.glob("cnnjax_toy/1.0.0/*train*")
-    content = bytearray(record.read_bytes())
-    used = [index for index, byte in enumerate(content) if byte]
-    for index in used[len(used) // 3 : len(used) // 2]:
-        content[index] ^= 0xFF
-    record.write_bytes(content)
+    damage(tmp_path)
     with pytest.raises(DataError, match="split 'train' cannot be read"):
         load_tfds(f"cnnjax_toy@{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["cnnjax_toy", "cnnjax_arrays"])
+def test_streamed_batches_are_those_in_memory(tmp_path, name):
+    streamed, memory = (load(name, tmp_path, flag) for flag in (True, False))
+    assert isinstance(streamed.train.images, StreamedImages)
+    assert streamed.num_classes == memory.num_classes
+    pairs = [
+        (make(streamed), make(memory))
+        for make in (
+            lambda d: train_batches(d.train, 5, 1, 0, 9),
+            lambda d: train_batches(d.train, 5, 1, 7, 2),
+            lambda d: eval_batches(d.validation, 3),
+            lambda d: eval_batches(d.test, 4),
+        )
+    ]
+    for batches, others in pairs:
+        for batch, other in zip(batches, others, strict=True):
+            for x, y in zip(batch, other, strict=True):
+                assert x.dtype == y.dtype
+                np.testing.assert_array_equal(x, y)
+
+
+def test_streaming_decodes_one_image_before_batches_need_them(tmp_path, monkeypatch):
+    decoded = []
+    decode = tfds.features.Image.decode_example_np
+
+    def count(self, example):
+        decoded.append(example)
+        return decode(self, example)
+
+    monkeypatch.setattr(tfds.features.Image, "decode_example_np", count)
+    raw = stream_tfds(f"cnnjax_toy@{tmp_path}")
+    assert len(decoded) == 2  # one a split
+    assert raw.train.images[[3, 1, 4]].shape == (3, 5, 4, 3)
+    assert len(decoded) == 5
+
+
+def test_streamed_image_of_another_shape_is_named(tmp_path):
+    images = stream_tfds(f"cnnjax_shapes@{tmp_path}").train.images
+    with pytest.raises(
+        DataError, match=r"\(5, \d, 3\), but image \d+ has \(5, \d, 3\)"
+    ):
+        images[:]
+
+
+def test_streamed_image_that_is_not_finite_is_named(tmp_path):
+    images = stream_tfds(f"cnnjax_floats@{tmp_path}").train.images
+    assert images.dtype == np.float32
+    finite = [i for i in range(20) if np.isfinite(images.read(np.array([i]))).all()]
+    assert len(images[finite]) == 19
+    (bad,) = set(range(20)) - set(finite)
+    with pytest.raises(DataError, match=f"split 'train' image {bad} holds NaN"):
+        images[:]
+
+
+def test_file_damaged_while_streaming(tmp_path):
+    dataset = load("cnnjax_toy", tmp_path, streaming=True)
+    damage(tmp_path)
+    with pytest.raises(DataError, match="split 'train' cannot be read"):
+        list(train_batches(dataset.train, 8, 0, 0, 2))

@@ -14,10 +14,14 @@ class Recorder:
 
     def __init__(self):
         self.info, self.steps, self.records, self.messages = {}, [], [], []
+        self.rewinds = []
         self.closed = False
 
     def start(self, info):
         self.info = dict(info)
+
+    def rewind(self, step):
+        self.rewinds.append(step)
 
     def step(self, record):
         self.steps.append(dict(record))

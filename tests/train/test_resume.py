@@ -14,10 +14,11 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.report import read_metrics
-from cnnjax.train.checkpoint import CheckpointError, Checkpoints
+from cnnjax.train.divergence import NonFiniteLossError
 from cnnjax.train.experiment import make_experiment
-from cnnjax.train.loop import NonFiniteLossError
-from cnnjax.train.run import evaluate_run, make_run_state, train
+from cnnjax.train.integrity import CheckpointError
+from cnnjax.train.run import train
+from cnnjax.train.trained import evaluate_run, make_run_state
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,17 +185,6 @@ def test_newest_and_best_are_kept(tmp_path, small_config, recorder):
         r["step"]: r["loss"] for r in recorder.records if r["kind"] == "validation"
     }
     assert kept == {10, 12, min(losses, key=losses.get)}
-
-
-def test_a_loss_that_is_not_a_number_is_never_the_best(tmp_path, whole):
-    _, result = whole
-    checkpoints = Checkpoints(tmp_path / "c", keep=1)
-    for step, loss in ((1, 0.5), (2, float("nan")), (3, 0.7)):
-        state = result.state._replace(step=np.int32(step))
-        checkpoints.save(state, {}, loss)
-    checkpoints.finish()
-    checkpoints.close()
-    assert {path.name for path in (tmp_path / "c").iterdir()} == {"1", "3"}
 
 
 def test_metrics_of_steps_that_are_taken_again_stand_once(tmp_path, small_config):

@@ -8,9 +8,10 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.data import measure
+from cnnjax.train.divergence import NonFiniteLossError
 from cnnjax.train.experiment import make_experiment
-from cnnjax.train.loop import NonFiniteLossError
-from cnnjax.train.run import evaluate_run, train
+from cnnjax.train.run import train
+from cnnjax.train.trained import evaluate_run
 
 
 def leaves(state):

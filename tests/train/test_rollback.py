@@ -1,0 +1,153 @@
+"""Losses that are not finite, and spikes: stop, go back, or skip the step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cnnjax.data import Batch, Normalization
+from cnnjax.models import make_model
+from cnnjax.train.divergence import NonFiniteLossError, is_spike, update_usual
+from cnnjax.train.loss import make_loss
+from cnnjax.train.run import train
+from cnnjax.train.state import make_state
+from cnnjax.train.step import make_train_step
+
+# From 6 steps on the rate is far too high, until it has fallen to a millionth.
+RUNAWAY = {
+    "optimizer__name": "sgd",
+    "optimizer__weight_decay": "0",
+    "optimizer__learning_rate": "1e6",
+    "schedule__name": "constant",
+    "schedule__warmup": "0 steps",
+    "duration": "24 steps",
+    "checkpoint__every": "4 steps",
+    "on_nan": "rollback",
+    "rollback__factor": "1e-4",
+}
+
+
+def leaves(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def test_it_goes_back_with_a_lower_rate(tmp_path, small_config, recorder):
+    result = train(small_config(**RUNAWAY), tmp_path / "run", recorder)
+    assert int(result.state.step) == 24
+    told = [text for text in recorder.messages if "going back to step" in text]
+    assert told
+    assert "rollback 1 of 3" in told[0]
+    assert "0.0001 times the learning rate" in told[0]
+    assert recorder.steps[-1]["learning_rate"] == pytest.approx(1e6 * 1e-4 ** len(told))
+    assert all(np.isfinite(leaf).all() for leaf in leaves(result.state))
+    assert recorder.rewinds == [0] * (1 + len(told))
+
+
+def test_going_on_after_a_rollback_ends_the_same(tmp_path, small_config, recorder):
+    config = small_config(**RUNAWAY)
+    whole = train(config, tmp_path / "whole", recorder)
+
+    class PowerCut(Exception):
+        pass
+
+    class Cut(type(recorder)):
+        def step(self, record):
+            super().step(record)
+            if record["step"] == 11 and self.rewinds != [0]:
+                raise PowerCut
+
+    with pytest.raises(PowerCut):
+        train(config, tmp_path / "run", Cut())
+    result = train(config, tmp_path / "run", recorder)
+    for a, b in zip(leaves(result.state), leaves(whole.state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_it_does_not_go_back_for_ever(tmp_path, small_config, recorder):
+    hopeless = RUNAWAY | {"optimizer__learning_rate": "1e30", "rollback__times": "2"}
+    with pytest.raises(NonFiniteLossError, match="went back 2 times already"):
+        train(small_config(**hopeless), tmp_path / "run", recorder)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, small_config, recorder):
+    """One step at such a rate overflows, though its own loss was fine."""
+    config = small_config(
+        **RUNAWAY
+        | {
+            "optimizer__learning_rate": "1e38",
+            "optimizer__clip_norm": "none",
+            "checkpoint__every": "1 step",
+            "on_nan": "stop",
+        }
+    )
+    with pytest.raises(NonFiniteLossError):
+        train(config, tmp_path / "run", recorder)
+    good = small_config(**RUNAWAY | {"optimizer__learning_rate": "0.01"})
+    assert int(train(good, tmp_path / "run", recorder).state.step) == 24
+
+
+def test_metrics_stand_once_after_a_rollback(tmp_path, small_config):
+    from cnnjax.report import MetricsFile, read_metrics
+
+    file = MetricsFile(tmp_path / "run" / "metrics.jsonl")
+    train(small_config(**RUNAWAY, log_every="1 step"), tmp_path / "run", file)
+    file.close()
+    records = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    steps = [record["step"] for record in records if record["kind"] == "train"]
+    assert steps == list(range(1, 25))
+
+
+def make_step(spike_factor):
+    model = make_model("simple_cnn", num_classes=3, widths=(2,), dense=())
+    optimizer = optax.adam(0.01)
+    step = make_train_step(
+        model,
+        optimizer,
+        make_loss("softmax", 0.0),
+        Normalization(np.zeros(1, np.float32), np.ones(1, np.float32)),
+        optax.constant_schedule(0.01),
+        spike_factor=spike_factor,
+    )
+    return jax.jit(step), make_state(model, optimizer, (5, 4, 1), seed=0)
+
+
+def make_batch(scale=1.0):
+    draw = np.random.default_rng(0)
+    images = draw.normal(size=(6, 5, 4, 1)).astype(np.float32) * scale
+    labels = draw.integers(0, 3, 6).astype(np.int32)
+    return Batch(images, labels, np.ones(6, np.float32))
+
+
+def test_a_step_with_a_spike_changes_nothing():
+    step, state = make_step(spike_factor=3.0)
+    for _ in range(30):
+        state, metrics = step(state, make_batch())
+        assert metrics.skipped == 0
+    after, metrics = step(state, make_batch(scale=1e4))
+    assert metrics.skipped == 1
+    assert metrics.loss > 3 * state.usual_loss
+    assert int(after.step) == int(state.step) + 1
+    for name in ("params", "statistics", "opt_state", "average"):
+        for a, b in zip(
+            leaves(getattr(after, name)), leaves(getattr(state, name)), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_without_spikes_skipping_changes_no_number():
+    (step, state), (plain, other) = make_step(3.0), make_step(None)
+    for _ in range(25):
+        state, _ = step(state, make_batch())
+        other, _ = plain(other, make_batch())
+    for a, b in zip(leaves(state.params), leaves(other.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_a_lasting_rise_becomes_usual():
+    usual, skipped = jnp.float32(1.0), 0
+    for t in range(100, 400):
+        skipped += int(is_spike(jnp.float32(10.0), usual, jnp.int32(t), 2.0))
+        usual = update_usual(usual, jnp.float32(10.0), jnp.int32(t), 2.0)
+    assert 50 < skipped < 150
+    assert usual > 8
