@@ -1,4 +1,4 @@
-"""The command line: ``cnnjax train``, ``evaluate``, ``compare``, ``info``."""
+"""The command line: ``cnnjax train``, ``evaluate``, ``compare``, and others."""
 
 import argparse
 import json
@@ -76,6 +76,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--split", default="test", choices=("train", "validation", "test")
     )
     evaluate.set_defaults(run=_evaluate)
+    _add_verify(commands)
     _add_compare(commands)
     info = commands.add_parser(
         "info",
@@ -84,6 +85,20 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     info.set_defaults(run=_info)
     return parser
+
+
+def _add_verify(commands) -> None:
+    verify = commands.add_parser(
+        "verify-resume",
+        help="prove that a resumed run is the same run",
+        description="Train a short run whole, and once more in pieces that are killed"
+        " and resumed; compare the states after every step, bit for bit. The exit"
+        " status is 1 when one differs.",
+    )
+    verify.add_argument("--config", required=True, help="a file, as configs/digits.py")
+    verify.add_argument("--steps", type=int, default=30, help="length of the run")
+    verify.add_argument("--pieces", type=int, default=3, help="parts of the second run")
+    verify.set_defaults(run=_verify_resume)
 
 
 def _add_compare(commands) -> None:
@@ -166,6 +181,13 @@ def _evaluate(args, overrides) -> int:
     score = evaluate_run(args.workdir, args.split)
     print(json.dumps({"split": args.split, **score._asdict()}))
     return 0
+
+
+def _verify_resume(args, overrides) -> int:
+    from cnnjax.train.verification import verify_resume
+
+    same = verify_resume(args.config, overrides, steps=args.steps, pieces=args.pieces)
+    return 0 if same else FAILED
 
 
 def _compare(args, overrides) -> int:

@@ -9,12 +9,13 @@ from flax import linen
 
 from cnnjax.data import Batch, Normalization, Split, normalize
 from cnnjax.models import make_model
+from cnnjax.train.compiled import lower_step
 from cnnjax.train.evaluation import evaluate
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.loss import make_loss
-from cnnjax.train.run import lower_step, make_run_state
 from cnnjax.train.state import count_parameters, make_state
 from cnnjax.train.step import make_eval_step, make_train_step
+from cnnjax.train.trained import make_run_state
 
 SHAPE = (9, 7, 2)
 NORMALIZATION = Normalization(
