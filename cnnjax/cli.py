@@ -13,7 +13,7 @@ from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 
 OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
-FAILED, USAGE = 1, 2
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; by default those it was called with.
 
     Returns:
-        The exit status: 0, 1 for a run that failed, 2 for input that cannot be.
+        The exit status: 0, 1 for a run that failed, 2 for input that cannot be, 128
+        plus its number for a signal.
     """
     parser = _make_parser()
     try:
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args, overrides)
     except (ConfigError, *_input_errors()) as error:
         return _refuse(error, USAGE)
+    except KeyboardInterrupt:  # a training loop catches it itself, and saves
+        return _refuse("stopped by SIGINT; nothing was changed", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more at its end.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -233,7 +236,7 @@ def _run_errors():
     return (CheckpointError, NonFiniteLossError)
 
 
-def _refuse(error: Exception, status: int) -> int:
+def _refuse(error: Exception | str, status: int) -> int:
     print(f"cnnjax: error: {error}", file=sys.stderr)
     return status
 

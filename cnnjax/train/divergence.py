@@ -39,7 +39,7 @@ def check_metrics(step: int, metrics: Any) -> None:
     if math.isfinite(metrics.loss) and math.isfinite(metrics.gradient_norm):
         return
     raise NonFiniteLossError(
-        f"the loss is {metrics.loss} at step {step}, with learning rate"
+        f"the loss is {metrics.loss:.4g} at step {step}, with learning rate"
         f" {metrics.learning_rate:.3g} and gradient norm {metrics.gradient_norm:.3g}."
         " Try a lower --config.optimizer.learning_rate, a longer"
         " --config.schedule.warmup, --config.optimizer.clip_norm=1, or"

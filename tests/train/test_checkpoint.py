@@ -1,0 +1,110 @@
+"""Which checkpoints are made and kept, and what they cost."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnjax.config import ConfigError
+from cnnjax.config_file import load_config
+from cnnjax.report import Reporters
+from cnnjax.train import loop
+from cnnjax.train.run import train
+from cnnjax.train.session import Session
+
+ROOT = Path(__file__).parents[2]
+FASHION_MNIST = ROOT / "configs" / "fashion_mnist.py"
+
+
+def kept(workdir):
+    return {int(path.name) for path in (workdir / "checkpoints").iterdir()}
+
+
+def test_every_so_many_steps_one_stays_for_good(tmp_path, small_config, recorder):
+    config = small_config(
+        duration="20 steps",
+        eval_every="20 steps",
+        checkpoint__every="3 steps",
+        checkpoint__keep="1",
+        checkpoint__keep_every="5 steps",
+    )
+    train(config, tmp_path / "run", recorder)
+    assert kept(tmp_path / "run") == {5, 10, 15, 20}
+
+
+def test_saves_can_go_by_the_clock(tmp_path, small_config, recorder, monkeypatch):
+    """A clock on which each look takes half a second."""
+    now = iter(np.arange(0, 1e6, 0.5))
+
+    class Clock:
+        perf_counter = staticmethod(lambda: float(next(now)))
+
+    monkeypatch.setattr(loop, "time", Clock)
+    config = small_config(
+        eval_every="12 steps", checkpoint__every="0.1 minutes", checkpoint__keep="50"
+    )
+    train(config, tmp_path / "run", recorder)
+    steps = sorted(kept(tmp_path / "run"))
+    assert steps[-1] == 12
+    assert 2 < len(steps) < 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"checkpoint__every": "0 minutes"}, "expected more than nothing"),
+        ({"eval_every": "3 minutes"}, "is no number of steps"),
+        ({"checkpoint__keep_every": "1 hour"}, "is no number of steps"),
+        ({"checkpoint__every": "3 fortnights"}, "unit in duration"),
+    ],
+)
+def test_times_stand_where_they_can(tmp_path, small_config, recorder, changes, message):
+    with pytest.raises(ConfigError) as caught:
+        train(small_config(**changes), tmp_path / "run", recorder)
+    assert message in str(caught.value)
+
+
+def test_another_kind_of_device_is_told(tmp_path, small_config, recorder, monkeypatch):
+    config = small_config()
+    train(config, tmp_path / "run", recorder)
+    monkeypatch.setattr("cnnjax.train.session._device", lambda: "gpu (Some GPU)")
+    train(small_config(duration="14 steps"), tmp_path / "run", recorder)
+    told = "the run was on cpu (cpu) and goes on on gpu (Some GPU)"
+    assert any(text.startswith(told) for text in recorder.messages)
+
+
+@pytest.mark.slow
+def test_a_save_every_20_seconds_costs_little(tmp_path, monkeypatch):
+    """What the loop waits for a save is below a hundredth of 20 seconds."""
+    seconds, save = [], Session.save
+
+    def timed(self, state):
+        begin = time.perf_counter()
+        save(self, state)
+        seconds.append(time.perf_counter() - begin)
+
+    monkeypatch.setattr(Session, "save", timed)
+    changes = {"duration": "60 steps", "checkpoint.every": "10 steps"}
+    train(load_config(FASHION_MNIST, changes), tmp_path / "run", Reporters())
+    assert len(seconds) == 6
+    assert np.median(seconds) < 0.01 * 20
+
+
+@pytest.mark.slow
+def test_a_resumed_process_trains_within_8_seconds(tmp_path):
+    """The whole process: imports, data, restoring, a step, scores, a checkpoint."""
+    for steps in (2, 3):
+        command = [sys.executable, "-m", "cnnjax.cli", "train"]
+        words = [f"--config={FASHION_MNIST}", f"--workdir={tmp_path}"]
+        begin = time.perf_counter()
+        result = subprocess.run(
+            [*command, *words, f"--config.duration={steps} steps"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert "going on after step 2" in result.stdout
+    assert time.perf_counter() - begin < 8
