@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,17 @@ from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 
 OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, USAGE = 1, 2
+
+
+def run() -> int:
+    """Runs the command that this process was started with, as ``main``.
+
+    Until a training loop watches for it, Ctrl-C ends the process at once: Python's
+    exception would meet libraries in the middle of being loaded.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,8 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args, overrides)
     except (ConfigError, *_input_errors()) as error:
         return _refuse(error, USAGE)
-    except KeyboardInterrupt:  # a training loop catches it itself, and saves
-        return _refuse("stopped by SIGINT; nothing was changed", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more at its end.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -68,6 +77,7 @@ def _make_parser() -> argparse.ArgumentParser:
         help="auto: a run that is there goes on; never: it is refused; DIR: a new run"
         " goes on from the state of the run in DIR",
     )
+    _add_processes(train)
     train.set_defaults(run=_train)
     evaluate = commands.add_parser(
         "evaluate",
@@ -88,6 +98,15 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     info.set_defaults(run=_info)
     return parser
+
+
+def _add_processes(train) -> None:
+    many = train.add_argument_group(
+        "many processes", "not needed under Slurm or mpirun, which say it themselves"
+    )
+    many.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
+    many.add_argument("--num_processes", type=int, metavar="N")
+    many.add_argument("--process_id", type=int, metavar="I", help="from 0")
 
 
 def _add_verify(commands) -> None:
@@ -145,35 +164,54 @@ def _split(argv):
 def _train(args, overrides) -> int:
     config = load_config(args.config, overrides)
     workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
-    from cnnjax import report
+    from cnnjax.train import processes
+
+    flags = processes.Place(args.coordinator, args.num_processes, args.process_id)
+    processes.join(processes.find_place(flags))
+    with processes.leave_together():
+        return _train_here(config, workdir, args.resume)
+
+
+def _train_here(config, workdir, resume) -> int:
+    """Trains in this process, one of all those of the run."""
     from cnnjax.train.interruption import Interrupted
     from cnnjax.train.run import train
 
-    metrics = workdir / "metrics.jsonl"
-    _check_metrics(metrics)
-    reporter = report.Reporters(
-        report.make_terminal_reporter(), report.MetricsFile(metrics)
-    )
+    reporter = _make_reporter(workdir)
     try:
-        result = train(config, workdir, reporter, args.resume)
+        test = train(config, workdir, reporter, resume).test
+        reporter.message(
+            f"test accuracy {test.accuracy:.2%} ({test.examples:,} examples)"
+        )
     except Interrupted as stopped:
         reporter.message(str(stopped))
         return stopped.status
     finally:
         reporter.close()
-    print(
-        f"test accuracy {result.test.accuracy:.2%} ({result.test.examples:,} examples)"
-    )
     return 0
+
+
+def _make_reporter(workdir):
+    """Who is told of a run: the terminal and a file, and nobody but by process 0."""
+    from cnnjax import report
+    from cnnjax.train.processes import is_first
+
+    if not is_first():
+        return report.Reporters()
+    metrics = workdir / "metrics.jsonl"
+    _check_metrics(metrics)
+    return report.Reporters(
+        report.make_terminal_reporter(), report.MetricsFile(metrics)
+    )
 
 
 def _check_metrics(path: Path) -> None:
     """Refuses a file that is no record of metrics before a run writes to it."""
-    from cnnjax.report import read_metrics
+    from cnnjax.report import check_records
 
     try:
         if path.exists():
-            read_metrics(path)
+            check_records(path)
     except ValueError as error:
         raise ConfigError(f"{error}; move the file away") from error
 
@@ -187,7 +225,7 @@ def _evaluate(args, overrides) -> int:
 
 
 def _verify_resume(args, overrides) -> int:
-    from cnnjax.train.verification import verify_resume
+    from cnnjax.compare.resume import verify_resume
 
     same = verify_resume(args.config, overrides, steps=args.steps, pieces=args.pieces)
     return 0 if same else FAILED
@@ -236,10 +274,10 @@ def _run_errors():
     return (CheckpointError, NonFiniteLossError)
 
 
-def _refuse(error: Exception | str, status: int) -> int:
+def _refuse(error: Exception, status: int) -> int:
     print(f"cnnjax: error: {error}", file=sys.stderr)
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

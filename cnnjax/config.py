@@ -59,6 +59,12 @@ def default_config() -> Config:
     config.schedule.boundaries = ()  # step: durations after which the rate falls
     config.schedule.factor = 0.1  # step: what the rate is multiplied by
 
+    config.parallel = "jit"  # or "pmap": what compiles the step for many devices
+    config.devices = placeholder(int)  # of each process; None: all that it has
+    config.accumulate_steps = 1  # parts of a batch, taken one after the other
+    config.sync_batch_norm = False  # moments over all devices, or on each its own
+    config.shard_optimizer = False  # its state is divided among the devices
+
     config.gradients = "custom"  # hand-written; or "autodiff": those of JAX
     config.duration = "10 epochs"  # how long to train
     config.batch_size = 128  # examples a step
@@ -161,6 +167,9 @@ RULES = {
         lambda v: v in ("custom", "autodiff"),
         "'custom' or 'autodiff'",
     ),
+    "parallel": (lambda v: v in ("jit", "pmap"), "'jit' or 'pmap'"),
+    "devices": (_is_size, "a whole number of 1 or more, or None"),
+    "accumulate_steps": (_is_size, "a whole number of 1 or more"),
     "batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
     "monitor": (lambda v: v in ("loss", "accuracy"), "'loss' or 'accuracy'"),
     "average_decay": (_part, "a number between 0 and 1, both excluded, or None"),

@@ -11,7 +11,7 @@ from cnnjax.config import Config
 from cnnjax.data import normalize, train_batches
 from cnnjax.ops import gradients
 from cnnjax.train.experiment import make_experiment
-from cnnjax.train.step import make_objective
+from cnnjax.train.objective import make_objective
 from cnnjax.train.trained import make_run_state
 
 ROUNDS = 15
@@ -62,11 +62,14 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     model = experiment.model
     if getattr(model, "dropout", 0):
         model = model.clone(dropout=0.0)
+    if getattr(model, "axis_name", None):
+        model = model.clone(axis_name=None)
     objective = make_objective(model, experiment.loss)
     statistics = jax.device_get(state.statistics)
 
     def loss(params, x):
-        return objective(params, x, statistics, batch, jax.random.key(0))[0]
+        value, _ = objective(params, x, statistics, batch, jax.random.key(0))
+        return value / len(batch.labels)
 
     def stock(params, x):
         with gradients("autodiff"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnjax.data.batches import (
     Batch,
+    Part,
     TrainBatches,
     eval_batches,
     train_batches,
@@ -38,6 +39,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Normalization",
+    "Part",
     "RawDataset",
     "Split",
     "StreamedImages",

@@ -29,6 +29,21 @@ class Batch(NamedTuple):
     weights: Array
 
 
+class Part(NamedTuple):
+    """One of ``count`` equal shares of each batch, that of process ``index``."""
+
+    index: int = 0
+    count: int = 1
+
+    def rows(self, batch_size: int) -> slice:
+        """Its rows of a batch, whose size ``count`` has to divide."""
+        size = batch_size // self.count
+        return slice(self.index * size, (self.index + 1) * size)
+
+
+WHOLE = Part()
+
+
 def train_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     """Returns the examples ``(batch_size,)`` of one step, a function of seed and step.
 
@@ -77,6 +92,7 @@ class TrainBatches:
     seed: int
     start_step: int
     num_steps: int
+    part: Part = WHOLE
 
     def __len__(self) -> int:
         return self.num_steps
@@ -85,7 +101,8 @@ class TrainBatches:
         images, labels = self.split
         step = self.start_step + operator.index(index)
         chosen = train_indices(len(labels), self.batch_size, self.seed, step)
-        weights = np.ones(self.batch_size, np.float32)
+        chosen = chosen[self.part.rows(self.batch_size)]
+        weights = np.ones(len(chosen), np.float32)
         return Batch(images[chosen], labels[chosen], weights)
 
 
@@ -95,6 +112,7 @@ def train_batches(
     seed: int,
     start_step: int = 0,
     num_steps: int | None = None,
+    part: Part = WHOLE,
 ) -> Iterator[Batch]:
     """Iterates over the batches of training, prepared ahead of time in a thread.
 
@@ -106,9 +124,10 @@ def train_batches(
       seed: decides the order.
       start_step: the first step.
       num_steps: how many steps; None for no end.
+      part: the share of each batch that is made; all of it by default.
 
     Raises:
-      DataError: if a number is out of range.
+      DataError: if a number is out of range, or the batch does not divide into parts.
     """
     if num_steps is None:
         num_steps = sys.maxsize - start_step
@@ -116,7 +135,9 @@ def train_batches(
         raise DataError(f"num_steps is {num_steps}: expected 0 or above, or None")
     # Also checks the numbers, here and not in a thread later on.
     train_indices(len(split.labels), batch_size, seed, start_step)
-    return _prefetch(TrainBatches(split, batch_size, seed, start_step, num_steps))
+    _check_part(batch_size, part)
+    batches = TrainBatches(split, batch_size, seed, start_step, num_steps, part)
+    return _prefetch(batches)
 
 
 def _prefetch(batches: TrainBatches) -> Iterator[Batch]:
@@ -131,7 +152,7 @@ def _prefetch(batches: TrainBatches) -> Iterator[Batch]:
     yield from grain.MapDataset.source(batches).to_iter_dataset(options)
 
 
-def eval_batches(split: Split, batch_size: int) -> Iterator[Batch]:
+def eval_batches(split: Split, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
     """Iterates over a split in order, each example exactly once.
 
     The last batch is filled up with zeros of weight 0, so that all have one shape.
@@ -139,20 +160,32 @@ def eval_batches(split: Split, batch_size: int) -> Iterator[Batch]:
     Args:
       split: images and labels.
       batch_size: examples a batch; may be more than the split has.
+      part: the share of each batch that is made; all of it by default.
 
     Raises:
-      DataError: if the batch size is not above 0.
+      DataError: if the batch size is not above 0, or does not divide into parts.
     """
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}: expected 1 or more")
+    _check_part(batch_size, part)
+    rows = part.rows(batch_size)
     starts = range(0, len(split.labels), batch_size)
-    return (_eval_batch(split, start, batch_size) for start in starts)
+    return (
+        _eval_batch(split, start + rows.start, start + rows.stop) for start in starts
+    )
 
 
-def _eval_batch(split: Split, start: int, batch_size: int) -> Batch:
-    images, labels = (x[start : start + batch_size] for x in split)
+def _check_part(batch_size: int, part: Part) -> None:
+    if batch_size % part.count:
+        raise DataError(
+            f"batch_size is {batch_size}, which does not divide into {part.count} parts"
+        )
+
+
+def _eval_batch(split: Split, start: int, stop: int) -> Batch:
+    images, labels = (x[start:stop] for x in split)
     batch = Batch(images, labels, np.ones(len(labels), np.float32))
-    missing = batch_size - len(labels)
+    missing = stop - start - len(labels)
     if not missing:
         return batch
     return Batch(*(np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for x in batch))

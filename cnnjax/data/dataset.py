@@ -10,6 +10,8 @@ from cnnjax.data.holdout import check_fraction, hold_out
 from cnnjax.data.pixels import convert_pixels
 from cnnjax.data.stream import StreamedImages
 
+PLAUSIBLE_CLASSES = 1000  # of however few examples
+
 
 class Split(NamedTuple):
     """Images ``(n, *spatial, channels)`` and their class numbers ``(n,)``.
@@ -70,7 +72,7 @@ def make_dataset(
     _check_alike(given)
     num_classes = raw.num_classes
     if num_classes is None:
-        num_classes = max(int(split.labels.max()) for split in given.values()) + 1
+        num_classes = _count_classes(given)
     given = {
         name: Split(split.images, _check_labels(name, split.labels, num_classes))
         for name, split in given.items()
@@ -137,6 +139,21 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray
             f" to {num_classes - 1}"
         )
     return np.ascontiguousarray(labels, np.int32)
+
+
+def _count_classes(splits: Mapping[str, Split]) -> int:
+    """The largest label plus one; refuses far more than there are examples."""
+    name, split = max(splits.items(), key=lambda item: int(item[1].labels.max()))
+    num_classes = int(split.labels.max()) + 1
+    examples = sum(len(split.labels) for split in splits.values())
+    if num_classes > max(examples, PLAUSIBLE_CLASSES):
+        raise DataError(
+            f"{name} label {int(split.labels.argmax())} is {num_classes - 1}, which"
+            f" makes {num_classes} classes of {examples} examples: expected class"
+            " numbers from 0 on without gaps; a source with many classes and few"
+            " examples says how many, as npz:FILE?classes=N"
+        )
+    return num_classes
 
 
 def _check_alike(splits: Mapping[str, Split]) -> None:

@@ -155,6 +155,8 @@ def _read_array(file: _File, path: Path, limit: int) -> np.ndarray:
     """Reads header and values; takes no memory before the header is plausible."""
     shape, dtype = _read_header(file, path)
     num_bytes = math.prod(shape) * dtype.itemsize
+    if 0 in shape:
+        raise DataError(f"{path} promises an array of shape {shape}, which is empty")
     check_size(f"{path} of shape {shape}", num_bytes)
     if num_bytes > limit:
         raise DataError(

@@ -1,5 +1,6 @@
 """Images and labels in one NumPy archive, as Keras stores its data sets."""
 
+import io
 import math
 import struct
 import zipfile
@@ -18,6 +19,8 @@ from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages, add_channel, stream_array
 
 _VALIDATION = ("x_validation", "y_validation"), ("x_val", "y_val")
+
+_HEADER_BYTES = 2**16
 
 _UNREADABLE = (
     OSError,
@@ -155,7 +158,9 @@ def _open_array(archive: zipfile.ZipFile, key: str, path: Path) -> StreamedImage
 def _read_header(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, path: Path
 ) -> _Header:
-    with archive.open(info) as file:
+    with archive.open(info) as member:
+        # Its length is in the header itself, and may be anything.
+        file = io.BytesIO(member.read(_HEADER_BYTES))
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
             shape, order, dtype = np.lib.format.read_array_header_1_0(file)

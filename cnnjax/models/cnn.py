@@ -22,6 +22,9 @@ class SimpleCNN(nn.Module):
         kernel_size: taps of each convolution on every axis.
         dropout: the share of hidden values dropped in training.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
+        batch_norm: whether batch normalization comes between convolution and ReLU.
+        axis_name: of the devices over which its moments are taken; by default each
+            device takes its own.
     """
 
     num_classes: int
@@ -30,6 +33,8 @@ class SimpleCNN(nn.Module):
     kernel_size: int = 3
     dropout: float = 0.0
     kernel_init: str = "he_normal"
+    batch_norm: bool = False
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -38,6 +43,8 @@ class SimpleCNN(nn.Module):
         init = make_initializer(self.kernel_init)
         for width in self.widths:
             x = nn.Conv(width, (self.kernel_size,) * rank, kernel_init=init)(x)
+            if self.batch_norm:
+                x = nn.BatchNorm(not train, axis_name=self.axis_name)(x)
             x = nn.relu(x)
             x = nn.max_pool(x, (2,) * rank, (2,) * rank)
         x = x.reshape(len(x), -1)

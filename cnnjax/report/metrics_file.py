@@ -35,6 +35,7 @@ class MetricsFile:
         if self._path.exists():
             kept = [r for r in read_metrics(self._path) if _stays(r, step)]
             draft = self._path.with_name(self._path.name + ".new")
+            draft.unlink(missing_ok=True)  # it may be a link to somewhere
             draft.write_text("".join(map(_line, kept)))
             draft.replace(self._path)
 
@@ -88,6 +89,20 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     lines = _whole_lines(path).split(b"\n")[:-1]
     return [_decode(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def check_records(path: str | Path) -> None:
+    """Refuses a file that a run cannot go on with.
+
+    Raises:
+        ValueError: a line that is not the record of a step.
+    """
+    for number, record in enumerate(read_metrics(path), start=1):
+        if not isinstance(record.get("step"), int) or "kind" not in record:
+            raise ValueError(
+                f"{path}, line {number}, has no kind or no step that is a whole number;"
+                " remove the line, or restore the file"
+            )
 
 
 def _whole_lines(path: Path) -> bytes:

@@ -7,14 +7,14 @@ here; a damaged checkpoint is moved aside, and the one before it is taken.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from cnnjax.train.integrity import (
@@ -24,6 +24,8 @@ from cnnjax.train.integrity import (
     check_sums,
     checksums,
 )
+from cnnjax.train.processes import agree, is_first, wait_for_all
+from cnnjax.train.progress import read_progress
 from cnnjax.train.quiet import quieten_orbax
 from cnnjax.train.state import TrainState
 
@@ -57,6 +59,7 @@ class Checkpoints:
         folder: where they are, one folder a step.
         keep: how many of the newest are kept, 1 or more.
         tell: takes a sentence for people.
+        sharding: where restored arrays lie; by default on the first device.
         keep_every: steps; what was saved at a multiple of it stays for good.
         read_only: for a look at a run that another process may be writing.
 
@@ -70,6 +73,7 @@ class Checkpoints:
         keep: int = 1,
         tell: Callable[[str], None] = print,
         *,
+        sharding: jax.sharding.Sharding | None = None,
         keep_every: int | None = None,
         read_only: bool = False,
     ):
@@ -79,6 +83,7 @@ class Checkpoints:
         if keep_every:
             rules.append(policies.EveryNSteps(keep_every))
         self._tell = tell
+        self._sharding = sharding or SingleDeviceSharding(jax.local_devices()[0])
         self._read_only = read_only
         self._folder = folder.absolute()
         self._step: int | None = None
@@ -96,22 +101,20 @@ class Checkpoints:
             ),
         )
 
-    def save(self, state: TrainState, notes: Notes) -> None:
-        """Starts writing ``state``; training goes on once it is copied.
+    def save(self, step: int, arrays: Mapping[str, Any], notes: Notes) -> None:
+        """Starts writing a state, and returns while that goes on.
 
         A failure is told and not raised, when it shows, which may be at the next save:
         what was saved before stays.
 
         Args:
-            state: what to write.
+            step: the state's.
+            arrays: the state by its fields, which nobody may change from now on.
             notes: values for JSON.
         """
-        step = int(state.step)
         self._wait()
         if step in self._manager.all_steps():
             return
-        # The next step overwrites the state's own memory.
-        arrays = jax.tree.map(lambda x: np.array(x), state._asdict())
         self._step = step
         try:
             check_room(self._folder, arrays)
@@ -154,8 +157,9 @@ class Checkpoints:
             f"checkpoint of step {self._step} failed, older ones stay and training goes"
             f" on: {_first_line(error)}"
         )
-        for folder in self._folder.glob("*.orbax-checkpoint-tmp"):
-            shutil.rmtree(folder, ignore_errors=True)
+        if is_first():
+            for folder in self._folder.glob("*.orbax-checkpoint-tmp"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Ends the threads that write."""
@@ -193,11 +197,17 @@ class Checkpoints:
     def _attempt(self, step: int, like: TrainState | None) -> Restored | str:
         """The state of ``step``, or why it cannot be read."""
         try:
-            return self._read(step, like)
+            found: Restored | str = self._read(step, like)
         except CheckpointError:
             raise
         except Exception as error:  # Orbax raises many kinds for damaged files
-            return _first_line(error)
+            found = _first_line(error)
+        whole = agree(isinstance(found, Restored))
+        return (
+            found
+            if whole or isinstance(found, str)
+            else "another process cannot read it"
+        )
 
     def _read(self, step: int, like: TrainState | None) -> Restored:
         stored: Any = self._manager.item_metadata(step)
@@ -206,12 +216,21 @@ class Checkpoints:
         found: Any = self._manager.restore(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(jax.tree.map(_on_device, target)),
+                state=ocp.args.StandardRestore(self._shapes(target)),
                 notes=ocp.args.JsonRestore(),
             ),
         )
         check_sums(found.state, found.notes.pop("checksums"))
+        read_progress(found.notes)
         return Restored(found.state, found.notes)
+
+    def _shapes(self, target: Any) -> Any:
+        """What Orbax is asked for: shapes, dtypes, and where the arrays shall lie."""
+
+        def shape(leaf):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding)
+
+        return jax.tree.map(shape, target)
 
     def discard(self, step: int, reason: str) -> None:
         """Moves a bad checkpoint aside, if it is there, and tells why."""
@@ -223,19 +242,16 @@ class Checkpoints:
         place = self._folder.parent / "damaged" / str(step)
         while place.exists():
             place = place.with_name(place.name + "+")
-        place.parent.mkdir(exist_ok=True)
-        (self._folder / str(step)).rename(place)
+        if is_first():
+            place.parent.mkdir(exist_ok=True)
+            (self._folder / str(step)).rename(place)
+        wait_for_all(f"discard {step}")
         self._manager.reload()
         older = "taking the one before it" if self.steps() else "none is left before it"
         self._tell(
             f"checkpoint of step {step} is damaged and was moved to {place}; {older}"
             f" ({reason})"
         )
-
-
-def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
 
 
 def _first_line(error: Exception) -> str:

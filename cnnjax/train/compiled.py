@@ -1,21 +1,30 @@
-"""The functions of a run, compiled for the device: its step, its score, its start."""
+"""The functions of a run, compiled for its devices: its step, its score, its start."""
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
+import numpy as np
+from jax import lax
+from jax.sharding import PartitionSpec
 
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Batch, Split
 from cnnjax.ops import gradients
+from cnnjax.train.devices import AXIS, Devices, batch_shapes, wish_shape
 from cnnjax.train.evaluation import Score, evaluate
 from cnnjax.train.experiment import Experiment
+from cnnjax.train.objective import make_gradients
 from cnnjax.train.state import TrainState, make_state
-from cnnjax.train.step import make_eval_step, make_train_step
+from cnnjax.train.step import TrainMetrics, make_eval_step, make_update
+from cnnjax.train.wish import Wish, encode
+
+WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(AXIS)
 
 
 def make_start(experiment: Experiment, config: Config) -> TrainState:
-    """The state before the first step.
+    """The state before the first step, on one device.
 
     Raises:
         ConfigError: images that the network cannot take.
@@ -32,44 +41,156 @@ def make_start(experiment: Experiment, config: Config) -> TrainState:
 
 
 def make_score(
-    config: Config, experiment: Experiment
+    config: Config, experiment: Experiment, devices: Devices
 ) -> Callable[[TrainState, Split], Score]:
-    """The function that scores a state on a split."""
+    """The function that scores a state on a split, each example once."""
     eval_step = make_eval_step(
-        experiment.model, experiment.loss, experiment.normalization
+        experiment.model, experiment.loss, experiment.normalization, AXIS
     )
     largest = max(len(split.labels) for split in experiment.dataset[:3])
-    batch_size = min(config.eval_batch_size, largest)
-    return partial(evaluate, jax.jit(eval_step), batch_size=batch_size)
+    size = min(config.eval_batch_size, largest)
+    return partial(
+        evaluate,
+        _over_devices(devices, eval_step, divided=1),
+        devices=devices,
+        batch_size=-(-size // devices.count) * devices.count,
+    )
+
+
+def make_step(
+    config: Config, experiment: Experiment, devices: Devices, state: TrainState
+) -> Callable[[TrainState, Batch, Wish], tuple[TrainState, TrainMetrics, Any]]:
+    """The compiled training step: ``(state, batch, wish) -> (state, metrics, total)``.
+
+    It takes this process's share of a batch. The total is the sum of all processes'
+    wishes, and ``None`` where there is one process.
+    """
+    if devices.kind == "pmap" and jax.process_count() > 1:
+        compiled = _pmap_of_many(config, experiment, devices, state)
+    else:
+        compiled = lower_step(config, experiment, devices, state).compile()
+    if jax.process_count() == 1:
+        return lambda state, batch, wish: (
+            *compiled(state, devices.place_batch(batch)),
+            None,
+        )
+    rest = np.zeros((devices.local_count - 1, 2), np.int32)
+
+    def step(state: TrainState, batch: Batch, wish: Wish):
+        wishes = np.concatenate([encode(wish)[None], rest])
+        return compiled(state, *devices.place_batch((batch, wishes)))
+
+    return step
 
 
 def lower_step(
-    config: Config, experiment: Experiment, state: TrainState
+    config: Config, experiment: Experiment, devices: Devices, state: TrainState
 ) -> jax.stages.Lowered:
-    """The training step for the device, with the gradients that ``config`` asks for."""
-    step = make_train_step(
+    """The training step for the devices, with the gradients that ``config`` asks for.
+
+    Args:
+        config: checked settings.
+        experiment: what they stand for.
+        devices: where the step runs.
+        state: placed on the devices.
+    """
+    step = _make_function(config, experiment, devices, state)
+    shapes: list[Any] = [
+        batch_shapes(devices, experiment.dataset.train, config.batch_size)
+    ]
+    if jax.process_count() > 1:
+        shapes.append(wish_shape(devices))
+    with gradients(config.gradients):
+        return step.lower(state, *shapes)
+
+
+def _pmap_of_many(config, experiment, devices, state):
+    """The step by pmap among processes, which JAX cannot compile ahead."""
+    function = _make_function(config, experiment, devices, state)
+
+    def step(*arguments):
+        with gradients(config.gradients):
+            return function(*arguments)
+
+    return step
+
+
+def _make_function(config, experiment, devices, state) -> Any:
+    """The training step as a function of the devices, not yet lowered."""
+    of_batch = make_gradients(
         experiment.model,
-        experiment.optimizer,
         experiment.loss,
         experiment.normalization,
-        experiment.schedule,
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
+        accumulate_steps=config.accumulate_steps,
+        axis_name=AXIS,
+    )
+    update = make_update(
+        experiment.optimizer,
+        experiment.schedule,
         freeze=config.freeze,
         average_decay=config.average_decay,
         spike_factor=config.spike_factor,
     )
-    with gradients(config.gradients):
-        return jax.jit(step, donate_argnums=0).lower(
-            state, _batch_shapes(config, experiment)
+    make = _sharded_update if devices.divides_optimizer else _same_update
+    return make(devices, of_batch, update, state, int(jax.process_count() > 1))
+
+
+def _same_update(devices, of_batch, update, state, many):
+    """The step where each device makes the whole update, all the same."""
+
+    def step(state, batch, *wishes):
+        after = update(state, of_batch(state, batch))
+        return *after, *map(_total, wishes)
+
+    return _over_devices(devices, step, divided=1 + many, donate_argnums=0)
+
+
+def _sharded_update(devices, of_batch, update, state, many):
+    """The step where each device updates the part of the optimizer that it holds.
+
+    The compiler divides the update itself, and gathers the parameters afterwards (the
+    first stage of ZeRO, Rajbhandari et al. 2020).
+    """
+
+    def find(state, batch, *wishes):
+        return of_batch(state, batch), *map(_total, wishes)
+
+    find = _over_devices(devices, find, divided=1 + many)
+
+    def step(state, batch, *wishes):
+        # The gradients do not look at the optimizer's memory.
+        found, *totals = find(state._replace(opt_state=()), batch, *wishes)
+        return *update(state, found), *totals
+
+    places = (devices.state_shardings(state), *[devices.replicated] * (1 + many))
+    return jax.jit(step, donate_argnums=0, out_shardings=places)
+
+
+def _total(wishes: jax.Array) -> jax.Array:
+    return lax.psum(wishes.reshape(-1, 2).sum(0), AXIS)
+
+
+def _over_devices(devices: Devices, function, divided: int, **options) -> Any:
+    """A function of a state and divided arrays, compiled to run on each device.
+
+    Its results have to be the same on all.
+    """
+    if devices.kind == "pmap":
+        return jax.pmap(
+            function,
+            AXIS,
+            in_axes=(None, *[0] * divided),
+            out_axes=None,
+            devices=list(devices.mesh.devices),
+            **options,
         )
-
-
-def _batch_shapes(config, experiment):
-    images, labels = experiment.dataset.train
-    n = config.batch_size
-    return Batch(
-        jax.ShapeDtypeStruct((n, *images.shape[1:]), images.dtype),
-        jax.ShapeDtypeStruct((n,), labels.dtype),
-        jax.ShapeDtypeStruct((n,), "float32"),
+    mapped = jax.shard_map(
+        function,
+        mesh=devices.mesh,
+        in_specs=(WHOLE, *[DIVIDED] * divided),
+        out_specs=WHOLE,
+        check_vma=False,
     )
+    return jax.jit(mapped, **options)

@@ -51,4 +51,7 @@ def check(workdir: Path, dataset: Dataset) -> None:
 
 def write(workdir: Path, dataset: Dataset) -> None:
     """Writes the description for later runs to check."""
-    (workdir / NAME).write_text(json.dumps(describe(dataset)) + "\n")
+    draft = workdir / f"{NAME}.new"
+    draft.unlink(missing_ok=True)  # it may be a link to somewhere
+    draft.write_text(json.dumps(describe(dataset)) + "\n")
+    draft.replace(workdir / NAME)

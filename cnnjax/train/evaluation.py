@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnjax.data import Split, eval_batches
+from cnnjax.train.devices import Devices
+from cnnjax.train.objective import Sums
 from cnnjax.train.state import TrainState
-from cnnjax.train.step import EvalMetrics
 
 
 class Score(NamedTuple):
@@ -19,10 +20,11 @@ class Score(NamedTuple):
 
 
 def evaluate(
-    eval_step: Callable[..., EvalMetrics],
+    eval_step: Callable[..., Sums],
     state: TrainState,
     split: Split,
     batch_size: int,
+    devices: Devices,
 ) -> Score:
     """The score of ``state`` on ``split``.
 
@@ -32,11 +34,12 @@ def evaluate(
         split: the examples.
         batch_size: examples at once; the last batch is padded, so that nothing
             recompiles.
+        devices: where the step runs; each process reads its share of each batch.
     """
     totals, waiting = np.zeros(3), None
-    for batch in eval_batches(split, batch_size):
+    for batch in eval_batches(split, batch_size, devices.part):
         # One batch stays under way while the host fetches the one before it.
-        waiting, done = eval_step(state, batch), waiting
+        waiting, done = eval_step(state, devices.place_batch(batch)), waiting
         totals += _on_host(done)
     loss, correct, count = totals + _on_host(waiting)
     return Score(float(loss / count), float(correct / count), int(count))

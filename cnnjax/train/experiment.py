@@ -18,6 +18,7 @@ from cnnjax.optim import (
     to_steps,
 )
 from cnnjax.spelling import unknown_name
+from cnnjax.train.devices import AXIS
 from cnnjax.train.loss import Loss, make_loss
 
 Result = TypeVar("Result")
@@ -31,6 +32,7 @@ _DURATIONS = (
     "schedule.warmup",
 )
 _MODEL_KEYS = ("name",)
+_RESERVED = {"num_classes": "data.num_classes", "axis_name": "sync_batch_norm"}
 _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_norm")
 
 
@@ -194,8 +196,11 @@ def _make_schedule(config, lengths):
 
 def _make_model(config, num_classes):
     options = _options("model", config.model, _MODEL_KEYS)
-    if "num_classes" in options:
-        raise ConfigError("model.num_classes comes from the data: data.num_classes")
+    for key, source in _RESERVED.items():
+        if key in options:
+            raise ConfigError(f"model.{key} comes from {source}, set that")
+    if config.sync_batch_norm:
+        options["axis_name"] = AXIS
     return _naming(
         "model", make_model, config.model.name, num_classes=num_classes, **options
     )

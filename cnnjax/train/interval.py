@@ -1,8 +1,25 @@
 """What happens between two log lines: means over steps, and where the time goes."""
 
 import time
+from typing import NamedTuple
 
 from cnnjax.train.step import TrainMetrics
+
+
+class Noted(NamedTuple):
+    """What an interval has counted, plain values for JSON.
+
+    Attributes:
+        steps: how many.
+        seconds: how long they took.
+        host_seconds: of which the host worked.
+        sums: of each metric.
+    """
+
+    steps: int
+    seconds: float
+    host_seconds: float
+    sums: list[float]
 
 
 class Interval:
@@ -12,12 +29,16 @@ class Interval:
         self.batch_size = batch_size
         self.reset()
 
-    def reset(self) -> None:
-        """Starts the next interval now."""
-        self.start = time.perf_counter()
-        self.host_seconds = 0.0
-        self.steps = 0
-        self.sums = [0.0] * len(TrainMetrics._fields)
+    def reset(self, noted: Noted | None = None) -> None:
+        """Starts the next interval now, or goes on with one of an earlier process."""
+        begun = noted or Noted(0, 0.0, 0.0, [0.0] * len(TrainMetrics._fields))
+        self.steps, seconds, self.host_seconds, self.sums = begun
+        self.start = time.perf_counter() - seconds
+
+    def note(self) -> Noted:
+        """What was counted so far."""
+        seconds = time.perf_counter() - self.start
+        return Noted(self.steps, seconds, self.host_seconds, self.sums)
 
     def add(self, values: TrainMetrics) -> None:
         """Counts one step with its metrics as numbers."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
@@ -11,17 +11,25 @@ from cnnjax.train.divergence import check_metrics
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Lengths
 from cnnjax.train.interruption import Interrupted
-from cnnjax.train.interval import Interval
+from cnnjax.train.interval import Interval, Noted
 from cnnjax.train.state import TrainState
 from cnnjax.train.step import TrainMetrics
+from cnnjax.train.wish import Wish, decode
 from cnnjax.typing import Reporter
 
 
 class Running(NamedTuple):
-    """A step that was dispatched and whose metrics are not fetched yet."""
+    """A step that was dispatched and whose metrics are not fetched yet.
+
+    Attributes:
+        step: its number.
+        metrics: on the device.
+        wishes: those of all processes together, on the device; ``None`` for one.
+    """
 
     step: int
     metrics: TrainMetrics
+    wishes: Any
 
 
 class Owner(Protocol):
@@ -53,7 +61,7 @@ class Loop:
 
     def __init__(
         self,
-        train_step: Callable[..., tuple[TrainState, TrainMetrics]],
+        train_step: Callable[..., tuple[TrainState, TrainMetrics, Any]],
         owner: Owner,
         reporter: Reporter,
         lengths: Lengths,
@@ -79,32 +87,39 @@ class Loop:
         state: TrainState,
         batches: Iterator[Batch],
         stop: Callable[[], int | None] = lambda: None,
+        begun: Noted | None = None,
     ) -> TrainState:
         """Trains from ``state`` to the end of the run, or until ``stop`` has a signal.
 
         The end is the run's length, or earlier if the owner says so.
 
+        Args:
+            state: to start from.
+            batches: of the steps that are left.
+            stop: tells the number of a signal that came.
+            begun: the interval between two log lines that an earlier process left.
+
         Raises:
             NonFiniteLossError: a loss that is NaN or infinite.
             Interrupted: a signal came; the state is saved.
         """
-        self.interval.reset()
+        self.interval.reset(begun)
         running, step = None, int(state.step)
         while step < self.lengths.total and not self.owner.is_over():
             step += 1
             begin = time.perf_counter()
-            batch = next(batches)
-            state, metrics = self.train_step(state, batch)
+            wish = Wish(stop(), self._clock_says())
+            state, metrics, wishes = self.train_step(state, next(batches), wish)
             self.interval.host_seconds += time.perf_counter() - begin
-            running, done = Running(step, metrics), running
+            running, done = Running(step, metrics, wishes), running
             if self.watch_state:
                 self.watch_state(state)
             self._finish(done)
-            signal = stop()
-            if signal or self._is_due(step):
+            wish = self._agree(done, Wish(stop(), self._clock_says()))
+            if wish.signal or wish.save or self._is_due(step):
                 self._finish(running)
                 running = None
-                self._pause(step, state, signal)
+                self._pause(step, state, wish)
         return state
 
     def seconds(self) -> float:
@@ -116,18 +131,25 @@ class Loop:
         return is_end or step % self.lengths.eval_every == 0 or self._saves_after(step)
 
     def _saves_after(self, step: int) -> bool:
-        """Whether it is time for a checkpoint, by steps or by the clock."""
-        keep_every, seconds = self.lengths.keep_every, self.lengths.save_seconds
-        if keep_every and step % keep_every == 0:
-            return True
-        if seconds is None:
-            return step % self.lengths.save_every == 0
-        return time.perf_counter() - self.last_save >= seconds
+        """Whether a checkpoint is due at this step."""
+        every = (self.lengths.save_every, self.lengths.keep_every)
+        return any(n and step % n == 0 for n in every)
 
-    def _pause(self, step: int, state: TrainState, signal: int | None) -> None:
+    def _clock_says(self) -> bool:
+        """Whether it is time for a checkpoint by the clock."""
+        seconds = self.lengths.save_seconds
+        return bool(seconds) and time.perf_counter() - self.last_save >= seconds
+
+    def _agree(self, done: Running | None, own: Wish) -> Wish:
+        """What all processes want; one step late, so that all hear of it together."""
+        if jax.process_count() == 1:
+            return own
+        return decode(done.wishes, own) if done else Wish()
+
+    def _pause(self, step: int, state: TrainState, wish: Wish) -> None:
         """Validates and saves where that is due; ends the run if a signal came."""
         begin, is_best = time.perf_counter(), False
-        saves = bool(signal) or self._saves_after(step)
+        saves = wish.signal or wish.save or self._saves_after(step)
         if step == self.lengths.total or step % self.lengths.eval_every == 0:
             score = self.owner.validate(state)
             self.log("validation", step, score._asdict())
@@ -138,14 +160,14 @@ class Loop:
             self.last_save = time.perf_counter()
         # This is not training: its time is kept out of images per second.
         self.interval.start += time.perf_counter() - begin
-        if signal and not ends:
-            raise Interrupted(signal, step)
+        if wish.signal and not ends:
+            raise Interrupted(wish.signal, step)
 
     def _finish(self, running: Running | None) -> None:
         """Waits for a step, checks its loss and tells about it."""
         if running is None:
             return
-        step, metrics = running
+        step, metrics, _ = running
         values = TrainMetrics(*map(float, jax.device_get(metrics)))
         begin = time.perf_counter()
         check_metrics(step, values)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cnnjax.train.evaluation import Score
+from cnnjax.train.interval import Noted
+from cnnjax.train.step import TrainMetrics
 
 BIGGER_IS_BETTER = {"loss": False, "accuracy": True}
 
@@ -17,17 +19,53 @@ class Progress(NamedTuple):
         best: step and score of the best validation; ``None`` before the first.
         stale: validations since the best one.
         rollbacks: how often the run went back after a loss that was not finite.
+        interval: what was counted since the last line of training metrics.
     """
 
     seconds: float = 0.0
     best: Mapping[str, Any] | None = None
     stale: int = 0
     rollbacks: int = 0
+    interval: Noted | None = None
 
     @property
     def best_step(self) -> int | None:
         """The step of the best validation, if there was one."""
         return self.best["step"] if self.best else None
+
+
+def read_progress(notes: Mapping[str, Any]) -> Progress:
+    """The progress that a checkpoint notes; what newer versions add is passed over.
+
+    Raises:
+        ValueError: values of another kind.
+    """
+    stored = notes.get("progress")
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"its progress is {stored!r}")
+    known = Progress(**{k: v for k, v in stored.items() if k in Progress._fields})
+    try:
+        begun = Noted(*known.interval) if known.interval else None
+        numbers = [*known[:1], *known[2:4], *_best_numbers(known.best)]
+        numbers += [*begun[:3], *begun.sums] if begun else []
+    except TypeError:
+        numbers, begun = [None], None
+    wrong_length = begun and len(begun.sums) != len(TrainMetrics._fields)
+    if wrong_length or not all(map(_is_number, numbers)):
+        raise ValueError(f"its progress is {dict(stored)!r}")
+    return known._replace(interval=begun)
+
+
+def _best_numbers(best: Any) -> list[Any]:
+    if best is None:
+        return []
+    if not isinstance(best, Mapping):
+        return [best, None]
+    return [best.get(key) for key in ("step", *Score._fields)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def judge(

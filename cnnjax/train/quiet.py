@@ -13,8 +13,9 @@ COROUTINE, CLOSED = "_read_array_index_and_device_put", "Event loop is closed"
 
 
 def quieten_orbax() -> None:
-    """Passes over those complaints and Orbax's log from now on; others are printed."""
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    """Passes over those complaints and its log from now on; others are printed."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if getattr(sys.unraisablehook, "passes_over_orbax", False):
         return
     before = sys.unraisablehook

@@ -1,13 +1,19 @@
 """Whole runs in a working directory."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+
+import jax
 
 from cnnjax.config import Config
 from cnnjax.train import compilation_cache, data_identity
+from cnnjax.train.compiled import make_start
+from cnnjax.train.devices import devices_of
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.interruption import watch
 from cnnjax.train.lock import lock
+from cnnjax.train.processes import is_first, wait_for_all
 from cnnjax.train.resume import check_config
 from cnnjax.train.session import Result, Session
 from cnnjax.train.state import TrainState
@@ -50,13 +56,23 @@ def train(
     origin = find_origin(workdir, resume)
     changes = check_config(origin.folder, config) if origin else []
     compilation_cache.enable(config.compilation_cache)
+    devices = devices_of(config)
     experiment = make_experiment(config, known_normalization(origin))
     if origin:
         data_identity.check(origin.folder, experiment.dataset)
-    with lock(workdir), watch() as stop:
-        session = Session(config, experiment, workdir, reporter)
+    shapes = jax.eval_shape(lambda: make_start(experiment, config))
+    wait_for_all("settings")
+    with _lock(workdir), watch() as stop:
+        session = Session(config, experiment, devices, workdir, reporter, shapes)
         try:
-            write(workdir, config, experiment)
-            return session.run(origin, stop, changes, watch_state)
+            state = session.begin(origin)
+            if is_first():
+                write(workdir, config, experiment)
+            return session.run(state, stop, changes, watch_state)
         finally:
             session.checkpoints.close()
+
+
+def _lock(workdir: Path) -> AbstractContextManager[None]:
+    """The lock of a folder; one process holds it for all of its run."""
+    return lock(workdir) if is_first() else nullcontext()

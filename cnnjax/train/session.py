@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
 from cnnjax.train.checkpoint import Checkpoints, Restored
-from cnnjax.train.compiled import lower_step, make_score, make_start
+from cnnjax.train.compiled import make_score, make_start, make_step
+from cnnjax.train.devices import Devices
 from cnnjax.train.divergence import NonFiniteLossError, check_weights
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Experiment
 from cnnjax.train.loop import Loop
 from cnnjax.train.pretrained import check_pattern, start_from
-from cnnjax.train.progress import Progress, judge
+from cnnjax.train.progress import Progress, judge, read_progress
 from cnnjax.train.state import TrainState, count_parameters
 from cnnjax.train.trained import take_best
 from cnnjax.train.workdir import CHECKPOINTS, Origin
@@ -37,34 +38,40 @@ class Session:
     Args:
         config: checked settings.
         experiment: what they stand for.
+        devices: where it runs.
         workdir: the run's own folder.
         reporter: is told of everything.
+        shapes: of a state of the run.
     """
 
     def __init__(
         self,
         config: Config,
         experiment: Experiment,
+        devices: Devices,
         workdir: Path,
         reporter: Reporter,
+        shapes: Any,
     ):
         self.config = config
         self.experiment = experiment
+        self.devices = devices
         self.reporter = reporter
         self.workdir = workdir
         self.progress = Progress()
-        self.shapes: Any = jax.eval_shape(lambda: make_start(experiment, config))
-        self.score = make_score(config, experiment)
+        self.shapes = shapes
+        self.score = make_score(config, experiment, devices)
         self.checkpoints = Checkpoints(
             workdir / CHECKPOINTS,
             config.checkpoint.keep,
             reporter.message,
+            sharding=devices.replicated,
             keep_every=experiment.lengths.keep_every,
         )
 
     def run(
         self,
-        origin: Origin | None,
+        state: TrainState,
         stop: Callable[[], int | None],
         changes: list[str],
         watch_state: Callable[[TrainState], None] | None = None,
@@ -72,12 +79,11 @@ class Session:
         """Trains to the end, and scores it on the test split.
 
         Args:
-            origin: the run to go on with; this one, or another that it branches off.
+            state: what ``begin`` gave.
             stop: tells the number of a signal that came.
             changes: of settings, to be told.
             watch_state: is shown the state after each step.
         """
-        state = self._begin(origin)
         self.reporter.start(self._describe(state))
         self.reporter.rewind(int(state.step))
         for change in changes:
@@ -123,36 +129,46 @@ class Session:
             NonFiniteLossError: weights that are not finite.
         """
         check_weights(state)
-        self.progress = self.progress._replace(seconds=self.loop.seconds())
+        self.progress = self.progress._replace(
+            seconds=self.loop.seconds(), interval=self.loop.interval.note()
+        )
         self.checkpoints.best.step = self.progress.best_step
         mean, std = self.experiment.normalization
         notes = {
             "progress": self.progress._asdict(),
             "next_example": int(state.step) * self.config.batch_size,
-            "device": _device(),
+            "devices": self._devices(),
             "config": self.config.to_dict(),
             "normalization": {"mean": mean.tolist(), "std": std.tolist()},
         }
-        self.checkpoints.save(state, notes)
+        # A copy: the next step overwrites the state's own memory.
+        self.checkpoints.save(int(state.step), self.devices.fetch(state), notes)
 
-    def _begin(self, origin: Origin | None) -> TrainState:
-        """The state to go on from: on disk, or a new one."""
+    def begin(self, origin: Origin | None) -> TrainState:
+        """The state to go on from: on disk, or a new one.
+
+        Args:
+            origin: the run to go on with; this one, or another that it branches off.
+        """
         found = self.checkpoints.restore(self.shapes)
         if found is None and origin and origin.folder != self.workdir:
             found = self._branch_off(origin)
         if found is None:
             return self._start()
-        device = found.notes["device"]
-        if device != _device():
+        before, now = found.notes["devices"], self._devices()
+        if before != now:
             self.reporter.message(
-                f"the run was on {device} and goes on on {_device()}: its numbers will"
-                " differ in the last digits"
+                f"the run was on {before} and goes on on {now}: its numbers will differ"
+                " in the last digits"
             )
         return self._take(found)
 
     def _branch_off(self, origin: Origin) -> Restored:
         other = Checkpoints(
-            origin.checkpoints, tell=self.reporter.message, read_only=True
+            origin.checkpoints,
+            tell=self.reporter.message,
+            sharding=self.devices.replicated,
+            read_only=True,
         )
         found = other.restore(self.shapes, origin.step)
         other.close()
@@ -164,8 +180,8 @@ class Session:
         return found
 
     def _take(self, found: Restored) -> TrainState:
-        self.progress = Progress(**found.notes["progress"])
-        return TrainState(**found.arrays)
+        self.progress = read_progress(found.notes)
+        return self.devices.place_state(TrainState(**found.arrays))
 
     def _start(self) -> TrainState:
         """The state before the first step, with the weights of ``init_from``."""
@@ -174,17 +190,17 @@ class Session:
         if self.config.freeze:
             variables = {"params": state.params, **state.statistics}
             check_pattern("freeze", self.config.freeze, variables)
-        if self.config.init_from is None:
-            return state
-        return start_from(
-            state, self.experiment.optimizer, self.config, self.reporter.message
-        )
+        if self.config.init_from is not None:
+            tell = self.reporter.message
+            state = start_from(state, self.experiment.optimizer, self.config, tell)
+        return self.devices.place_state(state)
 
     def _train(self, state: TrainState, stop: Callable[[], int | None]) -> TrainState:
         while True:
             first = int(state.step)
             try:
-                return self.loop.run(state, self._batches(first), stop)
+                batches, begun = self._batches(first), self.progress.interval
+                return self.loop.run(state, batches, stop, begun)
             except NonFiniteLossError as error:
                 state = self._go_back(error, first)
 
@@ -218,7 +234,8 @@ class Session:
             f" with {scale:g} times the learning rate (rollback {count} of"
             f" {settings.times})"
         )
-        return state._replace(rate_scale=jnp.float32(scale))
+        state = state._replace(rate_scale=np.float32(scale))
+        return self.devices.place_state(state)
 
     def _batches(self, first: int) -> Iterator[Batch]:
         return train_batches(
@@ -227,6 +244,7 @@ class Session:
             self.config.seed,
             start_step=first,
             num_steps=max(self.experiment.lengths.total - first, 0),
+            part=self.devices.part,
         )
 
     def _finish(self, state: TrainState) -> Result:
@@ -240,9 +258,8 @@ class Session:
             )
         notes = {"progress": self.progress._asdict()}
         here = Restored(state._asdict(), notes)
-        state = TrainState(
-            **take_best(self.checkpoints, self.config, here, self.shapes).arrays
-        )
+        found = take_best(self.checkpoints, self.config, here, self.shapes)
+        state = self.devices.place_state(TrainState(**found.arrays))
         if int(state.step) != step:
             self.reporter.message(f"taking the best state, of step {int(state.step)}")
         test = self.score(state, self.experiment.dataset.test)
@@ -252,9 +269,9 @@ class Session:
     def _compile_step(self, state: TrainState):
         """The compiled step; compiled ahead, so that no step's time holds it."""
         begin = time.perf_counter()
-        compiled = lower_step(self.config, self.experiment, state).compile()
+        step = make_step(self.config, self.experiment, self.devices, state)
         self.reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
-        return compiled
+        return step
 
     def _describe(self, state: TrainState) -> dict[str, Any]:
         lengths = self.experiment.lengths
@@ -267,11 +284,14 @@ class Session:
             "epochs": round(lengths.total * batch_size / examples, 2),
             "batch_size": batch_size,
             "parameters": count_parameters(state.params),
-            "device": _device(),
+            "device": self._devices(),
             "workdir": str(self.workdir),
         }
 
-
-def _device() -> str:
-    device = jax.devices()[0]
-    return f"{device.platform} ({device.device_kind})"
+    def _devices(self) -> str:
+        """As ``"cpu (cpu)"``, or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
+        device, n = self.devices.mesh.devices[0], self.devices.count
+        many = f"{n} x " if n > 1 else ""
+        processes = jax.process_count()
+        end = f", {processes} processes" if processes > 1 else ""
+        return f"{many}{device.platform} ({device.device_kind}){end}"

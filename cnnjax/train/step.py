@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from cnnjax.data import Batch, Normalization, augment, normalize
+from cnnjax.data import Batch, Normalization, normalize
 from cnnjax.optim import update_average
+from cnnjax.train.bucket import sum_over
 from cnnjax.train.divergence import is_spike, update_usual
 from cnnjax.train.loss import Loss
 from cnnjax.train.names import map_named, matches
+from cnnjax.train.objective import Gradients, Sums, is_correct, make_gradients
 from cnnjax.train.state import TrainState, trained_variables
 from cnnjax.typing import Array
 
@@ -35,42 +37,8 @@ class TrainMetrics(NamedTuple):
     skipped: Array
 
 
-class EvalMetrics(NamedTuple):
-    """Scalars of one evaluation batch: sums over its real examples."""
-
-    loss: Array
-    correct: Array
-    count: Array
-
-
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, TrainMetrics]]
-EvalStep = Callable[[TrainState, Batch], EvalMetrics]
-
-
-def make_objective(model: nn.Module, loss: Loss) -> Callable[..., Any]:
-    """The function that training makes small.
-
-    Args:
-        model: called as ``model(x, train=True)``.
-        loss: per example, from logits and labels.
-
-    Returns:
-        ``(params, x, statistics, batch, dropout_key) -> (value, (logits, statistics))``
-        for normalised images x; the value is the mean over the batch's examples.
-    """
-
-    def objective(params, x, statistics, batch, dropout_key):
-        logits, statistics = model.apply(
-            {"params": params, **statistics},
-            x,
-            train=True,
-            rngs={"dropout": dropout_key},
-            mutable=list(statistics),
-        )
-        value = _mean(loss(logits, batch.labels), batch.weights)
-        return value, (logits, statistics)
-
-    return objective
+EvalStep = Callable[[TrainState, Batch], Sums]
 
 
 def make_train_step(
@@ -82,56 +50,79 @@ def make_train_step(
     *,
     crop_padding: int = 0,
     flip: bool = False,
+    accumulate_steps: int = 1,
     freeze: str = "",
     average_decay: float | None = None,
     spike_factor: float | None = None,
+    axis_name: str | None = None,
 ) -> TrainStep:
-    """The function ``(state, batch) -> (state, metrics)``, not yet compiled.
+    """The function ``(state, batch) -> (state, metrics)`` of one device's batch.
+
+    It is not compiled yet. Arguments are those of ``make_gradients`` and
+    ``make_update``, whose composition it is.
+    """
+    gradients = make_gradients(
+        model,
+        loss,
+        normalization,
+        crop_padding=crop_padding,
+        flip=flip,
+        accumulate_steps=accumulate_steps,
+        axis_name=axis_name,
+    )
+    update = make_update(
+        optimizer,
+        schedule,
+        freeze=freeze,
+        average_decay=average_decay,
+        spike_factor=spike_factor,
+    )
+    return lambda state, batch: update(state, gradients(state, batch))
+
+
+def make_update(
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    *,
+    freeze: str = "",
+    average_decay: float | None = None,
+    spike_factor: float | None = None,
+) -> Callable[[TrainState, Gradients], tuple[TrainState, TrainMetrics]]:
+    """The function ``(state, gradients) -> (state, metrics)``.
 
     Args:
-        model: called as ``model(x, train=True)``.
         optimizer: from gradients to updates.
-        loss: per example, from logits and labels.
-        normalization: of the training split.
         schedule: the learning rate of a step, for the metrics.
-        crop_padding: pixels of the random crop.
-        flip: whether images are mirrored at random.
         freeze: regular expression; parameters and statistics whose whole name it
             matches stay as they are.
         average_decay: of the moving average of the weights, if the state keeps one.
         spike_factor: a step whose loss is more than this many times the usual one
             changes nothing but the count of steps.
     """
-    objective = make_objective(model, loss)
 
-    def train_step(state: TrainState, batch: Batch):
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-        augment_key, dropout_key = jax.random.split(key)
-        x = normalize(batch.images, normalization)
-        x = augment(augment_key, x, crop_padding=crop_padding, flip=flip)
-
-        gradient = jax.value_and_grad(objective, has_aux=True)
-        (value, (logits, statistics)), grads = gradient(
-            state.params, x, state.statistics, batch, dropout_key
-        )
+    def update(state: TrainState, found: Gradients):
+        count = found.sums.count
+        grads = jax.tree.map(lambda g: (g / count).astype(g.dtype), found.grads)
         grads = _zero_where_frozen(freeze, grads)
         metrics = TrainMetrics(
-            loss=value,
-            accuracy=_mean(_is_correct(logits, batch.labels), batch.weights),
+            loss=found.sums.loss / count,
+            accuracy=found.sums.correct / count,
             gradient_norm=optax.tree.norm(grads),
             learning_rate=jnp.asarray(schedule(state.step), jnp.float32)
             * state.rate_scale,
             skipped=jnp.zeros(()),
         )
-        after = _update(state, grads, _keep_frozen(freeze, statistics, state))
+        after = move(state, grads, _keep_frozen(freeze, found.statistics, state))
         if spike_factor is not None:
-            after, skipped = _skip_spike(state, after, value, spike_factor)
+            after, skipped = _skip_spike(state, after, metrics.loss, spike_factor)
             metrics = metrics._replace(skipped=skipped)
         return after, metrics
 
-    def _update(state, grads, statistics) -> TrainState:
+    def move(state: TrainState, grads, statistics) -> TrainState:
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        updates = jax.tree.map(lambda u: _scaled(u, state.rate_scale), updates)
+        updates = jax.tree.map(
+            lambda u: (u * state.rate_scale).astype(u.dtype), updates
+        )
         # Weight decay would shrink what has no gradient, too.
         updates = _zero_where_frozen(freeze, updates)
         params = optax.apply_updates(state.params, updates)
@@ -147,7 +138,33 @@ def make_train_step(
             average=average,
         )
 
-    return train_step
+    return update
+
+
+def make_eval_step(
+    model: nn.Module,
+    loss: Loss,
+    normalization: Normalization,
+    axis_name: str | None = None,
+) -> EvalStep:
+    """The function ``(state, batch) -> sums``; padding weighs nothing.
+
+    Args:
+        model: called as ``model(x, train=False)``.
+        loss: per example, from logits and labels.
+        normalization: of the training split.
+        axis_name: of the devices among which the batch is divided; ``None``: one.
+    """
+
+    def eval_step(state: TrainState, batch: Batch) -> Sums:
+        x = normalize(batch.images, normalization)
+        logits: Any = model.apply(trained_variables(state), x, train=False)
+        real = batch.weights > 0
+        losses = jnp.where(real, loss(logits, batch.labels), 0)
+        correct = is_correct(logits, batch.labels) & real
+        return sum_over(axis_name, Sums(losses.sum(), correct.sum(), real.sum()))
+
+    return eval_step
 
 
 def _zero_where_frozen(freeze: str, tree):
@@ -177,31 +194,3 @@ def _skip_spike(before: TrainState, after: TrainState, loss, factor: float):
     usual = update_usual(before.usual_loss, loss, before.step, factor)
     after = after._replace(step=before.step + 1, usual_loss=usual)
     return after, spike.astype(jnp.float32)
-
-
-def _scaled(value, scale):
-    return (value * scale).astype(value.dtype)
-
-
-def make_eval_step(
-    model: nn.Module, loss: Loss, normalization: Normalization
-) -> EvalStep:
-    """The function ``(state, batch) -> metrics``; padding weighs nothing."""
-
-    def eval_step(state: TrainState, batch: Batch) -> EvalMetrics:
-        x = normalize(batch.images, normalization)
-        logits: Any = model.apply(trained_variables(state), x, train=False)
-        real = batch.weights > 0
-        losses = jnp.where(real, loss(logits, batch.labels), 0)
-        correct = _is_correct(logits, batch.labels) & real
-        return EvalMetrics(losses.sum(), correct.sum(), real.sum())
-
-    return eval_step
-
-
-def _mean(values, weights):
-    return jnp.sum(values * weights) / jnp.sum(weights)
-
-
-def _is_correct(logits, labels):
-    return jnp.argmax(logits, axis=-1) == labels

@@ -8,9 +8,10 @@ from cnnjax.config import Config
 from cnnjax.train import compilation_cache, data_identity
 from cnnjax.train.checkpoint import Checkpoints, Restored
 from cnnjax.train.compiled import make_score, make_start
+from cnnjax.train.devices import make_devices
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Experiment, make_experiment
-from cnnjax.train.progress import Progress
+from cnnjax.train.progress import read_progress
 from cnnjax.train.state import TrainState
 from cnnjax.train.workdir import Origin, known_normalization, read_config
 
@@ -32,8 +33,10 @@ def evaluate_run(workdir: str | Path, split: str) -> Score:
     compilation_cache.enable(config.compilation_cache)
     experiment = make_experiment(config, known_normalization(origin))
     data_identity.check(origin.folder, experiment.dataset)
-    state = make_run_state(experiment, config, workdir)
-    return make_score(config, experiment)(state, getattr(experiment.dataset, split))
+    devices = make_devices()
+    state = devices.place_state(make_run_state(experiment, config, workdir))
+    score = make_score(config, experiment, devices)
+    return score(state, getattr(experiment.dataset, split))
 
 
 def make_run_state(
@@ -89,7 +92,7 @@ def take_best(
 ) -> Restored:
     """The best state, where early stopping asks for it and it can be read."""
     settings = config.early_stopping
-    step = Progress(**found.notes["progress"]).best_step
+    step = read_progress(found.notes).best_step
     if settings.patience is None or not settings.restore_best or step is None:
         return found
     return checkpoints.restore(like, step) or found

@@ -87,7 +87,7 @@ def find_origin(workdir: Path, resume: str) -> Origin | None:
             f"{workdir} holds a run already, and --resume=never does not touch it; give"
             " another --workdir"
         )
-    if (workdir / CHECKPOINTS).exists():
+    if any((workdir / CHECKPOINTS).glob("*")):  # else it was killed before its config
         raise ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}, so nobody knows of what run;"
             " give another --workdir, or remove it"
@@ -106,5 +106,6 @@ def write(workdir: Path, config: Config, experiment: Experiment) -> None:
     write_normalization(experiment.normalization, workdir / NORMALIZATION)
     data_identity.write(workdir, experiment.dataset)
     draft = workdir / f"{CONFIG}.new"
+    draft.unlink(missing_ok=True)  # it may be a link to somewhere
     draft.write_text(to_json(config))
     draft.replace(workdir / CONFIG)

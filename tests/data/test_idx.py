@@ -10,15 +10,11 @@ import pytest
 
 from cnnjax.data import DataError, load_dataset
 from cnnjax.data.idx import read_idx
+from tests.data.file_bytes import idx
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 IMAGES = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
 LABELS = np.array([0, 2, 1, 2], np.uint8)
-
-
-def idx(x, code=0x08):
-    header = bytes([0, 0, code, x.ndim]) + struct.pack(f">{x.ndim}I", *x.shape)
-    return header + x.astype(x.dtype.newbyteorder(">")).tobytes()
 
 
 @pytest.fixture

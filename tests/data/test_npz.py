@@ -1,6 +1,5 @@
 """NumPy archives: as Keras writes them, with other splits, and damaged."""
 
-import io
 import zipfile
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from cnnjax.data import DataError, load_dataset
 from cnnjax.data.npz import load_npz
+from tests.data.file_bytes import npy_header
 
 X = np.arange(60, dtype=np.uint8).reshape(10, 3, 2)
 Y = np.arange(10) % 2
@@ -80,21 +80,13 @@ def test_objects_are_never_unpickled(path):
         load_npz(str(path))
 
 
-def header(shape):
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
-    return file.getvalue()
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (header((2**20, 2**20)), "promises 1,099,511,627,776 bytes, more than"),
-        (header((1000, 7)), r"\(1000, 7\), 7,000 bytes, but holds 0"),
-        (header((2, 2)) + bytes(5), "4 bytes, but holds 5"),
-        (header((-1, -4)) + bytes(4), "promises an array of shape"),
+        (npy_header((2**20, 2**20)), "promises 1,099,511,627,776 bytes, more than"),
+        (npy_header((1000, 7)), r"\(1000, 7\), 7,000 bytes, but holds 0"),
+        (npy_header((2, 2)) + bytes(5), "4 bytes, but holds 5"),
+        (npy_header((-1, -4)) + bytes(4), "promises an array of shape"),
         (b"no array at all", "cannot be read as a NumPy archive"),
         (b"", "cannot be read as a NumPy archive"),
     ],
@@ -102,7 +94,7 @@ def header(shape):
 def test_headers_have_to_keep_their_promise(path, content, message):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("images.npy", content)
-        archive.writestr("labels.npy", header((1,)) + b"0")
+        archive.writestr("labels.npy", npy_header((1,)) + b"0")
     with pytest.raises(DataError, match=message):
         load_npz(str(path))
 

@@ -1,10 +1,12 @@
 """Small runs that several tests share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cnnjax.config_file import load_config
+from tests.train.faults import SHORT, train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -57,3 +59,17 @@ def small_config():
         return load_config(CONFIGS / "digits.py", settings | changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A run of 20 steps, with the checkpoints of steps 15 and 20."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert train(folder, *SHORT) == 0
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, trained):
+    """A copy of that run to spoil."""
+    return shutil.copytree(trained, tmp_path / "run")

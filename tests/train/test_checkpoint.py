@@ -70,7 +70,7 @@ def test_times_stand_where_they_can(tmp_path, small_config, recorder, changes, m
 def test_another_kind_of_device_is_told(tmp_path, small_config, recorder, monkeypatch):
     config = small_config()
     train(config, tmp_path / "run", recorder)
-    monkeypatch.setattr("cnnjax.train.session._device", lambda: "gpu (Some GPU)")
+    monkeypatch.setattr(Session, "_devices", lambda self: "gpu (Some GPU)")
     train(small_config(duration="14 steps"), tmp_path / "run", recorder)
     told = "the run was on cpu (cpu) and goes on on gpu (Some GPU)"
     assert any(text.startswith(told) for text in recorder.messages)

@@ -4,9 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,10 +14,19 @@ from cnnjax.report import read_metrics
 from cnnjax.train.divergence import NonFiniteLossError
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.integrity import CheckpointError
+from cnnjax.train.interruption import Interrupted
 from cnnjax.train.run import train
-from cnnjax.train.trained import evaluate_run, make_run_state
-
-ROOT = Path(__file__).parents[2]
+from cnnjax.train.trained import make_run_state
+from tests.train.faults import (
+    damage_flip,
+    damage_notes,
+    damage_remove,
+    damage_truncate,
+    mount,
+    remount,
+    start,
+    wait_for_step,
+)
 
 
 def leaves(state):
@@ -66,8 +72,6 @@ def whole(tmp_path, small_config, recorder):
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
     tmp_path, whole, recorder, number, status
 ):
-    from cnnjax.train.interruption import Interrupted
-
     config, expected = whole
     for step in (7, 18):
         with pytest.raises(Interrupted, match="the same command goes on") as caught:
@@ -119,27 +123,6 @@ def test_resume_never_refuses_a_run_that_is_there(tmp_path, small_config, record
     train(small_config(duration="1 step"), tmp_path / "run", recorder)
     with pytest.raises(ConfigError, match="holds a run already"):
         train(small_config(), tmp_path / "run", recorder, resume="never")
-
-
-def damage_flip(folder):
-    """Flips a bit in the middle of each data file; which are in use, Orbax decides."""
-    for file in folder.glob("state/**/d/*"):
-        content = bytearray(file.read_bytes())
-        content[len(content) // 2] ^= 1
-        file.write_bytes(content)
-
-
-def damage_truncate(folder):
-    for file in folder.glob("state/**/d/*"):
-        os.truncate(file, file.stat().st_size // 2)
-
-
-def damage_notes(folder):
-    (folder / "notes" / "metadata").write_text("{")
-
-
-def damage_remove(folder):
-    (folder / "state" / "_METADATA").unlink()
 
 
 @pytest.mark.parametrize(
@@ -217,34 +200,6 @@ def test_after_a_nan_a_lower_rate_goes_on(tmp_path, small_config, recorder):
     assert train(good, tmp_path / "run", recorder).state.step == 12
 
 
-def start(workdir, *words):
-    command = [
-        sys.executable,
-        "-m",
-        "cnnjax.cli",
-        "train",
-        "--config=configs/digits.py",
-    ]
-    settings = ["--config.duration=300 steps", "--config.checkpoint.every=7 steps"]
-    return subprocess.Popen(
-        [*command, f"--workdir={workdir}", *settings, *words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_step(workdir, step, seconds=60):
-    folder, end = Path(workdir) / "checkpoints", time.monotonic() + seconds
-    while time.monotonic() < end:
-        names = [path.name for path in folder.glob("*")] if folder.exists() else []
-        if any(name.isdigit() and int(name) >= step for name in names):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"no step {step} in {seconds} s")
-
-
 def test_a_second_run_in_one_folder_is_refused(tmp_path):
     first = start(tmp_path, "--config.duration=5000 steps")
     try:
@@ -262,9 +217,7 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path):
 def small_disk(tmp_path):
     """A folder on a disk of 3 MB; making one takes root's rights."""
     folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    subprocess.run(command, check=True)
+    mount(folder, "size=3m")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
@@ -279,51 +232,25 @@ def test_a_full_disk_harms_no_older_checkpoint(small_disk):
     assert "MB left" in out
     assert "the last state, of step 40, could not be written" in err
     assert "Traceback" not in err
-    more = ["-o", "remount,size=30m", str(small_disk)]
-    subprocess.run(["mount", *more], check=True)
+    remount(small_disk, "size=30m")
     process = start(small_disk / "run", *words)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "going on after step 20" in out
 
 
-@pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_parameters(tmp_path):
-    """SIGKILL at 20 moments, some in the middle of a save; then it may finish."""
-    undisturbed = start(tmp_path / "whole")
-    undisturbed.communicate(timeout=120)
-    assert undisturbed.returncode == 0
-    draw = np.random.default_rng(0)
-    kills = 0
-    while kills < 20:
-        process = start(tmp_path / "run")
-        time.sleep(2.2 + draw.uniform(0, 1.6))
-        if process.poll() is None:
-            process.kill()
-            kills += 1
-        elif process.returncode == 0 and kills < 20:
-            # It came to its end: the rest of the kills go to a fresh run.
-            process.communicate()
-            assert_same_end(tmp_path)
-            (tmp_path / "run").rename(tmp_path / f"done{kills}")
-            continue
-        _, err = process.communicate()
-        assert "Traceback" not in err, err
-    last = start(tmp_path / "run")
-    _, err = last.communicate(timeout=120)
-    assert last.returncode == 0, err
-    assert_same_end(tmp_path)
-
-
-def assert_same_end(tmp_path):
-    from cnnjax.config_file import from_json
-
-    states = []
-    for name in ("whole", "run"):
-        config = from_json((tmp_path / name / "config.json").read_text())
-        experiment = make_experiment(config)
-        states.append(make_run_state(experiment, config, tmp_path / name))
-    assert int(states[0].step) == 300
-    assert_same(*states)
-    scores = [evaluate_run(tmp_path / name, "test") for name in ("whole", "run")]
-    assert scores[0] == scores[1]
+def test_lines_of_metrics_are_those_of_a_whole_run(tmp_path, small_config, recorder):
+    """Stopped between two lines, the next one is the mean over all its steps."""
+    config = small_config(duration="30 steps", log_every="10 steps")
+    train(config, tmp_path / "whole", recorder)
+    expected = [r for r in recorder.records if r["kind"] == "train"]
+    recorder.records.clear()
+    for step in (4, 16):
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "run", StopAt(recorder, step))
+    train(config, tmp_path / "run", recorder)
+    found = [r for r in recorder.records if r["kind"] == "train"]
+    for one, other in zip(found, expected, strict=True):
+        for name in ("step", "loss", "accuracy", "gradient_norm", "learning_rate"):
+            assert one[name] == other[name]
+        assert one["images_per_second"] > 0

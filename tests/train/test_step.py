@@ -10,6 +10,7 @@ from flax import linen
 from cnnjax.data import Batch, Normalization, Split, normalize
 from cnnjax.models import make_model
 from cnnjax.train.compiled import lower_step
+from cnnjax.train.devices import make_devices
 from cnnjax.train.evaluation import evaluate
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.loss import make_loss
@@ -116,7 +117,9 @@ def test_evaluation_counts_each_example_once(batch_size):
     images, labels, _ = batch = make_batch(23, seed=1)
     model = make_model("simple_cnn", num_classes=4, widths=(3,), dense=(5,))
     eval_step = make_eval_step(model, make_loss("softmax", 0.0), NORMALIZATION)
-    score = evaluate(jax.jit(eval_step), state, Split(images, labels), batch_size)
+    score = evaluate(
+        jax.jit(eval_step), state, Split(images, labels), batch_size, make_devices()
+    )
     logits = Stock().apply(
         {"params": state.params}, normalize(images, NORMALIZATION), train=False
     )
@@ -156,8 +159,9 @@ def test_the_step_lowers_for_every_platform(platform):
 def test_the_kind_of_gradients_is_that_of_the_config(kind, stock, small_config):
     config = small_config(gradients=kind)
     experiment = make_experiment(config)
-    state = make_run_state(experiment, config)
-    text = lower_step(config, experiment, state).as_text()
+    devices = make_devices()
+    state = devices.place_state(make_run_state(experiment, config))
+    text = lower_step(config, experiment, devices, state).as_text()
     assert ("select_and_scatter" in text) is stock
 
 

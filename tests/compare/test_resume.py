@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnnjax.cli import main
+from cnnjax.compare.resume import Difference, first_difference, hash_state
 from cnnjax.train.state import TrainState
-from cnnjax.train.verification import Difference, first_difference, hash_state
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--config.model.widths=(2,)", "--config.model.dense=()"]

@@ -1,0 +1,174 @@
+"""Many processes as one run: how they find each other, and how they agree.
+
+They talk through JAX's own distributed runtime. Each has its own devices; all take the
+same steps at the same time. Process 0 writes the logs.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax._src.distributed import global_state
+from jax.experimental import multihost_utils
+
+from cnnjax.config import ConfigError
+
+HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
+CONNECT_SECONDS = 120
+WATCH_SECONDS = 5
+
+
+class Place(NamedTuple):
+    """Where a process stands among all; ``None`` is for JAX to find out.
+
+    Attributes:
+        coordinator: ``host:port`` of process 0.
+        num_processes: how many there are.
+        process_id: which one this is, from 0.
+        launcher: ``"slurm"`` or ``"ompi"``, whose environment says the rest.
+    """
+
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+    launcher: str | None = None
+
+
+def find_place(flags: Place, environment: Mapping[str, str] = os.environ) -> Place:
+    """The place of this process, from flags or from its launcher.
+
+    Args:
+        flags: what was given on the command line.
+        environment: variables that Slurm or Open MPI set.
+
+    Raises:
+        ConfigError: flags that are not complete or out of range.
+    """
+    if any(value is not None for value in flags[:3]):
+        return _check(flags, *flags[:3])
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        return Place(launcher="slurm")
+    if int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
+        return Place(launcher="ompi")
+    return Place(num_processes=1, process_id=0)
+
+
+def _check(
+    place: Place, coordinator: str | None, count: int | None, number: int | None
+) -> Place:
+    if coordinator is None or count is None or number is None:
+        raise ConfigError(
+            "--coordinator, --num_processes and --process_id go together, as in"
+            " --coordinator=localhost:4711 --num_processes=2 --process_id=0; got"
+            f" {coordinator}, {count} and {number}"
+        )
+    if count < 1 or not 0 <= number < count:
+        raise ConfigError(
+            f"--process_id is {number} of --num_processes={count}, expected 0 to"
+            f" {count - 1}"
+        )
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(f"--coordinator is {coordinator!r}, expected host:port")
+    return place
+
+
+def join(place: Place) -> None:
+    """Connects this process with the others; before anything else asks for a device.
+
+    Raises:
+        ConfigError: they were not found.
+    """
+    if place.num_processes == 1:
+        return
+    # A lost process is told by the watch, in words, and not by an abort within JAX.
+    jax.config.update("jax_enable_recoverability", True)
+    try:
+        jax.distributed.initialize(
+            place.coordinator,
+            place.num_processes,
+            place.process_id,
+            cluster_detection_method=place.launcher,
+            initialization_timeout=CONNECT_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+        threading.Thread(target=_watch, daemon=True).start()
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"the processes of the run did not find each other ({error}); give"
+            " --coordinator=host:port --num_processes=N --process_id=I to each"
+        ) from error
+
+
+@contextlib.contextmanager
+def leave_together() -> Iterator[None]:
+    """Ends this process at once where it fails among many, so that the others notice.
+
+    At its normal end JAX waits for the others, which wait for this one.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).partition("\n")[0][:200]
+        _leave(f"another process has ended or cannot be reached ({reason})")
+    except Exception as error:
+        _leave(str(error))
+
+
+def _watch() -> None:
+    """Ends this process when another one has ended without a farewell.
+
+    A step would wait for it for ever, deep within a library.
+    """
+    client: Any = global_state.client
+    everybody = list(range(jax.process_count()))
+    while True:
+        time.sleep(WATCH_SECONDS)
+        try:
+            lost = sorted({*everybody} - {*client.get_live_nodes(everybody)})
+        except Exception:  # process 0, who would know, does not answer
+            lost = [0]
+        if lost:
+            _leave(f"process {lost[0]} has ended or cannot be reached")
+
+
+def _leave(reason: str) -> None:
+    print(
+        f"cnnjax: process {jax.process_index()}: error: {reason}; start all processes"
+        " again with the same command, and they go on from the last checkpoint",
+        file=sys.stderr,
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def is_first() -> bool:
+    """Whether this process writes the logs."""
+    return jax.process_index() == 0
+
+
+def agree(holds: bool) -> bool:
+    """Whether something holds in every process; all have to ask."""
+    if jax.process_count() == 1:
+        return holds
+    return bool(multihost_utils.process_allgather(np.array(holds)).all())
+
+
+def wait_for_all(name: str) -> None:
+    """Waits until every process has come here.
+
+    Args:
+        name: what for, the same in all.
+    """
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)

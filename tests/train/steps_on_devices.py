@@ -1,0 +1,95 @@
+"""Fifty steps in float64 on the devices of this process, or of many: a program.
+
+    steps_on_devices.py OUT KIND DEVICES ACCUMULATE SHARD NORM [COORDINATOR N I]
+
+It trains a network with augmentation, dropout and, where NORM is 1, synchronised batch
+normalization, on a training split that no batch divides, and writes losses, parameters
+and scores to the file OUT.
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.config_file import load_config
+from cnnjax.data import train_batches
+from cnnjax.train import processes
+from cnnjax.train.compiled import make_score, make_start, make_step
+from cnnjax.train.devices import make_devices
+from cnnjax.train.experiment import make_experiment
+from cnnjax.train.wish import Wish
+
+STEPS = 50
+DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
+
+
+def make_settings(folder, accumulate, shard, norm):
+    """A config of a small network on 203 images, of which 143 train."""
+    path = Path(folder) / "set.npz"
+    if not path.exists():
+        draw = np.random.default_rng(0)
+        images = draw.integers(0, 256, (203, 9, 7, 2), np.uint8)
+        draft = path.with_suffix(".part.npz")
+        np.savez(draft, images=images, labels=np.arange(203) % 5)
+        draft.replace(path)
+    return {
+        "data.source": f"npz:{path}",
+        "data.crop_padding": "1",
+        "data.flip": "true",
+        "model.widths": "(3, 4)",
+        "model.dense": "(6,)",
+        "model.batch_norm": "true" if norm else "false",
+        "sync_batch_norm": "true" if norm else "false",
+        "batch_size": "24",
+        "eval_batch_size": "10",
+        "duration": f"{STEPS} steps",
+        "optimizer.clip_norm": "0.5",
+        "average_decay": "0.9",
+        "accumulate_steps": str(accumulate),
+        "shard_optimizer": "true" if shard else "false",
+    }
+
+
+def in_float64(experiment, config):
+    """The start of the run, all its floating-point arrays in float64."""
+
+    def widen(x):
+        return x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(widen, make_start(experiment, config))
+
+
+def main(out, kind, count, accumulate, shard, norm):
+    """Trains, and writes what came out."""
+    settings = make_settings(Path(out).parent, accumulate, shard, norm)
+    config = load_config(DIGITS, settings)
+    devices = make_devices(kind, count, divides_optimizer=shard)
+    experiment = make_experiment(config)
+    state = devices.place_state(in_float64(experiment, config))
+    step = make_step(config, experiment, devices, state)
+    losses = []
+    batches = train_batches(
+        experiment.dataset.train, 24, config.seed, num_steps=STEPS, part=devices.part
+    )
+    for batch in batches:
+        state, metrics, _ = step(state, batch, Wish())
+        losses.append(float(metrics.loss))
+    score = make_score(config, experiment, devices)
+    scores = [score(state, split) for split in experiment.dataset[:3]]
+    arrays = devices.fetch(state)
+    if processes.is_first():
+        leaves = jax.tree.leaves(arrays)
+        named = {f"leaf{i:03}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+        np.savez(out, losses=losses, scores=np.array(scores), **named)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
+    out, kind, count, *flags = sys.argv[1:7]
+    if sys.argv[7:]:
+        coordinator, total, number = sys.argv[7:]
+        processes.join(processes.Place(coordinator, int(total), int(number)))
+    main(out, kind, int(count), int(flags[0]), flags[1] == "1", flags[2] == "1")

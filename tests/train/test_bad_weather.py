@@ -1,0 +1,164 @@
+"""Faults from outside: disks, processes and clocks that are not as they should be.
+
+Each is made for real. What a user is owed then: an exit status, one sentence that names
+the file or the value and a way out, and everything that was good on disk as it was.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from cnnjax.report import read_metrics
+from tests.train.faults import (
+    DIGITS,
+    LONGER,
+    ROOT,
+    SHORT,
+    TINY,
+    contents,
+    error,
+    evaluate,
+    mount,
+    remount,
+    start,
+    train,
+    wait_until,
+)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    folder = tmp_path / "disk"
+    mount(folder, "size=40m,nr_inodes=500")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+
+
+@needs_root
+@pytest.mark.parametrize("name", [".", "run", "a/b"])
+def test_a_new_run_on_a_read_only_disk_is_refused(disk, capfd, name):
+    remount(disk, "ro")
+    assert train(disk / name, *SHORT) == 2
+    err = error(capfd)
+    assert f"workdir {disk / name} cannot be written" in err
+    assert "give another --workdir" in err
+
+
+@needs_root
+def test_a_run_on_a_read_only_disk_can_be_looked_at_but_not_gone_on_with(
+    disk, trained, capfd
+):
+    run = shutil.copytree(trained, disk / "run")
+    before = contents(run)
+    remount(disk, "ro")
+    assert train(run, *LONGER) == 2
+    assert f"workdir {run} cannot be written" in error(capfd)
+    assert evaluate(run) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["examples"] == 359
+    assert err == ""
+    remount(disk, "rw")
+    assert contents(run) == before
+    assert train(run, *LONGER) == 0
+    assert "going on after step 20" in capfd.readouterr().out
+
+
+@needs_root
+@pytest.mark.slow
+def test_a_disk_without_room_for_more_files_harms_no_older_checkpoint(disk):
+    """Bytes are free, so the save begins; then no further file can be made."""
+    remount(disk, "nr_inodes=48")
+    words = [*TINY, "--config.duration=40 steps", "--config.checkpoint.every=20 steps"]
+    process = start(disk / "run", *words)
+    out, err = process.communicate(timeout=120)
+    assert "checkpoint of step 40 failed" in out
+    assert process.returncode == 1
+    assert "the last state, of step 40, could not be written" in err
+    assert err.count("\n") == 1, err
+    steps = {path.name for path in (disk / "run" / "checkpoints").iterdir()}
+    assert steps == {"20"}
+    remount(disk, "nr_inodes=500")
+    process = start(disk / "run", *words)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert "going on after step 20" in out
+
+
+@needs_root
+@pytest.mark.slow
+def test_a_disk_that_fills_up_during_a_save_does_not_end_the_run(disk):
+    words = ["--config.duration=80 steps", "--config.checkpoint.every=20 steps"]
+    folder = disk / "run" / "checkpoints"
+    with start(disk / "run", *words, "--config.model.dense=(2000,)") as process:
+        try:
+            wait_until(lambda: any(folder.glob("40.orbax-checkpoint-tmp*")))
+            fill(disk / "foreign")
+            lines = iter(process.stdout.readline, "")
+            told = next((line for line in lines if "failed" in line), "nothing")
+            (disk / "foreign").unlink()
+            _, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert "checkpoint of step 40 failed, older ones stay" in told
+    assert (process.returncode, err) == (0, "")
+    steps = {path.name for path in folder.iterdir()}
+    assert "80" in steps
+    assert "40" not in steps
+    assert not [name for name in steps if not name.isdigit()]
+
+
+def fill(path):
+    with path.open("wb") as file:
+        try:
+            while True:
+                file.write(bytes(2**16))
+                file.flush()
+        except OSError:
+            return
+
+
+def test_a_lock_that_a_dead_process_left_is_not_in_the_way(run, capfd):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (run / ".lock").write_text(str(dead.pid))
+    assert train(run, *LONGER) == 0
+    assert "going on after step 20" in capfd.readouterr().out
+
+
+CLOCK = """
+import sys, time
+true, begin = time.time, time.time()
+def jumping():
+    return true() - 86400 * int((true() - begin) / 0.2)
+time.time, time.time_ns = jumping, lambda: int(jumping() * 1e9)
+from cnnjax.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_clock_that_runs_backwards_is_no_obstacle(tmp_path):
+    """It jumps back by a day, five times a second."""
+    for steps in (60, 120):
+        words = [
+            *TINY,
+            f"--config.duration={steps} steps",
+            "--config.log_every=5 steps",
+        ]
+        command = [sys.executable, "-c", CLOCK, "train", DIGITS, *words]
+        command += [f"--workdir={tmp_path}", "--config.checkpoint.every=10 steps"]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert (result.returncode, result.stderr) == (0, "")
+    assert "going on after step 60" in result.stdout
+    records = read_metrics(tmp_path / "metrics.jsonl")
+    seconds = [record["seconds"] for record in records]
+    assert seconds == sorted(seconds)
+    assert 0 < seconds[0] <= seconds[-1] < 100
+    assert all(r["step_seconds"] > 0 for r in records if r["kind"] == "train")
