@@ -2,7 +2,7 @@
 
     cnnjax train --config=configs/digits.py
 
-A fifth of the images is held out for the test: 99.35 % of 359 on average over seeds 0
+A fifth of the images is held out for the test: 99.26 % of 359 on average over seeds 0
 to 5, which split the data anew (98.9 to 99.7 %), in 6 seconds on 2 cores of a Xeon.
 """
 
@@ -16,7 +16,7 @@ def get_config() -> Config:
     config.model.name = "simple_cnn"
     config.model.widths = (64, 128)
     config.model.dense = (128,)
-    config.model.dropout = 0.3
+    config.model.dropout = 0.5
     config.model.kernel_init = "lecun_normal"
     config.loss.label_smoothing = 0.1
     config.optimizer.name = "adamw"

@@ -147,7 +147,10 @@ def read_end(run: Path) -> dict:
     checkpoints = Checkpoints(run / "checkpoints", read_only=True)
     for step in checkpoints.steps():
         arrays, notes = checkpoints.restore(None, step) or ({}, {"progress": {}})
-        notes["progress"]["seconds"] = 0
+        progress = notes["progress"]
+        progress["seconds"] = 0
+        if progress.get("interval"):  # its sums count, its times do not
+            progress["interval"][1:3] = 0, 0
         end[f"the notes of step {step}"] = notes
         for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
             x = np.asarray(leaf)

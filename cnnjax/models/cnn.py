@@ -42,7 +42,13 @@ class SimpleCNN(nn.Module):
         rank = x.ndim - 2
         init = make_initializer(self.kernel_init)
         for width in self.widths:
-            x = nn.Conv(width, (self.kernel_size,) * rank, kernel_init=init)(x)
+            x = nn.Conv(
+                width,
+                (self.kernel_size,) * rank,
+                # Batch normalization would take a bias away again.
+                use_bias=not self.batch_norm,
+                kernel_init=init,
+            )(x)
             if self.batch_norm:
                 x = nn.BatchNorm(not train, axis_name=self.axis_name)(x)
             x = nn.relu(x)

@@ -116,8 +116,9 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         self._step = step
+        if not agree(self._finds_room(arrays)):
+            return
         try:
-            check_room(self._folder, arrays)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -127,6 +128,15 @@ class Checkpoints:
             )
         except Exception as error:  # whatever a disk may do
             self._give_up(error)
+
+    def _finds_room(self, arrays: Mapping[str, Any]) -> bool:
+        """Whether the disk has room for a state; tells if it has not."""
+        try:
+            check_room(self._folder, arrays)
+        except OSError as error:
+            self._give_up(error)
+            return False
+        return True
 
     def finish(self) -> None:
         """Waits until everything is on disk.

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from cnnjax.config import Config, ConfigError, find
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
-from cnnjax.models import make_model
+from cnnjax.models import MODELS, make_model
 from cnnjax.optim import (
     make_optimizer,
     make_schedule,
@@ -32,7 +32,10 @@ _DURATIONS = (
     "schedule.warmup",
 )
 _MODEL_KEYS = ("name",)
-_RESERVED = {"num_classes": "data.num_classes", "axis_name": "sync_batch_norm"}
+_RESERVED = {
+    "num_classes": "the data: data.num_classes",
+    "axis_name": "the setting sync_batch_norm",
+}
 _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_norm")
 
 
@@ -198,8 +201,14 @@ def _make_model(config, num_classes):
     options = _options("model", config.model, _MODEL_KEYS)
     for key, source in _RESERVED.items():
         if key in options:
-            raise ConfigError(f"model.{key} comes from {source}, set that")
+            raise ConfigError(f"model.{key} comes from {source}")
     if config.sync_batch_norm:
+        known = MODELS.get(config.model.name)
+        if known and "axis_name" not in known.__dataclass_fields__:
+            raise ConfigError(
+                f"sync_batch_norm is set, but model {config.model.name!r} has no batch"
+                " normalization"
+            )
         options["axis_name"] = AXIS
     return _naming(
         "model", make_model, config.model.name, num_classes=num_classes, **options

@@ -22,6 +22,13 @@ from cnnjax.config import ConfigError
 HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
 CONNECT_SECONDS = 120
 WATCH_SECONDS = 5
+FAILED, USAGE = 1, 2  # exit status
+
+_AGAIN = (
+    "start all processes again with the same command, and they go on from the last"
+    " checkpoint"
+)
+_over = threading.Event()
 
 
 class Place(NamedTuple):
@@ -108,9 +115,10 @@ def join(place: Place) -> None:
 
 @contextlib.contextmanager
 def leave_together() -> Iterator[None]:
-    """Ends this process at once where it fails among many, so that the others notice.
+    """Ends this process together with the others, or at once where it fails.
 
-    At its normal end JAX waits for the others, which wait for this one.
+    A failed process that waited for the others, as JAX does at an exit, would keep them
+    waiting for itself.
     """
     if jax.process_count() == 1:
         yield
@@ -119,9 +127,24 @@ def leave_together() -> Iterator[None]:
         yield
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).partition("\n")[0][:200]
-        _leave(f"another process has ended or cannot be reached ({reason})")
+        _leave(f"another process has ended or cannot be reached ({reason}); {_AGAIN}")
     except Exception as error:
-        _leave(str(error))
+        _leave(str(error), USAGE if isinstance(error, ValueError) else FAILED)
+    _say_farewell()
+
+
+def _say_farewell() -> None:
+    """Disconnects; process 0, whom the others need for that, goes last."""
+    _over.set()
+    wait_for_all("end")
+    deadline = time.monotonic() + WATCH_SECONDS
+    everybody = list(range(jax.process_count()))
+    client: Any = global_state.client
+    while is_first() and time.monotonic() < deadline:
+        if len(client.get_live_nodes(everybody)) == 1:
+            break
+        time.sleep(0.02)
+    jax.distributed.shutdown()
 
 
 def _watch() -> None:
@@ -131,25 +154,20 @@ def _watch() -> None:
     """
     client: Any = global_state.client
     everybody = list(range(jax.process_count()))
-    while True:
-        time.sleep(WATCH_SECONDS)
+    while not _over.wait(WATCH_SECONDS):
         try:
             lost = sorted({*everybody} - {*client.get_live_nodes(everybody)})
         except Exception:  # process 0, who would know, does not answer
             lost = [0]
-        if lost:
-            _leave(f"process {lost[0]} has ended or cannot be reached")
+        if lost and not _over.is_set():
+            _leave(f"process {lost[0]} has ended or cannot be reached; {_AGAIN}")
 
 
-def _leave(reason: str) -> None:
-    print(
-        f"cnnjax: process {jax.process_index()}: error: {reason}; start all processes"
-        " again with the same command, and they go on from the last checkpoint",
-        file=sys.stderr,
-    )
+def _leave(reason: str, status: int = FAILED) -> None:
+    print(f"cnnjax: process {jax.process_index()}: error: {reason}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(status)
 
 
 def is_first() -> bool:

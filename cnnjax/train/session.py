@@ -16,6 +16,7 @@ from cnnjax.train.devices import Devices
 from cnnjax.train.divergence import NonFiniteLossError, check_weights
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Experiment
+from cnnjax.train.interruption import Interrupted
 from cnnjax.train.loop import Loop
 from cnnjax.train.pretrained import check_pattern, start_from
 from cnnjax.train.progress import Progress, judge, read_progress
@@ -155,7 +156,7 @@ class Session:
             found = self._branch_off(origin)
         if found is None:
             return self._start()
-        before, now = found.notes["devices"], self._devices()
+        before, now = found.notes.get("devices"), self._devices()
         if before != now:
             self.reporter.message(
                 f"the run was on {before} and goes on on {now}: its numbers will differ"
@@ -203,6 +204,9 @@ class Session:
                 return self.loop.run(state, batches, stop, begun)
             except NonFiniteLossError as error:
                 state = self._go_back(error, first)
+            except Interrupted:
+                self.checkpoints.finish()  # or else it is not true that it is saved
+                raise
 
     def _go_back(self, error: NonFiniteLossError, first: int) -> TrainState:
         """The last good state that was saved, with a lower learning rate.

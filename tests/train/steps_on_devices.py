@@ -92,4 +92,5 @@ if __name__ == "__main__":
     if sys.argv[7:]:
         coordinator, total, number = sys.argv[7:]
         processes.join(processes.Place(coordinator, int(total), int(number)))
-    main(out, kind, int(count), int(flags[0]), flags[1] == "1", flags[2] == "1")
+    with processes.leave_together():
+        main(out, kind, int(count), int(flags[0]), flags[1] == "1", flags[2] == "1")

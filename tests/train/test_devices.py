@@ -1,6 +1,7 @@
 """One step function on one device, on many, and in many processes: the same numbers."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -117,3 +118,24 @@ def test_what_cannot_be_divided_is_refused(small_config, changes, message):
 def test_one_device_is_a_mesh_of_one():
     devices = make_devices(per_process=1)
     assert (devices.count, devices.local_count, devices.part.count) == (1, 1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["jit", "pmap"])
+@pytest.mark.parametrize(("precision", "dtypes"), [("full", 1), ("half", 2)])
+def test_one_all_reduce_carries_all_gradients_of_a_dtype(kind, precision, dtypes):
+    program = PROGRAM.with_name("hlo_on_devices.py")
+    done = subprocess.run(
+        [sys.executable, str(program), kind, precision],
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    sums = done.stdout.splitlines()
+    # XLA may join those of two dtypes in one message.
+    assert 1 <= len(sums) <= dtypes, sums
+    assert len(re.findall(r"f32\[|bf16\[", done.stdout)) == dtypes
+    sizes = [int(size) for line in sums for size in re.findall(r"\[(\d+)\]", line)]
+    # 141,450 parameters, and the sums of losses, right answers and examples.
+    assert sum(sizes) == 141_450 + 3

@@ -1,0 +1,35 @@
+"""Prints the all-reduces of the compiled step on the devices there are: a program."""
+
+import sys
+from pathlib import Path
+
+import jax
+
+from cnnjax.config_file import load_config
+from cnnjax.train.compiled import lower_step, make_start
+from cnnjax.train.devices import make_devices
+from cnnjax.train.experiment import make_experiment
+
+DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
+
+
+def main(kind: str, half: bool) -> None:
+    """Compiles the step of the digits; ``half`` has its dense layers in bfloat16."""
+    config = load_config(DIGITS, {})
+    devices = make_devices(kind)
+    experiment = make_experiment(config)
+    state = make_start(experiment, config)
+    if half:
+        narrow = jax.tree.map(lambda x: x.astype("bfloat16"), state.params["Dense_0"])
+        params = state.params | {"Dense_0": narrow}
+        opt_state = experiment.optimizer.init(params)
+        state = state._replace(params=params, opt_state=opt_state)
+    state = devices.place_state(state)
+    text = lower_step(config, experiment, devices, state).compile().as_text()
+    for line in text.splitlines():
+        if " all-reduce(" in line or " all-reduce-start(" in line:
+            print(line.partition("=")[2].partition(" all-reduce")[0].strip())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2] == "half")
