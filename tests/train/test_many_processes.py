@@ -25,6 +25,7 @@ SETTINGS = [
     *TINY,
     "--config.batch_size=60",
     "--config.data.crop_padding=1",
+    "--config.model.batch_norm=true",
     "--config.sync_batch_norm=true",
     "--config.optimizer.learning_rate=1e-3",
     "--config.duration=120 steps",
@@ -59,7 +60,9 @@ def launch():
             for child in children(process):
                 os.kill(child, signal.SIGKILL)
             process.kill()
-            process.communicate()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
 def children(process):
