@@ -18,7 +18,7 @@ from cnnjax.train.experiment import Experiment
 from cnnjax.train.objective import make_gradients
 from cnnjax.train.state import TrainState, make_state
 from cnnjax.train.step import TrainMetrics, make_eval_step, make_update
-from cnnjax.train.wish import Wish, encode
+from cnnjax.train.wish import WIDTH, Wish, encode
 
 WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(AXIS)
 
@@ -74,7 +74,7 @@ def make_step(
             *compiled(state, devices.place_batch(batch)),
             None,
         )
-    rest = np.zeros((devices.local_count - 1, 2), np.int32)
+    rest = np.zeros((devices.local_count - 1, WIDTH), np.int32)
 
     def step(state: TrainState, batch: Batch, wish: Wish):
         wishes = np.concatenate([encode(wish)[None], rest])
@@ -169,7 +169,7 @@ def _sharded_update(devices, of_batch, update, state, many):
 
 
 def _total(wishes: jax.Array) -> jax.Array:
-    return lax.psum(wishes.reshape(-1, 2).sum(0), AXIS)
+    return lax.psum(wishes.reshape(-1, WIDTH).sum(0), AXIS)
 
 
 def _over_devices(devices: Devices, function, divided: int, **options) -> Any:

@@ -14,6 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Batch, Part, Split
 from cnnjax.train.state import TrainState
+from cnnjax.train.wish import WIDTH
 
 AXIS = "devices"
 
@@ -177,7 +178,7 @@ def batch_shapes(devices: Devices, split: Split, batch_size: int) -> Batch:
 
 def wish_shape(devices: Devices) -> jax.ShapeDtypeStruct:
     """What the placed wishes of all processes look like."""
-    return _shape(devices, devices.count, (2,), np.int32)
+    return _shape(devices, devices.count, (WIDTH,), np.int32)
 
 
 def _shape(devices, rows: int, rest, dtype) -> jax.ShapeDtypeStruct:

@@ -144,7 +144,7 @@ class Loop:
         """What all processes want; one step late, so that all hear of it together."""
         if jax.process_count() == 1:
             return own
-        return decode(done.wishes, own) if done else Wish()
+        return decode(done.wishes) if done else Wish()
 
     def _pause(self, step: int, state: TrainState, wish: Wish) -> None:
         """Validates and saves where that is due; ends the run if a signal came."""

@@ -22,6 +22,7 @@ from cnnjax.config import ConfigError
 HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
 CONNECT_SECONDS = 120
 WATCH_SECONDS = 5
+_LEFT = "cnnjax/left"  # where a process that fails leaves word
 FAILED, USAGE = 1, 2  # exit status
 
 _AGAIN = (
@@ -101,7 +102,8 @@ def join(place: Place) -> None:
             place.coordinator,
             place.num_processes,
             place.process_id,
-            cluster_detection_method=place.launcher,
+            # With flags, JAX would still take the GPU of a Slurm task's number.
+            cluster_detection_method=place.launcher or "deactivate",
             initialization_timeout=CONNECT_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
@@ -156,7 +158,10 @@ def _watch() -> None:
     everybody = list(range(jax.process_count()))
     while not _over.wait(WATCH_SECONDS):
         try:
-            lost = sorted({*everybody} - {*client.get_live_nodes(everybody)})
+            left = [
+                int(key[len(_LEFT) + 1 :]) for key, _ in client.key_value_dir_get(_LEFT)
+            ]
+            lost = left or sorted({*everybody} - {*client.get_live_nodes(everybody)})
         except Exception:  # process 0, who would know, does not answer
             lost = [0]
         if lost and not _over.is_set():
@@ -164,10 +169,25 @@ def _watch() -> None:
 
 
 def _leave(reason: str, status: int = FAILED) -> None:
+    _over.set()
     print(f"cnnjax: process {jax.process_index()}: error: {reason}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
+    with contextlib.suppress(Exception):
+        _let_others_go_first()
     os._exit(status)
+
+
+def _let_others_go_first() -> None:
+    """Keeps process 0 until the others leave, too: JAX aborts them where it is gone."""
+    client: Any = global_state.client
+    client.key_value_set(f"{_LEFT}/{jax.process_index()}", "")
+    deadline = time.monotonic() + 2 * WATCH_SECONDS
+    while is_first() and time.monotonic() < deadline:
+        if len(client.key_value_dir_get(_LEFT)) == jax.process_count():
+            time.sleep(0.5)  # from their word to their end
+            break
+        time.sleep(0.05)
 
 
 def is_first() -> bool:

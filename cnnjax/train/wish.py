@@ -1,10 +1,10 @@
 """What a process wants of the others: to stop, or to save now."""
 
-import signal
 from typing import NamedTuple
 
 import numpy as np
 
+from cnnjax.train.interruption import SIGNALS
 from cnnjax.typing import Array
 
 
@@ -20,18 +20,20 @@ class Wish(NamedTuple):
     save: bool = False
 
 
+WIDTH = len(SIGNALS) + 1
+
+
 def encode(wish: Wish) -> np.ndarray:
-    """A wish as numbers that can be added up over all processes: int32 ``(2,)``."""
-    return np.array([wish.signal is not None, wish.save], np.int32)
+    """A wish as counts that can be added up over all processes: int32 ``(WIDTH,)``."""
+    return np.array([*(wish.signal == s for s in SIGNALS), wish.save], np.int32)
 
 
-def decode(total: Array, own: Wish) -> Wish:
+def decode(total: Array) -> Wish:
     """What all processes together want, from the sum of their wishes.
 
     Args:
         total: the sum of what ``encode`` gave.
-        own: this process's wish, which knows the signal if it came here.
     """
-    stop, save = (int(number) for number in np.asarray(total))
-    number = own.signal or signal.SIGTERM if stop else None
-    return Wish(number, save > 0)
+    *stops, save = np.asarray(total).tolist()
+    signals = [number for number, count in zip(SIGNALS, stops, strict=True) if count]
+    return Wish(signals[0] if signals else None, save > 0)
