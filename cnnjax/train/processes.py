@@ -22,7 +22,8 @@ from cnnjax.config import ConfigError
 HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
 CONNECT_SECONDS = 120
 WATCH_SECONDS = 5
-_LEFT = "cnnjax/left"  # where a process that fails leaves word
+PARTING_SECONDS = 1  # from the word of a process that it leaves to its end
+_LEFT = "cnnjax/left"  # where a process that ends leaves word
 FAILED, USAGE = 1, 2  # exit status
 
 _AGAIN = (
@@ -139,13 +140,7 @@ def _say_farewell() -> None:
     """Disconnects; process 0, whom the others need for that, goes last."""
     _over.set()
     wait_for_all("end")
-    deadline = time.monotonic() + WATCH_SECONDS
-    everybody = list(range(jax.process_count()))
-    client: Any = global_state.client
-    while is_first() and time.monotonic() < deadline:
-        if len(client.get_live_nodes(everybody)) == 1:
-            break
-        time.sleep(0.02)
+    _let_others_go_first()
     jax.distributed.shutdown()
 
 
@@ -185,7 +180,7 @@ def _let_others_go_first() -> None:
     deadline = time.monotonic() + 2 * WATCH_SECONDS
     while is_first() and time.monotonic() < deadline:
         if len(client.key_value_dir_get(_LEFT)) == jax.process_count():
-            time.sleep(0.5)  # from their word to their end
+            time.sleep(PARTING_SECONDS)
             break
         time.sleep(0.05)
 
