@@ -139,7 +139,7 @@ def _is_pattern(value) -> bool:
 
 RULES = {
     "seed": (lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
-    "data.num_classes": (lambda v: v >= 1, "a whole number of 1 or more"),
+    "data.num_classes": (_is_size, "a whole number of 1 or more"),
     "data.validation_fraction": (_part, "a number between 0 and 1, both excluded"),
     "data.test_fraction": (_part, "a number between 0 and 1, both excluded"),
     "data.crop_padding": (lambda v: v >= 0, "a whole number of 0 or more pixels"),
@@ -170,7 +170,7 @@ RULES = {
     "parallel": (lambda v: v in ("jit", "pmap"), "'jit' or 'pmap'"),
     "devices": (_is_size, "a whole number of 1 or more, or None"),
     "accumulate_steps": (_is_size, "a whole number of 1 or more"),
-    "batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
+    "batch_size": (_is_size, "a whole number of 1 or more"),
     "monitor": (lambda v: v in ("loss", "accuracy"), "'loss' or 'accuracy'"),
     "average_decay": (_part, "a number between 0 and 1, both excluded, or None"),
     "early_stopping.patience": (_is_size, "a whole number of 1 or more, or None"),
@@ -181,8 +181,8 @@ RULES = {
     "spike_factor": (lambda v: 1 < v < float("inf"), "a number above 1, or None"),
     "init_load": (_is_pattern, "a regular expression"),
     "freeze": (_is_pattern, "a regular expression"),
-    "checkpoint.keep": (lambda v: v >= 1, "a whole number of 1 or more"),
-    "eval_batch_size": (lambda v: v >= 1, "a whole number of 1 or more"),
+    "checkpoint.keep": (_is_size, "a whole number of 1 or more"),
+    "eval_batch_size": (_is_size, "a whole number of 1 or more"),
 }
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from cnnjax.data.errors import DataError
 from cnnjax.data.stream import StreamedImages
 from cnnjax.typing import Images
+from cnnjax.whole_file import write_whole
 
 _CHUNK_VALUES = 2**20
 
@@ -73,17 +73,8 @@ def normalize(images: Images, normalization: Normalization) -> Images:
 
 def write_normalization(normalization: Normalization, path: str | Path) -> None:
     """Writes a JSON file in one piece: another process sees all of it, or nothing."""
-    path = Path(path)
     content = {name: x.tolist() for name, x in normalization._asdict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(Path(path), json.dumps(content))
 
 
 def read_normalization(path: str | Path) -> Normalization:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cnnjax.whole_file import write_whole
+
 # JSON has no such numbers.
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -34,10 +36,7 @@ class MetricsFile:
         self.close()
         if self._path.exists():
             kept = [r for r in read_metrics(self._path) if _stays(r, step)]
-            draft = self._path.with_name(self._path.name + ".new")
-            draft.unlink(missing_ok=True)  # it may be a link to somewhere
-            draft.write_text("".join(map(_line, kept)))
-            draft.replace(self._path)
+            write_whole(self._path, "".join(map(_line, kept)))
 
     def step(self, record: Mapping[str, Any]) -> None:
         """Nothing: single steps are not kept."""

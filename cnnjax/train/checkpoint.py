@@ -212,12 +212,9 @@ class Checkpoints:
             raise
         except Exception as error:  # Orbax raises many kinds for damaged files
             found = _first_line(error)
-        whole = agree(isinstance(found, Restored))
-        return (
-            found
-            if whole or isinstance(found, str)
-            else "another process cannot read it"
-        )
+        if agree(isinstance(found, Restored)) or isinstance(found, str):
+            return found
+        return "another process cannot read it"
 
     def _read(self, step: int, like: TrainState | None) -> Restored:
         stored: Any = self._manager.item_metadata(step)

@@ -17,7 +17,7 @@ from cnnjax.train.evaluation import Score, evaluate
 from cnnjax.train.experiment import Experiment
 from cnnjax.train.objective import make_gradients
 from cnnjax.train.state import TrainState, make_state
-from cnnjax.train.step import TrainMetrics, make_eval_step, make_update
+from cnnjax.train.step import TrainMetrics, make_eval_step, make_train_step, make_update
 from cnnjax.train.wish import WIDTH, Wish, encode
 
 WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(AXIS)
@@ -38,6 +38,15 @@ def make_start(experiment: Experiment, config: Config) -> TrainState:
         raise ConfigError(
             f"model {config.model.name!r} cannot take images of shape {shape}: {error}"
         ) from error
+
+
+def describe_state(experiment: Experiment, config: Config) -> Any:
+    """The shapes of a state of the run, without making one.
+
+    Raises:
+        ConfigError: images that the network cannot take.
+    """
+    return jax.eval_shape(lambda: make_start(experiment, config))
 
 
 def make_score(
@@ -139,10 +148,10 @@ def _make_function(config, experiment, devices, state) -> Any:
 
 def _same_update(devices, of_batch, update, state, many):
     """The step where each device makes the whole update, all the same."""
+    train_step = make_train_step(of_batch, update)
 
     def step(state, batch, *wishes):
-        after = update(state, of_batch(state, batch))
-        return *after, *map(_total, wishes)
+        return *train_step(state, batch), *map(_total, wishes)
 
     return _over_devices(devices, step, divided=1 + many, donate_argnums=0)
 

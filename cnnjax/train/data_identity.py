@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnjax.config import ConfigError
 from cnnjax.data import Dataset
+from cnnjax.whole_file import write_whole
 
 NAME = "data.json"
 
@@ -51,7 +52,4 @@ def check(workdir: Path, dataset: Dataset) -> None:
 
 def write(workdir: Path, dataset: Dataset) -> None:
     """Writes the description for later runs to check."""
-    draft = workdir / f"{NAME}.new"
-    draft.unlink(missing_ok=True)  # it may be a link to somewhere
-    draft.write_text(json.dumps(describe(dataset)) + "\n")
-    draft.replace(workdir / NAME)
+    write_whole(workdir / NAME, json.dumps(describe(dataset)) + "\n")

@@ -68,7 +68,7 @@ class Devices(NamedTuple):
         return jax.tree.map(lambda x: place(self.divided, x), batch)
 
     def place_state(self, state: TrainState) -> TrainState:
-        """A state that each process has as a whole, laid on the devices."""
+        """A state laid on the devices, of arrays there or whole in each process."""
         return jax.tree.map(_place, state, self.state_shardings(state))
 
     def state_shardings(self, state: TrainState) -> TrainState:
@@ -101,6 +101,8 @@ class Devices(NamedTuple):
 
 
 def _place(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+        return leaf
     if sharding.is_fully_addressable:
         return jax.device_put(leaf, sharding)
     value = np.asarray(leaf)

@@ -55,8 +55,7 @@ def check_weights(state: TrainState) -> None:
     Raises:
         NonFiniteLossError: names the first such array.
     """
-    weights = {"params": state.params, **state.statistics}
-    for name, leaf in named_leaves(weights):
+    for name, leaf in named_leaves(state.variables):
         if not np.isfinite(np.asarray(leaf)).all():
             raise NonFiniteLossError(
                 f"{name} holds values that are not finite after step {int(state.step)},"

@@ -34,11 +34,10 @@ def start_from(
     """
     origin = find_run(config.init_from, "init_from")
     found, step = read_trained(origin)
-    variables = {"params": state.params, **state.statistics}
-    check_pattern("init_load", config.init_load, variables)
+    check_pattern("init_load", config.init_load, state.variables)
     variables = {
         collection: _take(config, tree, dict(named_leaves(found.get(collection, {}))))
-        for collection, tree in variables.items()
+        for collection, tree in state.variables.items()
     }
     new = [
         name for name in _all_names(variables) if not matches(config.init_load, name)

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-import jax
-
 from cnnjax.config import Config
 from cnnjax.train import compilation_cache, data_identity
-from cnnjax.train.compiled import make_start
+from cnnjax.train.compiled import describe_state
 from cnnjax.train.devices import devices_of
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.interruption import watch
@@ -60,7 +58,7 @@ def train(
     experiment = make_experiment(config, known_normalization(origin))
     if origin:
         data_identity.check(origin.folder, experiment.dataset)
-    shapes = jax.eval_shape(lambda: make_start(experiment, config))
+    shapes = describe_state(experiment, config)
     wait_for_all("settings")
     with _lock(workdir), watch() as stop:
         session = Session(config, experiment, devices, workdir, reporter, shapes)

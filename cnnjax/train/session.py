@@ -189,8 +189,7 @@ class Session:
         state = make_start(self.experiment, self.config)
         self.progress = Progress()
         if self.config.freeze:
-            variables = {"params": state.params, **state.statistics}
-            check_pattern("freeze", self.config.freeze, variables)
+            check_pattern("freeze", self.config.freeze, state.variables)
         if self.config.init_from is not None:
             tell = self.reporter.message
             state = start_from(state, self.experiment.optimizer, self.config, tell)

@@ -34,6 +34,11 @@ class TrainState(NamedTuple):
     rate_scale: jax.Array
     usual_loss: jax.Array
 
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Parameters and statistics by collection, as the network is called with."""
+        return {"params": self.params, **self.statistics}
+
 
 def make_state(
     model: nn.Module,
@@ -73,7 +78,7 @@ def make_state(
 
 def trained_variables(state: TrainState) -> dict[str, Any]:
     """What the network is called with in evaluation: the averaged weights, if any."""
-    return dict(state.average) or {"params": state.params, **state.statistics}
+    return dict(state.average) or state.variables
 
 
 def count_parameters(params: Params) -> int:

@@ -14,7 +14,7 @@ from cnnjax.train.bucket import sum_over
 from cnnjax.train.divergence import is_spike, update_usual
 from cnnjax.train.loss import Loss
 from cnnjax.train.names import map_named, matches
-from cnnjax.train.objective import Gradients, Sums, is_correct, make_gradients
+from cnnjax.train.objective import Gradients, Sums, is_correct
 from cnnjax.train.state import TrainState, trained_variables
 from cnnjax.typing import Array
 
@@ -42,41 +42,15 @@ EvalStep = Callable[[TrainState, Batch], Sums]
 
 
 def make_train_step(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    loss: Loss,
-    normalization: Normalization,
-    schedule: optax.Schedule,
-    *,
-    crop_padding: int = 0,
-    flip: bool = False,
-    accumulate_steps: int = 1,
-    freeze: str = "",
-    average_decay: float | None = None,
-    spike_factor: float | None = None,
-    axis_name: str | None = None,
+    gradients: Callable[[TrainState, Batch], Gradients],
+    update: Callable[[TrainState, Gradients], tuple[TrainState, TrainMetrics]],
 ) -> TrainStep:
     """The function ``(state, batch) -> (state, metrics)`` of one device's batch.
 
-    It is not compiled yet. Arguments are those of ``make_gradients`` and
-    ``make_update``, whose composition it is.
+    Args:
+        gradients: from ``make_gradients``.
+        update: from ``make_update``.
     """
-    gradients = make_gradients(
-        model,
-        loss,
-        normalization,
-        crop_padding=crop_padding,
-        flip=flip,
-        accumulate_steps=accumulate_steps,
-        axis_name=axis_name,
-    )
-    update = make_update(
-        optimizer,
-        schedule,
-        freeze=freeze,
-        average_decay=average_decay,
-        spike_factor=spike_factor,
-    )
     return lambda state, batch: update(state, gradients(state, batch))
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from cnnjax.config import Config
 from cnnjax.train import compilation_cache, data_identity
 from cnnjax.train.checkpoint import Checkpoints, Restored
-from cnnjax.train.compiled import make_score, make_start
+from cnnjax.train.compiled import describe_state, make_score, make_start
 from cnnjax.train.devices import make_devices
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Experiment, make_experiment
 from cnnjax.train.progress import read_progress
-from cnnjax.train.state import TrainState
+from cnnjax.train.state import TrainState, trained_variables
 from cnnjax.train.workdir import Origin, known_normalization, read_config
 
 
@@ -49,11 +49,10 @@ def make_run_state(
         CheckpointError: a state of another network or optimizer.
         FileNotFoundError: no whole state in ``workdir``.
     """
-    start = make_start(experiment, config)
     if workdir is None:
-        return start
-    origin = Origin(Path(workdir))
-    return TrainState(**_read(origin, config, start).arrays)
+        return make_start(experiment, config)
+    shapes = describe_state(experiment, config)
+    return TrainState(**_read(Origin(Path(workdir)), config, shapes).arrays)
 
 
 def read_trained(origin: Origin) -> tuple[dict[str, Any], int]:
@@ -64,11 +63,10 @@ def read_trained(origin: Origin) -> tuple[dict[str, Any], int]:
         FileNotFoundError: no whole state.
     """
     found = _read(origin, read_config(origin.folder), None).arrays
-    variables = found.get("average") or {
-        "params": found["params"],
-        **found["statistics"],
-    }
-    return variables, int(found["step"])
+    # A mapping without entries may leave nothing on disk.
+    empty: dict[str, Any] = {"statistics": {}, "average": {}}
+    state = TrainState(**empty | found)
+    return trained_variables(state), int(state.step)
 
 
 def _read(origin: Origin, config: Config, like: TrainState | None) -> Restored:

@@ -8,6 +8,7 @@ from cnnjax.config_file import from_json, to_json
 from cnnjax.data import Normalization, read_normalization, write_normalization
 from cnnjax.train import data_identity
 from cnnjax.train.experiment import Experiment
+from cnnjax.whole_file import write_whole
 
 CONFIG = "config.json"
 NORMALIZATION = "normalization.json"
@@ -105,7 +106,4 @@ def write(workdir: Path, config: Config, experiment: Experiment) -> None:
     """Writes what describes the run; the config last, for it is what makes a run."""
     write_normalization(experiment.normalization, workdir / NORMALIZATION)
     data_identity.write(workdir, experiment.dataset)
-    draft = workdir / f"{CONFIG}.new"
-    draft.unlink(missing_ok=True)  # it may be a link to somewhere
-    draft.write_text(to_json(config))
-    draft.replace(workdir / CONFIG)
+    write_whole(workdir / CONFIG, to_json(config))

@@ -1,11 +1,14 @@
 """Help for tests of faults: short runs, ways to damage them, and what is left."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from cnnjax.cli import main
@@ -16,6 +19,30 @@ DIGITS = f"--config={ROOT / 'configs' / 'digits.py'}"
 TINY = ["--config.model.widths=(4, 8)", "--config.model.dense=(16,)"]
 SHORT = [*TINY, "--config.duration=20 steps", "--config.checkpoint.every=5 steps"]
 LONGER = [*SHORT, "--config.duration=25 steps"]
+
+
+class StopAt:
+    """Asks a run to stop by a signal to its own process at one step."""
+
+    def __init__(self, recorder, step, number=signal.SIGTERM):
+        self.recorder, self.at, self.number = recorder, step, number
+
+    def step(self, record):
+        self.recorder.step(record)
+        if record["step"] == self.at:
+            os.kill(os.getpid(), self.number)
+
+    def __getattr__(self, name):
+        return getattr(self.recorder, name)
+
+
+def leaves(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def assert_same(one, other):
+    for a, b in zip(leaves(one), leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def train(workdir, *words, config=DIGITS):
@@ -96,11 +123,14 @@ def damage_remove(folder):
     (folder / "state" / "_METADATA").unlink()
 
 
-def mount(folder, options):
+@contextlib.contextmanager
+def mounted(folder, options):
     """A small disk in ``folder``; making one takes root's rights."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     subprocess.run(command, check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def remount(folder, options):

@@ -1,7 +1,6 @@
 """Early stopping, the best state and averaged weights, in runs that are cut in two."""
 
 import os
-import signal
 
 import jax
 import numpy as np
@@ -11,6 +10,7 @@ from cnnjax.config import ConfigError
 from cnnjax.train.interruption import Interrupted
 from cnnjax.train.run import train
 from cnnjax.train.trained import evaluate_run
+from tests.train.faults import StopAt, assert_same
 
 # A rate this high soon brings no further gain.
 RESTLESS = {
@@ -21,26 +21,6 @@ RESTLESS = {
     "duration": "300 steps",
     "early_stopping__patience": "4",
 }
-
-
-class StopAt:
-    """Asks a run to stop by a signal to its own process at one step."""
-
-    def __init__(self, recorder, step):
-        self.recorder, self.at = recorder, step
-
-    def step(self, record):
-        self.recorder.step(record)
-        if record["step"] == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def __getattr__(self, name):
-        return getattr(self.recorder, name)
-
-
-def assert_same(one, other):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def validations(recorder):

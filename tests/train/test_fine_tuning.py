@@ -6,6 +6,7 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.train.run import train
+from tests.train.faults import assert_same
 
 HEAD_ANEW = r"(?!Dense_1\.).*"
 
@@ -46,12 +47,7 @@ def test_all_but_the_head_is_taken_and_frozen(
     )
     *_, last = first_states(config, tmp_path / "run", recorder)
     for name in ("Conv_0", "Conv_1"):
-        for a, b in zip(
-            jax.tree.leaves(last.params[name]),
-            jax.tree.leaves(result.state.params[name]),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(a, b)
+        assert_same(last.params[name], result.state.params[name])
     old = result.state.params["Dense_0"]["kernel"]
     assert (np.asarray(old) != last.params["Dense_0"]["kernel"]).any()
     assert last.params["Dense_1"]["kernel"].shape == (16, 3)
@@ -82,10 +78,7 @@ def test_a_checkpoint_can_be_named(tmp_path, small_config, recorder):
         "duration": "1 step",
     }
     (only,) = first_states(small_config(**settings), tmp_path / "run", recorder)
-    for a, b in zip(
-        jax.tree.leaves(only.params), jax.tree.leaves(states[7].params), strict=True
-    ):
-        np.testing.assert_array_equal(a, b)
+    assert_same(only.params, states[7].params)
 
 
 def test_averaged_weights_are_what_is_taken(tmp_path, small_config, recorder):
@@ -94,12 +87,7 @@ def test_averaged_weights_are_what_is_taken(tmp_path, small_config, recorder):
     )
     settings = {"init_from": str(tmp_path / "base"), "freeze": ".*"}
     first, *_ = first_states(small_config(**settings), tmp_path / "run", recorder)
-    for a, b in zip(
-        jax.tree.leaves(first.params),
-        jax.tree.leaves(last.average["params"]),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(a, b)
+    assert_same(first.params, last.average["params"])
 
 
 def test_a_head_of_another_size_is_told_with_the_remedy(
@@ -147,10 +135,7 @@ def test_branching_off_is_going_on_elsewhere(tmp_path, small_config, recorder):
     whole = train(config, tmp_path / "base", recorder)
     place = str(tmp_path / "base" / "checkpoints" / "8")
     result = train(config, tmp_path / "run", recorder, resume=place)
-    for a, b in zip(
-        jax.tree.leaves(result.state), jax.tree.leaves(whole.state), strict=True
-    ):
-        np.testing.assert_array_equal(a, b)
+    assert_same(result.state, whole.state)
     assert result.test == whole.test
     assert "going on after step 8" in recorder.messages
     # Given once more, the command goes on with its own run.

@@ -205,3 +205,16 @@ def test_mpirun_says_it_itself(tmp_path, launch, alone):
     assert "on 4 x cpu (cpu), 2 processes" in out
     assert count_records(tmp_path / "run") == ONCE
     assert_close(tmp_path / "run", alone)
+
+
+@pytest.mark.slow
+def test_a_divided_optimizer_comes_to_its_end_and_goes_on(tmp_path, launch):
+    """Its parts lie in several processes, none of which can see the whole."""
+    run, words = tmp_path / "run", ["--config.shard_optimizer=true"]
+    for steps in (20, 30):
+        duration = f"--config.duration={steps} steps"
+        status, out, err = finish(launch(2, run, *words, duration))
+        assert status == 0, err
+        assert "test accuracy" in out
+    assert "going on after step 20" in out
+    assert train(run, *SETTINGS, "--config.duration=40 steps") == 0

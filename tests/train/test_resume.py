@@ -3,10 +3,7 @@
 import json
 import os
 import signal
-import subprocess
 
-import jax
-import numpy as np
 import pytest
 
 from cnnjax.config import ConfigError
@@ -18,39 +15,17 @@ from cnnjax.train.interruption import Interrupted
 from cnnjax.train.run import train
 from cnnjax.train.trained import make_run_state
 from tests.train.faults import (
+    StopAt,
+    assert_same,
     damage_flip,
     damage_notes,
     damage_remove,
     damage_truncate,
-    mount,
+    mounted,
     remount,
     start,
     wait_for_step,
 )
-
-
-def leaves(state):
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-
-
-def assert_same(one, other):
-    for a, b in zip(leaves(one), leaves(other), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-class StopAt:
-    """Asks a run to stop by a signal to its own process at one step."""
-
-    def __init__(self, recorder, step, number=signal.SIGTERM):
-        self.recorder, self.at, self.number = recorder, step, number
-
-    def step(self, record):
-        self.recorder.step(record)
-        if record["step"] == self.at:
-            os.kill(os.getpid(), self.number)
-
-    def __getattr__(self, name):
-        return getattr(self.recorder, name)
 
 
 @pytest.fixture
@@ -216,10 +191,8 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path):
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder on a disk of 3 MB; making one takes root's rights."""
-    folder = tmp_path / "disk"
-    mount(folder, "size=3m")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=3m") as folder:
+        yield folder
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")

@@ -10,9 +10,11 @@ from cnnjax.data import Batch, Normalization
 from cnnjax.models import make_model
 from cnnjax.train.divergence import NonFiniteLossError, is_spike, update_usual
 from cnnjax.train.loss import make_loss
+from cnnjax.train.objective import make_gradients
 from cnnjax.train.run import train
 from cnnjax.train.state import make_state
-from cnnjax.train.step import make_train_step
+from cnnjax.train.step import make_train_step, make_update
+from tests.train.faults import assert_same, leaves
 
 # From 6 steps on the rate is far too high, until it has fallen to a millionth.
 RUNAWAY = {
@@ -26,10 +28,6 @@ RUNAWAY = {
     "on_nan": "rollback",
     "rollback__factor": "1e-4",
 }
-
-
-def leaves(state):
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
 
 
 def test_it_goes_back_with_a_lower_rate(tmp_path, small_config, recorder):
@@ -60,8 +58,7 @@ def test_going_on_after_a_rollback_ends_the_same(tmp_path, small_config, recorde
     with pytest.raises(PowerCut):
         train(config, tmp_path / "run", Cut())
     result = train(config, tmp_path / "run", recorder)
-    for a, b in zip(leaves(result.state), leaves(whole.state), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same(result.state, whole.state)
 
 
 def test_it_does_not_go_back_for_ever(tmp_path, small_config, recorder):
@@ -101,13 +98,11 @@ def test_metrics_stand_once_after_a_rollback(tmp_path, small_config):
 def make_step(spike_factor):
     model = make_model("simple_cnn", num_classes=3, widths=(2,), dense=())
     optimizer = optax.adam(0.01)
+    normalization = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+    schedule = optax.constant_schedule(0.01)
     step = make_train_step(
-        model,
-        optimizer,
-        make_loss("softmax", 0.0),
-        Normalization(np.zeros(1, np.float32), np.ones(1, np.float32)),
-        optax.constant_schedule(0.01),
-        spike_factor=spike_factor,
+        make_gradients(model, make_loss("softmax", 0.0), normalization),
+        make_update(optimizer, schedule, spike_factor=spike_factor),
     )
     return jax.jit(step), make_state(model, optimizer, (5, 4, 1), seed=0)
 
@@ -129,10 +124,7 @@ def test_a_step_with_a_spike_changes_nothing():
     assert metrics.loss > 3 * state.usual_loss
     assert int(after.step) == int(state.step) + 1
     for name in ("params", "statistics", "opt_state", "average"):
-        for a, b in zip(
-            leaves(getattr(after, name)), leaves(getattr(state, name)), strict=True
-        ):
-            np.testing.assert_array_equal(a, b)
+        assert_same(getattr(after, name), getattr(state, name))
 
 
 def test_without_spikes_skipping_changes_no_number():

@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 
@@ -12,18 +11,14 @@ from cnnjax.train.divergence import NonFiniteLossError
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.run import train
 from cnnjax.train.trained import evaluate_run
-
-
-def leaves(state):
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+from tests.train.faults import assert_same, leaves
 
 
 def test_two_runs_with_one_seed_end_bit_equal(tmp_path, small_config, recorder):
     config = small_config(data__crop_padding="1", data__flip="true")
     first = train(config, tmp_path / "a", recorder)
     second = train(config, tmp_path / "b", recorder)
-    for one, other in zip(leaves(first.state), leaves(second.state), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(first.state, second.state)
     assert first.test == second.test
 
 

@@ -14,8 +14,9 @@ from cnnjax.train.devices import make_devices
 from cnnjax.train.evaluation import evaluate
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.loss import make_loss
+from cnnjax.train.objective import make_gradients
 from cnnjax.train.state import count_parameters, make_state
-from cnnjax.train.step import make_eval_step, make_train_step
+from cnnjax.train.step import make_eval_step, make_train_step, make_update
 from cnnjax.train.trained import make_run_state
 
 SHAPE = (9, 7, 2)
@@ -58,7 +59,8 @@ def make(optimizer, model=None, smoothing=0.0, **augmentation):
     model = model or make_model("simple_cnn", num_classes=4, widths=(3,), dense=(5,))
     loss = make_loss("softmax", smoothing)
     step = make_train_step(
-        model, optimizer, loss, NORMALIZATION, SCHEDULE, **augmentation
+        make_gradients(model, loss, NORMALIZATION, **augmentation),
+        make_update(optimizer, SCHEDULE),
     )
     return step, make_state(model, optimizer, SHAPE, seed=0)
 
@@ -146,7 +148,8 @@ def test_the_step_lowers_for_every_platform(platform):
     optimizer = optax.adamw(1e-3)
     loss = make_loss("softmax", 0.1)
     step = make_train_step(
-        model, optimizer, loss, NORMALIZATION, SCHEDULE, crop_padding=2, flip=True
+        make_gradients(model, loss, NORMALIZATION, crop_padding=2, flip=True),
+        make_update(optimizer, SCHEDULE),
     )
     state = make_state(model, optimizer, (28, 28, 2), seed=0)
     batch = make_batch(4)._replace(images=jnp.zeros((4, 28, 28, 2), jnp.uint8))
