@@ -9,6 +9,7 @@ from cnnjax.ops.activation import (
     softmax,
     tanh,
 )
+from cnnjax.ops.backend import backend
 from cnnjax.ops.conv import conv
 from cnnjax.ops.conv_transpose import conv_transpose
 from cnnjax.ops.dense import dense
@@ -30,6 +31,7 @@ from cnnjax.ops.pool import avg_pool, max_pool
 
 __all__ = [
     "avg_pool",
+    "backend",
     "batch_norm",
     "batch_norm_inference",
     "conv",

@@ -23,8 +23,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnnjax.onednn import conv as conv_onednn
 from cnnjax.ops import conv_depthwise, conv_pointwise, conv_xla
 from cnnjax.ops import padding as pads
+from cnnjax.ops.backend import Backend, check_backend, current_backend
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.dtype import check_one_floating
 from cnnjax.ops.gradient import custom_vjp, vary_alike
@@ -43,6 +45,7 @@ def conv(
     groups: int = 1,
     flip_kernel: bool = False,
     precision: lax.PrecisionLike = None,
+    backend: Backend | None = None,
 ) -> jax.Array:
     """Slides ``kernel`` over ``x``, with hand-written gradients of every order.
 
@@ -61,13 +64,14 @@ def conv(
             mathematics textbooks. ``False`` is the cross-correlation of every
             framework.
         precision: as in ``jax.lax.Precision``.
+        backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 
     Returns:
         ``(batch, *positions, out)`` with the dtype of ``x``.
 
     Raises:
         ValueError: shapes, dtypes or options that do not go together, or an output
-            without positions.
+            without positions; or ``backend`` is ``"onednn"`` and cannot compute it.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     bias = None if bias is None else jnp.asarray(bias)
@@ -83,7 +87,11 @@ def conv(
         dilation=pads.per_axis(dilation, rank, "dilation"),
         input_dilation=pads.per_axis(input_dilation, rank, "input_dilation"),
     )
-    window = window._replace(groups=groups, precision=precision)
+    window = window._replace(
+        groups=groups,
+        precision=precision,
+        backend=check_backend(backend) if backend else current_backend(),
+    )
     y = forward(*vary_alike(x, kernel), window)
     return y if bias is None else add_bias(*vary_alike(y, bias))
 
@@ -91,7 +99,7 @@ def conv(
 @custom_vjp("window", stock=conv_xla.forward)
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y = f(x, w)."""
-    return _run("forward", kernel.shape, window, x, kernel)
+    return _run("forward", x.shape, kernel.shape, window, x, kernel)
 
 
 @custom_vjp("window", "sizes")
@@ -99,7 +107,8 @@ def input_gradient(
     dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
 ) -> jax.Array:
     """dx = g(dy, w), for an input of spatial ``sizes``."""
-    return _run("input_gradient", kernel.shape, window, dy, kernel, sizes=sizes)
+    shape = (len(dy), *sizes, kernel.shape[-2] * window.groups)
+    return _run("input_gradient", shape, kernel.shape, window, dy, kernel, sizes=sizes)
 
 
 @custom_vjp("window", "taps")
@@ -108,22 +117,41 @@ def kernel_gradient(
 ) -> jax.Array:
     """dw = h(x, dy), for a kernel of spatial size ``taps``."""
     shape = (*taps, x.shape[-1] // window.groups, dy.shape[-1])
-    return _run("kernel_gradient", shape, window, x, dy, taps=taps)
+    return _run("kernel_gradient", x.shape, shape, window, x, dy, taps=taps)
 
 
-def _run(name, kernel_shape, window, *arrays, **static):
-    """The map called ``name`` in the implementation that suits the kernel."""
+def _run(name, x_shape, kernel_shape, window, *arrays, **static):
+    """The map called ``name``, for arrays of these shapes."""
 
     def of(implementation):
         return partial(getattr(implementation, name), window=window, **static)
 
-    if conv_pointwise.suits(kernel_shape, window):
-        return of(conv_pointwise)(*arrays)
-    if conv_depthwise.suits(kernel_shape, window):
-        return lax.platform_dependent(
-            *arrays, cpu=of(conv_depthwise), default=of(conv_xla)
-        )
-    return of(conv_xla)(*arrays)
+    shapes = x_shape, kernel_shape, window, arrays[0].dtype
+    if window.backend == "onednn":
+        if reason := conv_onednn.why_not(name, *shapes):
+            raise ValueError(
+                f"backend is 'onednn', which cannot compute the {name} of x {x_shape}"
+                f" and kernel {kernel_shape} with {window}: {reason}; use 'auto'"
+            )
+        return of(conv_onednn)(*arrays)
+    suits = conv_pointwise.suits(kernel_shape, window)
+    other = conv_pointwise if suits else conv_xla
+    cpu = _implementation_for_cpu(name, *shapes, other)
+    if cpu is other:
+        return of(other)(*arrays)
+    return lax.platform_dependent(*arrays, cpu=of(cpu), default=of(other))
+
+
+def _implementation_for_cpu(name, x_shape, kernel_shape, window, dtype, other):
+    """What computes the map fastest on a CPU, ``other`` being XLA's best."""
+    if other is conv_pointwise:
+        return other
+    if window.backend != "xla" and conv_onednn.is_fast(
+        name, x_shape, kernel_shape, window, dtype
+    ):
+        return conv_onednn
+    suits = conv_depthwise.suits(kernel_shape, window)
+    return conv_depthwise if suits else other
 
 
 def _forward_fwd(x, kernel, window):

@@ -1,0 +1,68 @@
+// One convolution of given shapes: oneDNN's primitive and the reorders around it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <string>
+
+#include "cache.h"
+
+namespace cnnjax {
+
+using Dims = dnnl::memory::dims;
+
+enum class Map : std::int64_t { kForward, kInputGradient, kKernelGradient };
+
+// Some kernels of oneDNN compute addresses in 32 bits.
+constexpr std::int64_t kLargestBytes = std::numeric_limits<std::int32_t>::max();
+
+// Shapes are JAX's: (batch, *spatial, channels) and (*taps, in / groups, out).
+struct ConvProblem {
+  Map map;
+  dnnl::memory::data_type dtype;
+  bool has_bias;
+  Dims x, kernel, y;
+  Dims strides, dilation, low, high;
+  std::int64_t groups;
+
+  Key key() const;
+};
+
+struct ConvArrays {
+  std::byte *x, *kernel, *bias, *y;
+};
+
+// Which of oneDNN's implementations would run. Throws where there is none.
+std::string implementation(const ConvProblem& problem);
+
+class ConvPlan {
+ public:
+  explicit ConvPlan(const ConvProblem& problem);
+
+  // Reads two of x, kernel and y (and the bias) and writes the third, by the map.
+  void run(const ConvArrays& arrays) const;
+
+  static std::shared_ptr<const ConvPlan> of(const ConvProblem& problem);
+
+ private:
+  // Between JAX's layout of the kernel and the one oneDNN computes in.
+  struct Reorder {
+    dnnl::primitive primitive;
+    dnnl::memory::desc from, to, scratch;
+  };
+
+  void prepare_reorder(const ConvProblem& problem);
+  void reorder(dnnl::stream& stream, std::byte* from, std::byte* to) const;
+
+  Map map_;
+  dnnl::primitive conv_;
+  dnnl::memory::desc x_, kernel_, bias_, y_, scratch_;
+  std::optional<Reorder> reorder_;
+  std::size_t scratch_bytes_ = 0;
+};
+
+}  // namespace cnnjax

@@ -1,0 +1,93 @@
+"""Finds, loads and registers the compiled library, once, when it is first asked for.
+
+The library is built where a C++ compiler is found (``CMakeLists.txt``), and needs
+oneDNN's own library at run time, which the package ``onednn-cpu-gomp`` brings.
+"""
+
+import ctypes
+import importlib.metadata
+import importlib.resources
+import platform
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+FILE = "libcnnjax_onednn.so"
+PACKAGE, LIBRARY = "onednn-cpu-gomp", "libdnnl.so.3"
+TARGETS = (
+    "cnnjax_conv_forward_v1",
+    "cnnjax_conv_input_gradient_v1",
+    "cnnjax_conv_kernel_gradient_v1",
+)
+
+
+class Status(NamedTuple):
+    """Whether the kernels can be used.
+
+    Attributes:
+        library: the compiled library, ``None`` where it cannot be used.
+        reason: why not; empty where it can.
+    """
+
+    library: ctypes.CDLL | None
+    reason: str
+
+
+_lock = threading.Lock()
+_status: list[Status] = []
+
+
+def status() -> Status:
+    """The library, loaded by the first call, or why there is none."""
+    with _lock:
+        if not _status:
+            _status.append(_load())
+        return _status[0]
+
+
+def describe() -> str:
+    """One line for people: oneDNN's version, instructions and threads, or why not."""
+    library, reason = status()
+    if library is None:
+        return f"not in use: {reason}"
+    version, isa = (text_of(library[f"cnnjax_{name}"]) for name in ("version", "isa"))
+    return f"oneDNN {version}, {isa}, {library.cnnjax_threads()} threads"
+
+
+def text_of(function: Callable[..., Any], *args: Any) -> str:
+    """What a C function writes into the buffer that it takes last."""
+    buffer = ctypes.create_string_buffer(256)
+    function(*args, buffer, ctypes.c_size_t(len(buffer)))
+    return buffer.value.decode()
+
+
+def _load() -> Status:
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        system = f"{platform.system()} on {platform.machine()}"
+        return Status(
+            None, f"oneDNN's package is for Linux on x86_64, this is {system}"
+        )
+    path = importlib.resources.files("cnnjax.onednn") / FILE
+    if not path.is_file():
+        return Status(None, "cnnjax was installed without a C++ compiler (needs C++17)")
+    try:
+        # The compiled library finds oneDNN's by its name, for it is loaded already.
+        ctypes.CDLL(_find_onednn(), mode=ctypes.RTLD_GLOBAL)
+        library = ctypes.CDLL(str(path))
+        for target in TARGETS:
+            jax.ffi.register_ffi_target(
+                target, jax.ffi.pycapsule(library[target]), platform="cpu"
+            )
+    except Exception as error:  # whatever is wrong here, XLA can do the work
+        return Status(None, f"{type(error).__name__}: {error}")
+    return Status(library, "")
+
+
+def _find_onednn() -> str:
+    for file in importlib.metadata.files(PACKAGE) or ():
+        if file.name == LIBRARY:
+            return str(file.locate())
+    raise FileNotFoundError(f"the package {PACKAGE} has no {LIBRARY}")

@@ -1,0 +1,53 @@
+"""Which implementation computes an operation on a CPU: oneDNN's kernels or XLA's.
+
+``auto`` takes oneDNN on a CPU for what it computes fast, where the library was built,
+and XLA for everything else and everywhere else. ``onednn`` refuses what oneDNN cannot
+compute; ``xla`` is XLA alone. The choice is made when an operation is traced and holds
+for its gradients too; ``jax.jit`` keeps the backends apart in its cache.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Literal, cast, get_args
+
+import jax
+
+Backend = Literal["auto", "onednn", "xla"]
+VARIABLE = "CNNJAX_BACKEND"
+
+_backend = jax.make_user_context("")
+
+
+@contextlib.contextmanager
+def backend(name: Backend) -> Iterator[None]:
+    """Chooses the backend of the operations traced inside.
+
+    Outside of any such context it is the environment variable ``CNNJAX_BACKEND``, and
+    ``auto`` without that.
+
+    Raises:
+        ValueError: another name.
+    """
+    with _backend(check_backend(name)):
+        yield
+
+
+def current_backend() -> Backend:
+    """The backend chosen by the innermost context, or by the environment.
+
+    Raises:
+        ValueError: the environment variable holds another name.
+    """
+    return _backend.value or check_backend(os.environ.get(VARIABLE) or "auto", VARIABLE)
+
+
+def check_backend(name: str, source: str = "backend") -> Backend:
+    """Returns ``name``.
+
+    Raises:
+        ValueError: it is not the name of a backend; ``source`` says whence it came.
+    """
+    if name not in get_args(Backend):
+        raise ValueError(f"{source} is {name!r}, expected 'auto', 'onednn' or 'xla'")
+    return cast(Backend, name)
