@@ -32,14 +32,9 @@ struct Operand {
   Dims mapped, shape;
   std::size_t width;
 
-  std::int64_t mapped_count() const { return product(mapped); }
+  std::int64_t mapped_count() const { return count(mapped); }
   std::int64_t bytes() const {
-    return product(shape) * static_cast<std::int64_t>(width);
-  }
-  static std::int64_t product(const Dims& dims) {
-    std::int64_t result = 1;
-    for (const std::int64_t size : dims) result *= size;
-    return result;
+    return count(shape) * static_cast<std::int64_t>(width);
   }
 };
 
@@ -81,7 +76,6 @@ struct Call {
   Map map;
   dnnl::memory::data_type dtype;
   Operand x, kernel, y;
-  std::optional<Operand> bias;
 
   Operand& result() {
     return map == Map::kForward ? y : map == Map::kInputGradient ? x : kernel;
@@ -91,22 +85,16 @@ struct Call {
     fold();
     Operand& out = result();
     const std::int64_t places = out.mapped_count();
-    if (is_empty()) return clear();
-    const ConvProblem problem = {map,
-                                 dtype,
-                                 bias.has_value(),
-                                 x.shape,
-                                 kernel.shape,
-                                 y.shape,
-                                 to_dims(window.strides),
-                                 to_dims(window.dilation),
-                                 to_dims(window.low),
-                                 to_dims(window.high),
-                                 window.groups};
-    const auto plan = ConvPlan::of(problem);
+    if (x.bytes() == 0 || kernel.bytes() == 0 || y.bytes() == 0) {
+      std::memset(out.data, 0, places * out.bytes());  // sums without terms
+      return;
+    }
+    const auto plan = ConvPlan::of({map, dtype, x.shape, kernel.shape, y.shape,
+                                    to_dims(window.strides), to_dims(window.dilation),
+                                    to_dims(window.low), to_dims(window.high),
+                                    window.groups});
     for (std::int64_t place = 0; place < places; ++place) {
       plan->run({at(x, out.mapped, place), at(kernel, out.mapped, place),
-                 bias ? at(*bias, out.mapped, place) : nullptr,
                  at(y, out.mapped, place)});
     }
   }
@@ -115,28 +103,14 @@ struct Call {
   // Where one kernel slides over all mapped images, these become one batch.
   void fold() {
     if (map == Map::kKernelGradient || kernel.mapped_count() != 1) return;
-    if (bias && bias->mapped_count() != 1) return;
-    const auto largest = std::max(x.bytes(), y.bytes());
-    if (largest > kLargestBytes / std::max<std::int64_t>(x.mapped_count(), 1)) return;
+    const std::int64_t places = x.mapped_count();
+    if (places == 0) return;
+    if (std::max(x.bytes(), y.bytes()) > kLargestBytes / places) return;
     for (Operand* images : {&x, &y}) {
-      images->shape.front() *= images->mapped_count();
+      images->shape.front() *= places;
       images->mapped.clear();
     }
     kernel.mapped.clear();
-    if (bias) bias->mapped.clear();
-  }
-
-  bool is_empty() const {
-    return x.bytes() == 0 || y.bytes() == 0 || kernel.bytes() == 0;
-  }
-
-  // Sums without terms.
-  void clear() {
-    const Operand& out = result();
-    std::memset(out.data, 0, out.mapped_count() * out.bytes());
-    if (map == Map::kKernelGradient && bias) {
-      std::memset(bias->data, 0, bias->mapped_count() * bias->bytes());
-    }
   }
 };
 
@@ -155,15 +129,13 @@ ffi::Error guarded(const Function& function) {
   }
 }
 
-ffi::Error forward(Buffer x, Buffer kernel, ffi::RemainingArgs bias,
-                   ffi::Result<Buffer> y, Numbers strides, Numbers dilation,
-                   Numbers low, Numbers high, std::int64_t groups) {
+ffi::Error forward(Buffer x, Buffer kernel, ffi::Result<Buffer> y, Numbers strides,
+                   Numbers dilation, Numbers low, Numbers high, std::int64_t groups) {
   return guarded([&] {
     const std::size_t rank = strides.size() + 2;
-    Call call = {Map::kForward, dtype_of(x), make_operand(x, rank),
-                 make_operand(kernel, rank), make_operand(*y, rank), std::nullopt};
-    if (bias.size()) call.bias = make_operand(bias.get<Buffer>(0).value(), 1);
-    call.run({strides, dilation, low, high, groups});
+    Call{Map::kForward, dtype_of(x), make_operand(x, rank), make_operand(kernel, rank),
+         make_operand(*y, rank)}
+        .run({strides, dilation, low, high, groups});
   });
 }
 
@@ -172,32 +144,34 @@ ffi::Error input_gradient(Buffer dy, Buffer kernel, ffi::Result<Buffer> dx,
                           std::int64_t groups) {
   return guarded([&] {
     const std::size_t rank = strides.size() + 2;
-    Call call = {Map::kInputGradient, dtype_of(dy), make_operand(*dx, rank),
-                 make_operand(kernel, rank), make_operand(dy, rank), std::nullopt};
-    call.run({strides, dilation, low, high, groups});
+    Call{Map::kInputGradient, dtype_of(dy), make_operand(*dx, rank),
+         make_operand(kernel, rank), make_operand(dy, rank)}
+        .run({strides, dilation, low, high, groups});
   });
 }
 
 ffi::Error kernel_gradient(Buffer x, Buffer dy, ffi::Result<Buffer> dkernel,
-                           ffi::RemainingRets dbias, Numbers strides, Numbers dilation,
-                           Numbers low, Numbers high, std::int64_t groups) {
+                           Numbers strides, Numbers dilation, Numbers low,
+                           Numbers high, std::int64_t groups) {
   return guarded([&] {
     const std::size_t rank = strides.size() + 2;
-    Call call = {Map::kKernelGradient, dtype_of(x), make_operand(x, rank),
-                 make_operand(*dkernel, rank), make_operand(dy, rank), std::nullopt};
-    if (dbias.size()) call.bias = make_operand(*dbias.get<Buffer>(0).value(), 1);
-    call.run({strides, dilation, low, high, groups});
+    Call{Map::kKernelGradient, dtype_of(x), make_operand(x, rank),
+         make_operand(*dkernel, rank), make_operand(dy, rank)}
+        .run({strides, dilation, low, high, groups});
   });
 }
 
-template <class Binding>
-auto with_window(Binding binding) {
-  return std::move(binding)
-      .template Attr<Numbers>("strides")
-      .template Attr<Numbers>("dilation")
-      .template Attr<Numbers>("low")
-      .template Attr<Numbers>("high")
-      .template Attr<std::int64_t>("groups");
+// Two arrays, one result, and the window.
+auto binding() {
+  return ffi::Ffi::Bind()
+      .Arg<Buffer>()
+      .Arg<Buffer>()
+      .Ret<Buffer>()
+      .Attr<Numbers>("strides")
+      .Attr<Numbers>("dilation")
+      .Attr<Numbers>("low")
+      .Attr<Numbers>("high")
+      .Attr<std::int64_t>("groups");
 }
 
 }  // namespace
@@ -207,23 +181,10 @@ auto with_window(Binding binding) {
 #pragma GCC visibility push(default)
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_conv_forward_v1, cnnjax::forward,
-                              cnnjax::with_window(xla::ffi::Ffi::Bind()
-                                                      .Arg<cnnjax::Buffer>()
-                                                      .Arg<cnnjax::Buffer>()
-                                                      .RemainingArgs()
-                                                      .Ret<cnnjax::Buffer>()));
-
+                              cnnjax::binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_conv_input_gradient_v1, cnnjax::input_gradient,
-                              cnnjax::with_window(xla::ffi::Ffi::Bind()
-                                                      .Arg<cnnjax::Buffer>()
-                                                      .Arg<cnnjax::Buffer>()
-                                                      .Ret<cnnjax::Buffer>()));
-
+                              cnnjax::binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_conv_kernel_gradient_v1, cnnjax::kernel_gradient,
-                              cnnjax::with_window(xla::ffi::Ffi::Bind()
-                                                      .Arg<cnnjax::Buffer>()
-                                                      .Arg<cnnjax::Buffer>()
-                                                      .Ret<cnnjax::Buffer>()
-                                                      .RemainingRets()));
+                              cnnjax::binding());
 
 #pragma GCC visibility pop

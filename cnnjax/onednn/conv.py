@@ -7,7 +7,7 @@ and the C++ side makes one larger batch or a loop of them.
 
 import ctypes
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -45,57 +45,65 @@ def kernel_gradient(
 
 def output_shape(x: Shape, kernel: Shape, window: Window) -> Shape:
     """The shape of y."""
-    axes = zip(
-        x[1:-1],
-        kernel[:-2],
-        window.strides,
-        window.dilation,
-        window.padding,
-        strict=True,
-    )
+    rows = x[1:-1], kernel[:-2], *window[:4]
     positions = (
-        (n + low + high - (k - 1) * d - 1) // s + 1 for n, k, s, d, (low, high) in axes
+        ((n - 1) * gap + low + high - (k - 1) * d) // s + 1
+        for n, k, s, (low, high), d, gap in zip(*rows, strict=True)
     )
     return (x[0], *positions, kernel[-1])
 
 
-def why_not(name: str, x: Shape, kernel: Shape, window: Window, dtype: Any) -> str:
-    """Why the map called ``name`` cannot be computed here; empty if it can."""
-    return _implementation(name, x, kernel, window, str(dtype))[1]
+class Implementation(NamedTuple):
+    """What of oneDNN would compute a map.
+
+    Attributes:
+        name: oneDNN's name of it; empty where there is none.
+        reason: why there is none.
+    """
+
+    name: str
+    reason: str = ""
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether this is more than reference loops or copies for a matrix product."""
+        return bool(self.name) and not {"ref", "gemm"} & set(self.name.split(":"))
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether this is made for one channel in a group."""
+        return "dw:" in self.name
 
 
-def is_fast(name: str, x: Shape, kernel: Shape, window: Window, dtype: Any) -> bool:
-    """Whether oneDNN has more than its reference loops for the map."""
-    found, reason = _implementation(name, x, kernel, window, str(dtype))
-    return not reason and not {"ref", "gemm"} & set(found.split(":"))
+def implementation(
+    name: str, x: Shape, kernel: Shape, window: Window, dtype: Any
+) -> Implementation:
+    """What oneDNN has for the map called ``name`` of arrays of these shapes."""
+    dtype = str(dtype)
+    if dtype not in DTYPES:
+        return Implementation("", f"arrays are {dtype}, expected {' or '.join(DTYPES)}")
+    if set(window.input_dilation) != {1}:
+        return Implementation("", f"input_dilation is {window.input_dilation}")
+    return _ask(name, x, kernel, window._replace(precision=None), dtype)
 
 
 @functools.lru_cache(maxsize=4096)
-def _implementation(name, x, kernel, window, dtype) -> tuple[str, str]:
-    """The name of oneDNN's implementation, or why there is none."""
-    if dtype not in DTYPES:
-        return "", f"arrays are {dtype}, expected {' or '.join(DTYPES)}"
-    if set(window.input_dilation) != {1}:
-        return "", f"input_dilation is {window.input_dilation}, expected all 1"
+def _ask(name, x, kernel, window, dtype):
     loaded, reason = library.status()
     if loaded is None:
-        return "", reason
+        return Implementation("", reason)
     if 0 in x:
-        return "empty", ""
-    ask = loaded.cnnjax_conv_implementation
-    y = output_shape(x, kernel, window)
-    numbers = (x, kernel, y, *_numbers(window).values())
-    failed = ctypes.c_int(1)
-    text = library.text_of(
-        lambda *args: setattr(failed, "value", ask(*args)),
+        return Implementation("zeros")  # sums without terms need no oneDNN
+    numbers = x, kernel, output_shape(x, kernel, window), *_numbers(window).values()
+    failed, text = library.call(
+        loaded.cnnjax_conv_implementation,
         MAPS.index(name),
         dtype == "bfloat16",
-        False,
         len(x) - 2,
         *((ctypes.c_int64 * len(row))(*row) for row in numbers),
         ctypes.c_int64(window.groups),
     )
-    return ("", f"oneDNN: {text}") if failed.value else (text, "")
+    return Implementation("", f"oneDNN: {text}") if failed else Implementation(text)
 
 
 def _numbers(window):
@@ -109,6 +117,7 @@ def _numbers(window):
 
 
 def _call(name, shape, window, *arrays):
+    library.status()  # the first call registers what is called here
     call = jax.ffi.ffi_call(
         f"cnnjax_conv_{name}_v1",
         _result(shape, jax.typeof(arrays[0])),

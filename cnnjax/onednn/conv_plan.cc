@@ -1,7 +1,7 @@
 #include "conv_plan.h"
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
 #include <stdexcept>
 #include <unordered_map>
 #include <utility>
@@ -17,11 +17,7 @@ using dnnl::memory;
 using Tag = memory::format_tag;
 
 constexpr std::size_t kPlans = 512;
-
-std::int64_t count(const Dims& dims) {
-  return std::accumulate(dims.begin(), dims.end(), std::int64_t{1},
-                         std::multiplies<>());
-}
+constexpr double kProductsPerThread = 1e6;  // about 50 microseconds of one core
 
 void check_sizes(const ConvProblem& problem) {
   const auto width = static_cast<std::int64_t>(memory::data_type_size(problem.dtype));
@@ -79,19 +75,17 @@ dnnl::primitive_attr attributes() {
 // The descriptor of the problem's map, of one of three types with one base.
 dnnl::primitive_desc_base describe(const ConvProblem& problem) {
   check_sizes(problem);
+  use_threads(problem.threads());
   const auto x = image_desc(problem.x, problem.dtype);
   const auto y = image_desc(problem.y, problem.dtype);
   const memory::desc kernel(kernel_dims(problem), problem.dtype, Tag::any);
-  const auto bias = problem.has_bias
-                        ? memory::desc({problem.y.back()}, problem.dtype, Tag::x)
-                        : memory::desc();
   Dims dilation = problem.dilation;
   for (auto& distance : dilation) --distance;  // oneDNN counts the taps left out
 
   const auto direct = dnnl::algorithm::convolution_direct;
   const auto attr = attributes();
   const dnnl::convolution_forward::primitive_desc forward(
-      engine(), dnnl::prop_kind::forward_training, direct, x, kernel, bias, y,
+      engine(), dnnl::prop_kind::forward_training, direct, x, kernel, y,
       problem.strides, dilation, problem.low, problem.high, attr);
   if (problem.map == Map::kForward) return forward;
   if (problem.map == Map::kInputGradient) {
@@ -100,24 +94,23 @@ dnnl::primitive_desc_base describe(const ConvProblem& problem) {
         problem.high, forward, attr);
   }
   return dnnl::convolution_backward_weights::primitive_desc(
-      engine(), direct, x, kernel, bias, y, problem.strides, dilation, problem.low,
+      engine(), direct, x, kernel, y, problem.strides, dilation, problem.low,
       problem.high, forward, attr);
 }
 
 // What oneDNN calls the arrays of each map.
 struct Names {
-  int x, kernel, bias, y;
+  int x, kernel, y;
 };
 
 Names names(Map map) {
   switch (map) {
     case Map::kForward:
-      return {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
+      return {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     case Map::kInputGradient:
-      return {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DIFF_DST};
+      return {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST};
     default:
-      return {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS,
-              DNNL_ARG_DIFF_DST};
+      return {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST};
   }
 }
 
@@ -125,7 +118,7 @@ Names names(Map map) {
 
 Key ConvProblem::key() const {
   Key key = {static_cast<std::int64_t>(map), static_cast<std::int64_t>(dtype),
-             has_bias, groups, threads()};
+             groups, threads()};
   for (const Dims* dims : {&x, &kernel, &y, &strides, &dilation, &low, &high}) {
     key.push_back(static_cast<std::int64_t>(dims->size()));
     key.insert(key.end(), dims->begin(), dims->end());
@@ -133,11 +126,19 @@ Key ConvProblem::key() const {
   return key;
 }
 
+int ConvProblem::threads() const {
+  const auto outputs = static_cast<double>(kernel.back());
+  const double products = count(y) / outputs * static_cast<double>(count(kernel));
+  const double wanted = std::ceil(products / kProductsPerThread);
+  return static_cast<int>(std::clamp<double>(wanted, 1, cnnjax::threads()));
+}
+
 std::string implementation(const ConvProblem& problem) {
   return describe(problem).impl_info_str();
 }
 
-ConvPlan::ConvPlan(const ConvProblem& problem) : map_(problem.map) {
+ConvPlan::ConvPlan(const ConvProblem& problem)
+    : map_(problem.map), threads_(problem.threads()) {
   const dnnl::primitive_desc_base pd = describe(problem);
   const Names name = names(map_);
   const auto what = dnnl::query::exec_arg_md;
@@ -145,7 +146,6 @@ ConvPlan::ConvPlan(const ConvProblem& problem) : map_(problem.map) {
   x_ = pd.query_md(what, name.x);
   kernel_ = pd.query_md(what, name.kernel);
   y_ = pd.query_md(what, name.y);
-  if (problem.has_bias) bias_ = pd.query_md(what, name.bias);
   scratch_ = pd.scratchpad_desc();
   scratch_bytes_ = Arena::round_up(scratch_.get_size());
   prepare_reorder(problem);
@@ -169,7 +169,7 @@ void ConvPlan::reorder(dnnl::stream& stream, std::byte* from, std::byte* to) con
 }
 
 void ConvPlan::run(const ConvArrays& arrays) const {
-  use_threads();
+  use_threads(threads_);
   dnnl::stream stream(engine());
   const std::size_t copy = reorder_ ? Arena::round_up(kernel_.get_size()) : 0;
   std::byte* scratch = Arena::of_this_thread().reserve(scratch_bytes_ + copy);
@@ -177,12 +177,11 @@ void ConvPlan::run(const ConvArrays& arrays) const {
   if (reorder_ && map_ != Map::kKernelGradient) reorder(stream, arrays.kernel, kernel);
 
   const Names name = names(map_);
-  std::unordered_map<int, memory> arguments = {
+  const std::unordered_map<int, memory> arguments = {
       {name.x, memory(x_, engine(), arrays.x)},
       {name.kernel, memory(kernel_, engine(), kernel)},
       {name.y, memory(y_, engine(), arrays.y)},
       {DNNL_ARG_SCRATCHPAD, memory(scratch_, engine(), scratch)}};
-  if (arrays.bias) arguments.emplace(name.bias, memory(bias_, engine(), arrays.bias));
   conv_.execute(stream, arguments);
 
   if (reorder_ && map_ == Map::kKernelGradient) reorder(stream, kernel, arrays.kernel);

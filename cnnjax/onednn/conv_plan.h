@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string>
@@ -24,16 +26,23 @@ constexpr std::int64_t kLargestBytes = std::numeric_limits<std::int32_t>::max();
 struct ConvProblem {
   Map map;
   dnnl::memory::data_type dtype;
-  bool has_bias;
   Dims x, kernel, y;
   Dims strides, dilation, low, high;
   std::int64_t groups;
 
   Key key() const;
+
+  // Small problems are faster on fewer threads than the time it takes to wake them.
+  int threads() const;
 };
 
+inline std::int64_t count(const Dims& dims) {
+  return std::accumulate(dims.begin(), dims.end(), std::int64_t{1},
+                         std::multiplies<>());
+}
+
 struct ConvArrays {
-  std::byte *x, *kernel, *bias, *y;
+  std::byte *x, *kernel, *y;
 };
 
 // Which of oneDNN's implementations would run. Throws where there is none.
@@ -43,7 +52,7 @@ class ConvPlan {
  public:
   explicit ConvPlan(const ConvProblem& problem);
 
-  // Reads two of x, kernel and y (and the bias) and writes the third, by the map.
+  // Reads two of x, kernel and y, and writes the third.
   void run(const ConvArrays& arrays) const;
 
   static std::shared_ptr<const ConvPlan> of(const ConvProblem& problem);
@@ -59,8 +68,9 @@ class ConvPlan {
   void reorder(dnnl::stream& stream, std::byte* from, std::byte* to) const;
 
   Map map_;
+  int threads_;
   dnnl::primitive conv_;
-  dnnl::memory::desc x_, kernel_, bias_, y_, scratch_;
+  dnnl::memory::desc x_, kernel_, y_, scratch_;
   std::optional<Reorder> reorder_;
   std::size_t scratch_bytes_ = 0;
 };

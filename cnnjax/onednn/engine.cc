@@ -16,6 +16,6 @@ const dnnl::engine& engine() {
 
 int threads() { return loaded_threads; }
 
-void use_threads() { omp_set_num_threads(loaded_threads); }
+void use_threads(int count) { omp_set_num_threads(count); }
 
 }  // namespace cnnjax

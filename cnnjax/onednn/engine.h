@@ -7,11 +7,11 @@ namespace cnnjax {
 
 const dnnl::engine& engine();
 
-// As many as OpenMP had when the library was loaded: OMP_NUM_THREADS, or the cores
+// The most there are: as many as OpenMP had when the library was loaded: OMP_NUM_THREADS, or the cores
 // this process may use.
 int threads();
 
 // OpenMP's number of threads is a setting of the calling thread.
-void use_threads();
+void use_threads(int count);
 
 }  // namespace cnnjax

@@ -68,7 +68,7 @@ CNNJAX_EXPORT int cnnjax_threads() { return cnnjax::threads(); }
 // Writes the name of the implementation that would run, and returns 0; or the reason
 // why there is none, and returns 1. Each array of numbers has an entry per axis.
 CNNJAX_EXPORT int cnnjax_conv_implementation(
-    int map, bool is_bfloat16, bool has_bias, int spatial, const std::int64_t* x,
+    int map, bool is_bfloat16, int spatial, const std::int64_t* x,
     const std::int64_t* kernel, const std::int64_t* y, const std::int64_t* strides,
     const std::int64_t* dilation, const std::int64_t* low, const std::int64_t* high,
     std::int64_t groups, char* buffer, std::size_t size) {
@@ -77,7 +77,7 @@ CNNJAX_EXPORT int cnnjax_conv_implementation(
   try {
     const int rank = spatial + 2;
     write(cnnjax::implementation({static_cast<cnnjax::Map>(map),
-                                  is_bfloat16 ? Type::bf16 : Type::f32, has_bias,
+                                  is_bfloat16 ? Type::bf16 : Type::f32,
                                   Dims(x, x + rank), Dims(kernel, kernel + rank),
                                   Dims(y, y + rank), Dims(strides, strides + spatial),
                                   Dims(dilation, dilation + spatial),

@@ -4,19 +4,22 @@ The library is built where a C++ compiler is found (``CMakeLists.txt``), and nee
 oneDNN's own library at run time, which the package ``onednn-cpu-gomp`` brings.
 """
 
+import contextlib
 import ctypes
 import importlib.metadata
 import importlib.resources
+import os
 import platform
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 
 FILE = "libcnnjax_onednn.so"
 PACKAGE, LIBRARY = "onednn-cpu-gomp", "libdnnl.so.3"
+SPIN_COUNT = "GOMP_SPINCOUNT"
 TARGETS = (
     "cnnjax_conv_forward_v1",
     "cnnjax_conv_input_gradient_v1",
@@ -53,15 +56,16 @@ def describe() -> str:
     library, reason = status()
     if library is None:
         return f"not in use: {reason}"
-    version, isa = (text_of(library[f"cnnjax_{name}"]) for name in ("version", "isa"))
+    _, version = call(library.cnnjax_version)
+    _, isa = call(library.cnnjax_isa)
     return f"oneDNN {version}, {isa}, {library.cnnjax_threads()} threads"
 
 
-def text_of(function: Callable[..., Any], *args: Any) -> str:
-    """What a C function writes into the buffer that it takes last."""
+def call(function: Callable[..., Any], *args: Any) -> tuple[Any, str]:
+    """Calls a C function; what it returns, and what it writes into its last buffer."""
     buffer = ctypes.create_string_buffer(256)
-    function(*args, buffer, ctypes.c_size_t(len(buffer)))
-    return buffer.value.decode()
+    result = function(*args, buffer, ctypes.c_size_t(len(buffer)))
+    return result, buffer.value.decode()
 
 
 def _load() -> Status:
@@ -75,7 +79,8 @@ def _load() -> Status:
         return Status(None, "cnnjax was installed without a C++ compiler (needs C++17)")
     try:
         # The compiled library finds oneDNN's by its name, for it is loaded already.
-        ctypes.CDLL(_find_onednn(), mode=ctypes.RTLD_GLOBAL)
+        with _short_waits():
+            ctypes.CDLL(_find_onednn(), mode=ctypes.RTLD_GLOBAL)
         library = ctypes.CDLL(str(path))
         for target in TARGETS:
             jax.ffi.register_ffi_target(
@@ -91,3 +96,20 @@ def _find_onednn() -> str:
         if file.name == LIBRARY:
             return str(file.locate())
     raise FileNotFoundError(f"the package {PACKAGE} has no {LIBRARY}")
+
+
+@contextlib.contextmanager
+def _short_waits() -> Iterator[None]:
+    """Lets OpenMP's threads sleep soon after their work, unless the user chose.
+
+    By default they wait busily for milliseconds, on the cores that XLA's next operation
+    needs. OpenMP reads this from the environment when it is loaded.
+    """
+    chosen = "OMP_WAIT_POLICY" in os.environ or SPIN_COUNT in os.environ
+    if not chosen:
+        os.environ[SPIN_COUNT] = "1000"
+    try:
+        yield
+    finally:
+        if not chosen:
+            del os.environ[SPIN_COUNT]

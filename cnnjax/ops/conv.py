@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.onednn import conv as conv_onednn
-from cnnjax.ops import conv_depthwise, conv_pointwise, conv_xla
+from cnnjax.ops import conv_depthwise, conv_gaps, conv_pointwise, conv_xla
 from cnnjax.ops import padding as pads
 from cnnjax.ops.backend import Backend, check_backend, current_backend
 from cnnjax.ops.bias import add_bias
@@ -126,32 +126,29 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
     def of(implementation):
         return partial(getattr(implementation, name), window=window, **static)
 
-    shapes = x_shape, kernel_shape, window, arrays[0].dtype
+    native = conv_gaps if max(window.input_dilation) > 1 else conv_onednn
+    dtype = arrays[0].dtype
+    found = native.implementation(name, x_shape, kernel_shape, window, dtype)
     if window.backend == "onednn":
-        if reason := conv_onednn.why_not(name, *shapes):
+        if found.reason:
             raise ValueError(
-                f"backend is 'onednn', which cannot compute the {name} of x {x_shape}"
-                f" and kernel {kernel_shape} with {window}: {reason}; use 'auto'"
+                f"backend is 'onednn', which cannot compute the {name} of {dtype} x"
+                f" {x_shape} and kernel {kernel_shape} with {window}: {found.reason};"
+                " use 'auto'"
             )
-        return of(conv_onednn)(*arrays)
+        return of(native)(*arrays)
     suits = conv_pointwise.suits(kernel_shape, window)
     other = conv_pointwise if suits else conv_xla
-    cpu = _implementation_for_cpu(name, *shapes, other)
+    cpu = other
+    if conv_depthwise.suits(kernel_shape, window):
+        cpu = conv_depthwise
+    if window.backend == "auto" and (
+        found.is_depthwise if cpu is conv_depthwise else found.is_fast
+    ):
+        cpu = native
     if cpu is other:
         return of(other)(*arrays)
     return lax.platform_dependent(*arrays, cpu=of(cpu), default=of(other))
-
-
-def _implementation_for_cpu(name, x_shape, kernel_shape, window, dtype, other):
-    """What computes the map fastest on a CPU, ``other`` being XLA's best."""
-    if other is conv_pointwise:
-        return other
-    if window.backend != "xla" and conv_onednn.is_fast(
-        name, x_shape, kernel_shape, window, dtype
-    ):
-        return conv_onednn
-    suits = conv_depthwise.suits(kernel_shape, window)
-    return conv_depthwise if suits else other
 
 
 def _forward_fwd(x, kernel, window):

@@ -52,7 +52,7 @@ def input_gradient(
     channels_last = _channels_last(dy.ndim)
     return lax.conv_general_dilated(
         dy,
-        _rotate_and_exchange(kernel, window.groups),
+        rotate_and_exchange(kernel, window.groups),
         window.input_dilation,
         padding,
         lhs_dilation=window.strides,
@@ -93,7 +93,7 @@ def kernel_gradient(
     )
 
 
-def _rotate_and_exchange(kernel, groups):
+def rotate_and_exchange(kernel, groups):
     """Rotates the taps by 180 degrees; ``(in/groups, out) -> (out/groups, in)``."""
     rank = kernel.ndim - 2
     *taps, inputs, outputs = kernel.shape

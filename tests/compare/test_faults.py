@@ -17,8 +17,8 @@ def wrong_rotation(patch):
     def exchange(kernel, groups):
         return right(lax.rev(kernel, (0,)), groups)
 
-    right = conv_xla._rotate_and_exchange
-    patch.setattr(conv_xla, "_rotate_and_exchange", exchange)
+    right = conv_xla.rotate_and_exchange
+    patch.setattr(conv_xla, "rotate_and_exchange", exchange)
 
 
 def missing_stride(patch):

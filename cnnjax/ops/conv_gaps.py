@@ -1,0 +1,82 @@
+"""The three maps of a convolution whose input has gaps, by oneDNN.
+
+oneDNN knows no zeros between inputs. But with stride 1 and inputs ``s`` apart, each
+input adds its kernel to the output at places that are ``s`` apart, which is what the
+input gradient of a convolution with stride ``s`` does::
+
+    y_o = sum_(j,k : s j - d k + p = o) x_j w_k
+
+So image and output exchange their roles, the kernel is rotated and its channels
+exchanged, and a padding of ``p`` becomes one of ``(taps - 1) d - p``.
+"""
+
+from typing import Any
+
+import jax
+
+from cnnjax.onednn import conv as conv_onednn
+from cnnjax.ops.conv_xla import rotate_and_exchange
+from cnnjax.typing import Window
+
+_TURNED = {
+    "forward": "input_gradient",
+    "input_gradient": "forward",
+    "kernel_gradient": "kernel_gradient",
+}
+
+
+def implementation(
+    name: str,
+    x: tuple[int, ...],
+    kernel: tuple[int, ...],
+    window: Window,
+    dtype: Any,
+) -> conv_onednn.Implementation:
+    """What oneDNN has for the map called ``name`` of arrays of these shapes."""
+    if set(window.strides) != {1}:
+        return conv_onednn.Implementation("", f"strides {window.strides} besides gaps")
+    y = conv_onednn.output_shape(x, kernel, window)
+    *taps, inputs, outputs = kernel
+    turned = (*taps, outputs // window.groups, inputs * window.groups)
+    return conv_onednn.implementation(
+        _TURNED[name], y, turned, _turn(window, taps), dtype
+    )
+
+
+def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``."""
+    sizes = conv_onednn.output_shape(x.shape, kernel.shape, window)[1:-1]
+    turned = rotate_and_exchange(kernel, window.groups)
+    return conv_onednn.input_gradient(
+        x, turned, _turn(window, kernel.shape[:-2]), sizes
+    )
+
+
+def input_gradient(
+    dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
+) -> jax.Array:
+    """dx of spatial ``sizes``."""
+    turned = rotate_and_exchange(kernel, window.groups)
+    return conv_onednn.forward(dy, turned, _turn(window, kernel.shape[:-2]))
+
+
+def kernel_gradient(
+    x: jax.Array, dy: jax.Array, window: Window, taps: tuple[int, ...]
+) -> jax.Array:
+    """dw of spatial size ``taps``: ``x, dy -> (*taps, in/groups, out)``."""
+    turned = conv_onednn.kernel_gradient(dy, x, _turn(window, taps), taps)
+    return rotate_and_exchange(turned, window.groups)
+
+
+def _turn(window, taps):
+    """The window of the strided convolution, from the output to the input."""
+    reach = [(k - 1) * d for k, d in zip(taps, window.dilation, strict=True)]
+    padding = tuple(
+        (r - low, r - high)
+        for r, (low, high) in zip(reach, window.padding, strict=True)
+    )
+    return window._replace(
+        strides=window.input_dilation,
+        padding=padding,
+        input_dilation=(1,) * len(reach),
+    )
