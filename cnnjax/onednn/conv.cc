@@ -33,9 +33,7 @@ struct Operand {
   std::size_t width;
 
   std::int64_t mapped_count() const { return count(mapped); }
-  std::int64_t bytes() const {
-    return count(shape) * static_cast<std::int64_t>(width);
-  }
+  std::int64_t bytes() const { return count(shape) * static_cast<std::int64_t>(width); }
 };
 
 Operand make_operand(const Buffer& buffer, std::size_t rank) {
@@ -89,10 +87,10 @@ struct Call {
       std::memset(out.data, 0, places * out.bytes());  // sums without terms
       return;
     }
-    const auto plan = ConvPlan::of({map, dtype, x.shape, kernel.shape, y.shape,
-                                    to_dims(window.strides), to_dims(window.dilation),
-                                    to_dims(window.low), to_dims(window.high),
-                                    window.groups});
+    const auto plan =
+        ConvPlan::of({map, dtype, x.shape, kernel.shape, y.shape,
+                      to_dims(window.strides), to_dims(window.dilation),
+                      to_dims(window.low), to_dims(window.high), window.groups});
     for (std::int64_t place = 0; place < places; ++place) {
       plan->run({at(x, out.mapped, place), at(kernel, out.mapped, place),
                  at(y, out.mapped, place)});
@@ -151,8 +149,8 @@ ffi::Error input_gradient(Buffer dy, Buffer kernel, ffi::Result<Buffer> dx,
 }
 
 ffi::Error kernel_gradient(Buffer x, Buffer dy, ffi::Result<Buffer> dkernel,
-                           Numbers strides, Numbers dilation, Numbers low,
-                           Numbers high, std::int64_t groups) {
+                           Numbers strides, Numbers dilation, Numbers low, Numbers high,
+                           std::int64_t groups) {
   return guarded([&] {
     const std::size_t rank = strides.size() + 2;
     Call{Map::kKernelGradient, dtype_of(x), make_operand(x, rank),

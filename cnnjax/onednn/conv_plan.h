@@ -7,8 +7,8 @@
 #include <limits>
 #include <memory>
 #include <numeric>
-#include <optional>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <string>
 
 #include "cache.h"

@@ -7,8 +7,8 @@ namespace cnnjax {
 
 const dnnl::engine& engine();
 
-// The most there are: as many as OpenMP had when the library was loaded: OMP_NUM_THREADS, or the cores
-// this process may use.
+// The most there are: as many as OpenMP had when the library was loaded:
+// OMP_NUM_THREADS, or the cores this process may use.
 int threads();
 
 // OpenMP's number of threads is a setting of the calling thread.

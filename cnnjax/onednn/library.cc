@@ -76,13 +76,11 @@ CNNJAX_EXPORT int cnnjax_conv_implementation(
   using Type = dnnl::memory::data_type;
   try {
     const int rank = spatial + 2;
-    write(cnnjax::implementation({static_cast<cnnjax::Map>(map),
-                                  is_bfloat16 ? Type::bf16 : Type::f32,
-                                  Dims(x, x + rank), Dims(kernel, kernel + rank),
-                                  Dims(y, y + rank), Dims(strides, strides + spatial),
-                                  Dims(dilation, dilation + spatial),
-                                  Dims(low, low + spatial),
-                                  Dims(high, high + spatial), groups}),
+    write(cnnjax::implementation(
+              {static_cast<cnnjax::Map>(map), is_bfloat16 ? Type::bf16 : Type::f32,
+               Dims(x, x + rank), Dims(kernel, kernel + rank), Dims(y, y + rank),
+               Dims(strides, strides + spatial), Dims(dilation, dilation + spatial),
+               Dims(low, low + spatial), Dims(high, high + spatial), groups}),
           buffer, size);
     return 0;
   } catch (const std::exception& error) {

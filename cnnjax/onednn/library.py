@@ -55,7 +55,7 @@ def describe() -> str:
     """One line for people: oneDNN's version, instructions and threads, or why not."""
     library, reason = status()
     if library is None:
-        return f"not in use: {reason}"
+        return f"XLA's; oneDNN is not in use: {reason}"
     _, version = call(library.cnnjax_version)
     _, isa = call(library.cnnjax_isa)
     return f"oneDNN {version}, {isa}, {library.cnnjax_threads()} threads"

@@ -137,18 +137,21 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
                 " use 'auto'"
             )
         return of(native)(*arrays)
-    suits = conv_pointwise.suits(kernel_shape, window)
-    other = conv_pointwise if suits else conv_xla
-    cpu = other
-    if conv_depthwise.suits(kernel_shape, window):
-        cpu = conv_depthwise
-    if window.backend == "auto" and (
-        found.is_depthwise if cpu is conv_depthwise else found.is_fast
-    ):
-        cpu = native
+    cpu, other = _choose(kernel_shape, window, native, found)
     if cpu is other:
         return of(other)(*arrays)
     return lax.platform_dependent(*arrays, cpu=of(cpu), default=of(other))
+
+
+def _choose(kernel_shape, window, native, found):
+    """The implementations for a CPU and for all other devices."""
+    pointwise = conv_pointwise.suits(kernel_shape, window)
+    other = conv_pointwise if pointwise else conv_xla
+    depthwise = conv_depthwise.suits(kernel_shape, window)
+    faster = found.is_depthwise if depthwise else found.is_fast
+    if window.backend == "auto" and faster:
+        return native, other
+    return conv_depthwise if depthwise else other, other
 
 
 def _forward_fwd(x, kernel, window):

@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 
 from cnnjax import __version__
+from cnnjax.onednn import library
+from cnnjax.ops.backend import current_backend
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -27,7 +29,8 @@ def describe_installation(compilation_cache: Path) -> str:
         "devices": ", ".join(_device(device) for device in jax.devices()),
         "processes": f"{jax.process_count()} (this is {jax.process_index()})",
         "cpu cores": str(os.cpu_count()),
-        "backend": f"xla on {jax.default_backend()}",
+        "backend": f"{current_backend()} on {jax.default_backend()}",
+        "cpu kernels": library.describe(),
         "compiled programs": _folder(compilation_cache),
         "tfds data": _folder(_tfds_folder()),
     }

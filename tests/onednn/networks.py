@@ -1,0 +1,26 @@
+"""A program that takes a gradient of every model, for ``ONEDNN_VERBOSE`` to watch."""
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.models import MODELS, make_model
+
+IMAGES = {"lenet5": [(8, 28, 28, 1)]}
+ANY_RANK = [(8, 28, 28, 1), (8, 32, 32, 3), (8, 40, 1), (2, 16, 16, 16, 1)]
+
+
+def train(name: str, shape: tuple[int, ...]) -> None:
+    model = make_model(name, num_classes=10)
+    x = jax.random.normal(jax.random.key(0), shape)
+    variables = model.init({"params": jax.random.key(1)}, x, train=False)
+
+    def loss(variables, x):
+        return jnp.sum(model.apply(variables, x, train=False) ** 2)
+
+    jax.block_until_ready(jax.jit(jax.grad(loss, (0, 1)))(variables, x))
+
+
+if __name__ == "__main__":
+    for name in MODELS:
+        for shape in IMAGES.get(name, ANY_RANK):
+            train(name, shape)

@@ -1,0 +1,37 @@
+"""Every model runs on oneDNN's fast kernels, on either instruction set."""
+
+import pytest
+
+from tests.onednn.programs import run
+
+
+@pytest.mark.parametrize("isa", ["DEFAULT", "AVX2"])
+def test_no_convolution_of_a_model_is_a_reference_loop_or_a_copy(isa):
+    text = run(
+        "-m",
+        "tests.onednn.networks",
+        ONEDNN_VERBOSE="1",
+        ONEDNN_MAX_CPU_ISA=isa,
+        JAX_PLATFORMS="cpu",
+    )
+    lines = [line.split(",") for line in text.splitlines() if ",exec,cpu," in line]
+    found = {(line[5], line[4]) for line in lines if line[3] == "convolution"}
+    assert {kind for kind, _ in found} == {
+        "forward_training",
+        "backward_data",
+        "backward_weights",
+    }
+    slow = {name for _, name in found if {"ref", "gemm"} & set(name.split(":"))}
+    assert not slow
+
+
+def test_the_grid_holds_on_avx2_too():
+    run(
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/onednn/test_conv.py",
+        ONEDNN_MAX_CPU_ISA="AVX2",
+    )
