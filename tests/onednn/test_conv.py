@@ -16,12 +16,12 @@ from tests.ops.conv_cases import CASES
 from tests.ops.conv_check import check
 
 DTYPES = [jnp.float32, jnp.bfloat16]
-HAS_BFLOAT16 = "AVX512" in library.describe()
+HAS_AVX512 = "AVX512" in library.describe()
 
 
 def is_possible(case, dtype):
     """Whether oneDNN computes all three maps: no cropping, strides or gaps alone."""
-    if dtype == jnp.bfloat16 and not HAS_BFLOAT16:
+    if dtype == jnp.bfloat16 and not HAS_AVX512 and 0 not in case.x:
         return False
     padding = np.asarray(case.geometry.padding)
     if max(case.option("input_dilation")) == 1:
@@ -37,7 +37,7 @@ def test_equals_loops_in_numpy_or_refuses(case, dtype):
         if is_possible(case, dtype):
             check(case, dtype)
         else:
-            with pytest.raises(ValueError, match="cannot compute.*use 'auto'"):
+            with pytest.raises(ValueError, match=r"cannot compute.*use 'auto'"):
                 check(case, dtype)
 
 
@@ -63,7 +63,7 @@ SHAPES = [
 @pytest.mark.parametrize(("x", "kernel", "options"), SHAPES)
 def test_equals_xla_where_vectors_are_full(x, kernel, options, dtype):
     """Channels that fill whole registers take other paths than the odd cases."""
-    if dtype == jnp.bfloat16 and not HAS_BFLOAT16:
+    if dtype == jnp.bfloat16 and not HAS_AVX512:
         pytest.skip("no bfloat16 on this instruction set")
     rng = np.random.default_rng(0)
     args = [normal(rng, *shape, dtype=dtype)[0] for shape in (x, kernel)]
@@ -77,9 +77,10 @@ def test_equals_xla_where_vectors_are_full(x, kernel, options, dtype):
         return y, *vjp(dy)
 
     text = jax.jit(run, static_argnums=0).lower("auto", *args).as_text()
-    assert text.count("stablehlo.custom_call @cnnjax_conv") == 3
+    if HAS_AVX512:  # the older instructions have fewer fast kernels
+        assert text.count("stablehlo.custom_call @cnnjax_conv") == 3
     exact = run("xla", *[arg.astype(jnp.float32) for arg in args])
-    for actual, expected in zip(run("auto", *args), exact, strict=True):
+    for actual, expected in zip(run("onednn", *args), exact, strict=True):
         error = np.abs(np.asarray(actual, np.float32) - expected).max()
         assert error <= jnp.finfo(dtype).eps * 16 * np.abs(expected).max()
 
@@ -110,7 +111,7 @@ def test_arrays_beyond_32_bits_go_to_xla_or_are_refused():
     kernel = jnp.ones((3, 3, 1, 1))
     lower = jax.jit(ops.conv, static_argnames="backend").lower
     assert "custom_call" not in lower(big, kernel).as_text()
-    with pytest.raises(ValueError, match="cannot compute.*larger than 2 GiB"):
+    with pytest.raises(ValueError, match=r"cannot compute.*larger than 2 GiB"):
         lower(big, kernel, backend="onednn")
 
 
