@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
-#include <string>
+#include <stdexcept>
 
 #include "conv_plan.h"
+#include "guarded.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace cnnjax {
@@ -112,24 +112,9 @@ struct Call {
   }
 };
 
-// An exception that leaves a custom call would end the process.
-template <class Function>
-ffi::Error guarded(const Function& function) {
-  try {
-    function();
-    return ffi::Error::Success();
-  } catch (const dnnl::error& error) {
-    return ffi::Error::Internal(std::string("oneDNN: ") + error.what());
-  } catch (const std::exception& error) {
-    return ffi::Error::Internal(std::string("oneDNN convolution: ") + error.what());
-  } catch (...) {
-    return ffi::Error::Internal("oneDNN convolution: unknown exception");
-  }
-}
-
 ffi::Error forward(Buffer x, Buffer kernel, ffi::Result<Buffer> y, Numbers strides,
                    Numbers dilation, Numbers low, Numbers high, std::int64_t groups) {
-  return guarded([&] {
+  return guarded("oneDNN convolution", [&] {
     const std::size_t rank = strides.size() + 2;
     Call{Map::kForward, dtype_of(x), make_operand(x, rank), make_operand(kernel, rank),
          make_operand(*y, rank)}
@@ -140,7 +125,7 @@ ffi::Error forward(Buffer x, Buffer kernel, ffi::Result<Buffer> y, Numbers strid
 ffi::Error input_gradient(Buffer dy, Buffer kernel, ffi::Result<Buffer> dx,
                           Numbers strides, Numbers dilation, Numbers low, Numbers high,
                           std::int64_t groups) {
-  return guarded([&] {
+  return guarded("oneDNN convolution", [&] {
     const std::size_t rank = strides.size() + 2;
     Call{Map::kInputGradient, dtype_of(dy), make_operand(*dx, rank),
          make_operand(kernel, rank), make_operand(dy, rank)}
@@ -151,7 +136,7 @@ ffi::Error input_gradient(Buffer dy, Buffer kernel, ffi::Result<Buffer> dx,
 ffi::Error kernel_gradient(Buffer x, Buffer dy, ffi::Result<Buffer> dkernel,
                            Numbers strides, Numbers dilation, Numbers low, Numbers high,
                            std::int64_t groups) {
-  return guarded([&] {
+  return guarded("oneDNN convolution", [&] {
     const std::size_t rank = strides.size() + 2;
     Call{Map::kKernelGradient, dtype_of(x), make_operand(x, rank),
          make_operand(*dkernel, rank), make_operand(dy, rank)}

@@ -10,10 +10,9 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
 from cnnjax.onednn import library
+from cnnjax.onednn.call import call_target, result, window_numbers
 from cnnjax.typing import Window
 
 MAPS = ("forward", "input_gradient", "kernel_gradient")
@@ -94,7 +93,12 @@ def _ask(name, x, kernel, window, dtype):
         return Implementation("", reason)
     if 0 in x:
         return Implementation("zeros")  # sums without terms need no oneDNN
-    numbers = x, kernel, output_shape(x, kernel, window), *_numbers(window).values()
+    numbers = (
+        x,
+        kernel,
+        output_shape(x, kernel, window),
+        *window_numbers(window).values(),
+    )
     failed, text = library.call(
         loaded.cnnjax_conv_implementation,
         MAPS.index(name),
@@ -106,30 +110,12 @@ def _ask(name, x, kernel, window, dtype):
     return Implementation("", f"oneDNN: {text}") if failed else Implementation(text)
 
 
-def _numbers(window):
-    low, high = zip(*window.padding, strict=True)
-    return {
-        "strides": window.strides,
-        "dilation": window.dilation,
-        "low": low,
-        "high": high,
-    }
-
-
 def _call(name, shape, window, *arrays):
-    library.status()  # the first call registers what is called here
-    call = jax.ffi.ffi_call(
+    return call_target(
         f"cnnjax_conv_{name}_v1",
-        _result(shape, jax.typeof(arrays[0])),
-        vmap_method="expand_dims",
-    )
-    numbers = {key: np.array(row, np.int64) for key, row in _numbers(window).items()}
-    return call(*arrays, **numbers, groups=np.int64(window.groups))
-
-
-def _result(shape, like):
-    """An array that differs between the devices of a mesh where ``like`` does."""
-    whole = NamedSharding(like.sharding.mesh, PartitionSpec(*[None] * len(shape)))
-    return jax.ShapeDtypeStruct(
-        shape, like.dtype, sharding=whole, manual_axis_type=like.manual_axis_type
+        result(shape, arrays[0]),
+        "expand_dims",
+        *arrays,
+        **window_numbers(window),
+        groups=window.groups,
     )

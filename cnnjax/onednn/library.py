@@ -24,6 +24,10 @@ TARGETS = (
     "cnnjax_conv_forward_v1",
     "cnnjax_conv_input_gradient_v1",
     "cnnjax_conv_kernel_gradient_v1",
+    "cnnjax_max_pool_v1",
+    "cnnjax_max_pool_place_v1",
+    "cnnjax_window_sum_v1",
+    "cnnjax_window_spread_v1",
 )
 
 

@@ -12,18 +12,20 @@ Max and sum are separable, so a large window goes one axis at a time, the last a
 first (which keeps "first in row-major order").
 """
 
-import itertools
 import math
-from functools import reduce
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from cnnjax.onednn import pool as pool_native
 from cnnjax.ops import padding as pads
+from cnnjax.ops import pool_xla
+from cnnjax.ops.backend import Backend, check_backend, current_backend
 from cnnjax.ops.gradient import custom_vjp
-from cnnjax.ops.taps import scatter_taps, stages, tap_slices
+from cnnjax.ops.taps import stages
 from cnnjax.typing import Padding, Sizes, Window
 
 
@@ -34,6 +36,7 @@ def max_pool(
     strides: Sizes = 1,
     padding: Padding = "VALID",
     dilation: Sizes = 1,
+    backend: Backend | None = None,
 ) -> jax.Array:
     """The maximum of each window.
 
@@ -43,15 +46,19 @@ def max_pool(
         strides: positions from one window to the next.
         padding: as in ``conv``, ``SAME``, ``SAME_LOWER``, ``VALID`` or numbers alone.
         dilation: distance between two taps.
+        backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 
     Returns:
         ``(batch, *positions, channels)``.
 
     Raises:
-        ValueError: sizes that do not go together, or an output without positions.
+        ValueError: sizes that do not go together, or an output without positions;
+            or ``backend`` is ``"onednn"`` and cannot compute it.
     """
     x = jnp.asarray(x)
-    for taps, part in stages(*_make_window(x, window, strides, padding, dilation)):
+    for taps, part in stages(
+        *_make_window(x, window, strides, padding, dilation, backend)
+    ):
         x, _ = max_and_which(x, taps, part, x.shape[1:-1])
     return x
 
@@ -63,6 +70,7 @@ def avg_pool(
     strides: Sizes = 1,
     padding: Padding = "VALID",
     count_include_pad: bool = True,
+    backend: Backend | None = None,
 ) -> jax.Array:
     """The mean of each window.
 
@@ -72,15 +80,17 @@ def avg_pool(
         strides: positions from one window to the next.
         padding: as in ``conv``: ``SAME``, ``SAME_LOWER``, ``VALID`` or numbers.
         count_include_pad: whether padding counts as zeros or is left out of the mean.
+        backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 
     Returns:
         ``(batch, *positions, channels)``.
 
     Raises:
-        ValueError: sizes that do not go together, or an output without positions.
+        ValueError: sizes that do not go together, or an output without positions;
+            or ``backend`` is ``"onednn"`` and cannot compute it.
     """
     x = jnp.asarray(x)
-    taps, whole = _make_window(x, window, strides, padding, 1)
+    taps, whole = _make_window(x, window, strides, padding, 1, backend)
     count = math.prod(taps)
     if not count_include_pad:
         count = jnp.asarray(_counts(x.shape[1:-1], taps, whole)[..., None], x.dtype)
@@ -91,77 +101,55 @@ def avg_pool(
     return (y / count).astype(x.dtype)
 
 
-def _stock_max(x, taps, window, sizes):
-    if max(window.dilation) > 1:  # JAX has no gradient for it; selections have one
-        return _max_and_which(x, taps, window)
-    y = lax.reduce_window(
-        x,
-        -jnp.inf,
-        lax.max,
-        (1, *taps, 1),
-        (1, *window.strides, 1),
-        ((0, 0), *window.padding, (0, 0)),
-        window_dilation=(1, *window.dilation, 1),
-    )
-    return y, None
-
-
-def _stock_sum(x, taps, window, sizes):
-    return lax.reduce_window(
-        x,
-        0.0,
-        lax.add,
-        (1, *taps, 1),
-        (1, *window.strides, 1),
-        ((0, 0), *window.padding, (0, 0)),
-        window_dilation=(1, *window.dilation, 1),
-    )
-
-
-@custom_vjp("taps", "window", "sizes", stock=_stock_max)
+@custom_vjp("taps", "window", "sizes", stock=pool_xla.stock_max)
 def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
     """The maximum of each window and the number of the tap that holds it first."""
-    return _max_and_which(x, taps, window)
+    return _run("max_and_which", taps, window, sizes, x)
 
 
-def _max_and_which(x, taps, window):
-    slices = tap_slices(x, taps, window, -jnp.inf)
-    best = next(slices)
-    which = jnp.zeros(best.shape, np.min_scalar_type(max(math.prod(taps) - 1, 0)))
-    for number, value in enumerate(slices, start=1):
-        wins = (value > best) | ((value != value) & (best == best))
-        best = jnp.where(wins, value, best)
-        which = jnp.where(wins, jnp.asarray(number, which.dtype), which)
-    return best, which
-
-
-@custom_vjp("taps", "window", "sizes")
+@custom_vjp("taps", "window", "sizes", stock=pool_xla.place)
 def place(dy, which, taps, window, sizes):
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
-    chosen = (jnp.where(which == number, dy, 0) for number in range(math.prod(taps)))
-    return scatter_taps(chosen, taps, window, sizes)
+    return _run("place", taps, window, sizes, dy, which)
 
 
 @custom_vjp("taps", "window", "sizes")
 def pick(x, which, taps, window, sizes):
     """Takes the tap that ``which`` names: the transpose of ``place``."""
-    slices = tap_slices(x, taps, window, 0)
-    y = next(slices)
-    for number, value in enumerate(slices, start=1):
-        y = jnp.where(which == number, value, y)
-    return y
+    return pool_xla.pick(x, which, taps, window, sizes)
 
 
-@custom_vjp("taps", "window", "sizes", stock=_stock_sum)
+@custom_vjp("taps", "window", "sizes", stock=pool_xla.stock_sum)
 def window_sum(x, taps, window, sizes):
     """The sum of each window."""
-    return reduce(jnp.add, tap_slices(x, taps, window, 0))
+    return _run("window_sum", taps, window, sizes, x)
 
 
-@custom_vjp("taps", "window", "sizes")
+@custom_vjp("taps", "window", "sizes", stock=pool_xla.spread)
 def spread(dy, taps, window, sizes):
     """Adds each value to all taps of its window: the transpose of ``window_sum``."""
-    return scatter_taps(itertools.repeat(dy, math.prod(taps)), taps, window, sizes)
+    return _run("spread", taps, window, sizes, dy)
+
+
+def _run(name, taps, window, sizes, *arrays):
+    """The map called ``name``; the first array has the dtype and the channels of x."""
+
+    def of(implementation):
+        function = getattr(implementation, name)
+        return partial(function, taps=taps, window=window, sizes=sizes)
+
+    dtype, channels = arrays[0].dtype, arrays[0].shape[-1]
+    reason = pool_native.refusal(taps, dtype)
+    if window.backend == "onednn":
+        if reason:
+            raise ValueError(
+                f"backend is 'onednn', which cannot compute the {name} of {dtype} x of"
+                f" {sizes} positions with windows of {taps}: {reason}; use 'auto'"
+            )
+        return of(pool_native)(*arrays)
+    if window.backend == "xla" or reason or not pool_native.is_fast(taps, channels):
+        return of(pool_xla)(*arrays)
+    return lax.platform_dependent(*arrays, cpu=of(pool_native), default=of(pool_xla))
 
 
 def _max_fwd(x, taps, window, sizes):
@@ -202,7 +190,7 @@ spread.defvjp(
 )
 
 
-def _make_window(x, window, strides, padding, dilation):
+def _make_window(x, window, strides, padding, dilation, backend=None):
     if not 3 <= x.ndim <= 5 or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
             f"x is {x.dtype}{x.shape}, expected a floating (batch, *spatial, channels)"
@@ -215,7 +203,8 @@ def _make_window(x, window, strides, padding, dilation):
     covered = pads.span(taps, dilation)
     pairs = pads.padding_pairs(padding, x.shape[1:-1], covered, strides)
     pads.output_sizes(x.shape[1:-1], covered, strides, pairs)
-    return taps, Window(strides, pairs, dilation, (1,) * rank)
+    backend = check_backend(backend) if backend else current_backend()
+    return taps, Window(strides, pairs, dilation, (1,) * rank, backend=backend)
 
 
 def _counts(sizes, taps, window):

@@ -1,0 +1,215 @@
+// CMake compiles this file once for each instruction set, under the name
+// CNNJAX_POOL_LOOP. Nothing here may be an inline function of a header: the linker keeps
+// one copy of those, and it could be one with instructions that the machine lacks.
+
+#include "pool_loops.h"
+
+#include <cstring>
+
+namespace cnnjax {
+
+namespace {
+
+using Half = std::uint16_t;  // the upper half of a float: bfloat16
+
+template <class T, int lanes>
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(sizeof(T) * lanes)));
+};
+template <class T, int lanes>
+using Vector = typename VectorOf<T, lanes>::Type;
+
+template <class To, class From>
+To same_bits(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof(To));
+  return to;
+}
+
+template <class T, int lanes>
+Vector<T, lanes> load(const T* from) {
+  Vector<T, lanes> values;
+  std::memcpy(&values, from, sizeof(values));
+  return values;
+}
+
+template <int lanes>
+Vector<float, lanes> load_floats(const float* from) {
+  return load<float, lanes>(from);
+}
+
+template <int lanes>
+Vector<float, lanes> load_floats(const Half* from) {
+  using Wide = Vector<std::uint32_t, lanes>;
+  const Wide upper = __builtin_convertvector(load<Half, lanes>(from), Wide) << 16;
+  return same_bits<Vector<float, lanes>>(upper);
+}
+
+template <int lanes>
+void store_floats(const Vector<float, lanes>& values, float* to) {
+  std::memcpy(to, &values, sizeof(values));
+}
+
+template <int lanes>
+void store_floats(const Vector<float, lanes>& values, Half* to) {
+  const auto bits = same_bits<Vector<std::uint32_t, lanes>>(values);
+  const auto halves = __builtin_convertvector(bits >> 16, Vector<Half, lanes>);
+  std::memcpy(to, &halves, sizeof(halves));
+}
+
+// What is left of a sum in memory: nothing is lost of a float, and bfloat16 rounds to
+// the nearest, on ties to the even one.
+template <class T, int lanes>
+Vector<float, lanes> rounded(const Vector<float, lanes>& values) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return values;
+  } else {
+    const auto bits = same_bits<Vector<std::uint32_t, lanes>>(values);
+    const auto nearest = bits + 0x7fff + (bits >> 16 & 1);
+    const auto kept = values == values ? nearest : bits | 0x400000;
+    return same_bits<Vector<float, lanes>>(kept & 0xffff0000);
+  }
+}
+
+// What the windows join to one pixel, along each axis.
+struct Pixel {
+  const Reach* reach[3];
+
+  // Visits the pairs in the order of their taps.
+  template <class Visit>
+  void visit(const PoolJob& job, const Visit& visit) const {
+    const auto& [planes, rows, columns] = reach;
+    const Axis* axes = job.axes;
+    for (std::int32_t p = 0; p < planes->count; ++p) {
+      for (std::int32_t r = 0; r < rows->count; ++r) {
+        std::int64_t offset = planes->offset + p * axes[0].offset_step + rows->offset +
+                              r * axes[1].offset_step + columns->offset;
+        std::int32_t tap = planes->tap + p * axes[0].tap_step + rows->tap +
+                           r * axes[1].tap_step + columns->tap;
+        for (std::int32_t c = 0; c < columns->count; ++c) {
+          visit(offset, tap);
+          offset += axes[2].offset_step;
+          tap += axes[2].tap_step;
+        }
+      }
+    }
+  }
+
+  // Zeros of the padding are terms of a sum too, and 0 + -0 is 0.
+  float neutral(const PoolJob& job) const {
+    const std::int64_t pairs =
+        std::int64_t{reach[0]->count} * reach[1]->count * reach[2]->count;
+    return pairs == job.taps ? -0.0f : 0.0f;
+  }
+};
+
+// The values of `lanes` channels from one channel on, for one pixel.
+template <class T, int lanes>
+void take_maximum(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
+                  std::uint8_t* which) {
+  using Floats = Vector<float, lanes>;
+  using Numbers = Vector<std::int32_t, lanes>;
+  Floats best = Floats{} - __builtin_inff();
+  Numbers winner = {};
+  pixel.visit(job, [&](std::int64_t offset, std::int32_t tap) {
+    const Floats value = load_floats<lanes>(in + offset);
+    // Larger, or the first NaN.
+    const Numbers wins = (value > best) | ((value != value) & (best == best));
+    best = wins ? value : best;
+    winner = wins ? Numbers{} + tap : winner;
+  });
+  store_floats<lanes>(best, out);
+  const auto bytes = __builtin_convertvector(winner, Vector<std::uint8_t, lanes>);
+  std::memcpy(which, &bytes, sizeof(bytes));
+}
+
+template <class T, int lanes>
+void place(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
+           const std::uint8_t* which) {
+  using Floats = Vector<float, lanes>;
+  using Numbers = Vector<std::int32_t, lanes>;
+  const Floats zero = {};
+  Floats sum = zero + pixel.neutral(job);
+  pixel.visit(job, [&](std::int64_t offset, std::int32_t tap) {
+    const Numbers winner =
+        __builtin_convertvector(load<std::uint8_t, lanes>(which + offset), Numbers);
+    const Floats value = load_floats<lanes>(in + offset);
+    sum = rounded<T, lanes>(sum + (winner == tap ? value : zero));
+  });
+  store_floats<lanes>(sum, out);
+}
+
+template <class T, int lanes>
+void add_up(const PoolJob& job, const Pixel& pixel, const T* in, T* out) {
+  using Floats = Vector<float, lanes>;
+  Floats sum = Floats{} + pixel.neutral(job);
+  pixel.visit(job, [&](std::int64_t offset, std::int32_t) {
+    sum = rounded<T, lanes>(sum + load_floats<lanes>(in + offset));
+  });
+  store_floats<lanes>(sum, out);
+}
+
+// Channels from `channel` on, as long as `lanes` of them are left.
+template <Pool pool, class T, int lanes>
+std::int64_t run_channels(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
+                          std::uint8_t* which, std::int64_t channel) {
+  for (; channel + lanes <= job.channels; channel += lanes) {
+    if constexpr (pool == Pool::kMax) {
+      take_maximum<T, lanes>(job, pixel, in + channel, out + channel, which + channel);
+    } else if constexpr (pool == Pool::kPlace) {
+      place<T, lanes>(job, pixel, in + channel, out + channel, which + channel);
+    } else {
+      add_up<T, lanes>(job, pixel, in + channel, out + channel);
+    }
+  }
+  return channel;
+}
+
+template <Pool pool, class T>
+void run(const PoolJob& job, std::int64_t begin, std::int64_t end) {
+  const auto& [planes, rows, columns] = job.axes;
+  for (std::int64_t number = begin; number < end;) {
+    const std::int64_t row = number / columns.size, plane = row / rows.size;
+    const std::int64_t image = plane / planes.size;
+    std::int64_t column = number % columns.size;
+    Pixel pixel = {{planes.places + plane % planes.size, rows.places + row % rows.size,
+                    nullptr}};
+    const T* in = static_cast<const T*>(job.in) + image * job.image;
+    for (; column < columns.size && number < end; ++column, ++number) {
+      pixel.reach[2] = columns.places + column;
+      T* out = static_cast<T*>(job.out) + number * job.channels;
+      // The winners lie beside the maxima: beside `out` or, to place, beside `in`.
+      std::uint8_t* which = job.which + (pool == Pool::kMax ? number * job.channels
+                                                            : image * job.image);
+      std::int64_t channel = 0;
+      channel = run_channels<pool, T, 16>(job, pixel, in, out, which, channel);
+      channel = run_channels<pool, T, 4>(job, pixel, in, out, which, channel);
+      run_channels<pool, T, 1>(job, pixel, in, out, which, channel);
+    }
+  }
+}
+
+template <class T>
+void run_pool(const PoolJob& job, std::int64_t begin, std::int64_t end) {
+  switch (job.pool) {
+    case Pool::kMax:
+      return run<Pool::kMax, T>(job, begin, end);
+    case Pool::kPlace:
+      return run<Pool::kPlace, T>(job, begin, end);
+    case Pool::kSum:
+      return run<Pool::kSum, T>(job, begin, end);
+  }
+}
+
+}  // namespace
+
+void CNNJAX_POOL_LOOP(const PoolJob& job, std::int64_t begin, std::int64_t end) {
+  if (job.is_bfloat16) {
+    run_pool<Half>(job, begin, end);
+  } else {
+    run_pool<float>(job, begin, end);
+  }
+}
+
+}  // namespace cnnjax

@@ -1,0 +1,78 @@
+"""The maps of the poolings as operations of XLA: one slice of the image per tap."""
+
+import itertools
+import math
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from cnnjax.ops.taps import scatter_taps, tap_slices
+
+
+def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
+    """The maximum of each window and the number of the tap that holds it first."""
+    slices = tap_slices(x, taps, window, -jnp.inf)
+    best = next(slices)
+    which = jnp.zeros(best.shape, np.min_scalar_type(max(math.prod(taps) - 1, 0)))
+    for number, value in enumerate(slices, start=1):
+        wins = (value > best) | ((value != value) & (best == best))
+        best = jnp.where(wins, value, best)
+        which = jnp.where(wins, jnp.asarray(number, which.dtype), which)
+    return best, which
+
+
+def place(dy, which, taps, window, sizes) -> jax.Array:
+    """Puts each value at the tap of its window that ``which`` names, and adds up."""
+    chosen = (jnp.where(which == number, dy, 0) for number in range(math.prod(taps)))
+    return scatter_taps(chosen, taps, window, sizes)
+
+
+def pick(x, which, taps, window, sizes) -> jax.Array:
+    """Takes the tap that ``which`` names: the transpose of ``place``."""
+    slices = tap_slices(x, taps, window, 0)
+    y = next(slices)
+    for number, value in enumerate(slices, start=1):
+        y = jnp.where(which == number, value, y)
+    return y
+
+
+def window_sum(x, taps, window, sizes) -> jax.Array:
+    """The sum of each window."""
+    return reduce(jnp.add, tap_slices(x, taps, window, 0))
+
+
+def spread(dy, taps, window, sizes) -> jax.Array:
+    """Adds each value to all taps of its window: the transpose of ``window_sum``."""
+    return scatter_taps(itertools.repeat(dy, math.prod(taps)), taps, window, sizes)
+
+
+def stock_max(x, taps, window, sizes):
+    """The maximum of each window, for JAX to differentiate."""
+    if max(window.dilation) > 1:  # JAX has no gradient for it; selections have one
+        return max_and_which(x, taps, window, sizes)
+    y = lax.reduce_window(
+        x,
+        -jnp.inf,
+        lax.max,
+        (1, *taps, 1),
+        (1, *window.strides, 1),
+        ((0, 0), *window.padding, (0, 0)),
+        window_dilation=(1, *window.dilation, 1),
+    )
+    return y, None
+
+
+def stock_sum(x, taps, window, sizes):
+    """The sum of each window, for JAX to differentiate."""
+    return lax.reduce_window(
+        x,
+        0.0,
+        lax.add,
+        (1, *taps, 1),
+        (1, *window.strides, 1),
+        ((0, 0), *window.padding, (0, 0)),
+        window_dilation=(1, *window.dilation, 1),
+    )
