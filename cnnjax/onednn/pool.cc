@@ -3,8 +3,6 @@
 //
 // Under vmap every array has the mapped axes in front, and these are more images.
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -12,8 +10,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "engine.h"
 #include "guarded.h"
+#include "parallel.h"
 #include "pool_loops.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -153,31 +151,12 @@ struct Axes {
   }
 };
 
-PoolLoop choose_loop() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto has = [&](dnnl::cpu_isa other) {
-    const auto bits = static_cast<unsigned>(other);
-    return (isa & bits) == bits;
-  };
-  if (has(dnnl::cpu_isa::avx512_core)) return pool_on_avx512;
-  return has(dnnl::cpu_isa::avx2) ? pool_on_avx2 : pool_on_any;
-}
-
 void run_on_threads(const PoolJob& job, std::int64_t pixels, std::int64_t work) {
-  static const PoolLoop loop = choose_loop();
-  const std::int64_t wanted = (work + kValuesPerThread - 1) / kValuesPerThread;
-  const int count = static_cast<int>(std::clamp<std::int64_t>(wanted, 1, threads()));
-  if (count == 1) return loop(job, 0, pixels);
-  // XLA's threads take tiny numbers for zeros; those of OpenMP are to do the same.
-  const unsigned rounding = _mm_getcsr();
-  use_threads(count);
-#pragma omp parallel for schedule(static)
-  for (int part = 0; part < count; ++part) {
-    const unsigned before = _mm_getcsr();
-    _mm_setcsr(rounding);
+  static const PoolLoop loop = best_for_this_cpu(pool_on_avx512, pool_on_avx2, pool_on_any);
+  const int count = threads_for(work, kValuesPerThread);
+  on_threads(count, count, [&](std::int64_t part) {
     loop(job, pixels * part / count, pixels * (part + 1) / count);
-    _mm_setcsr(before);
-  }
+  });
 }
 
 // Makes `out` of `in`; `which` belongs to the maxima.

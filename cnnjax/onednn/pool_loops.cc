@@ -1,76 +1,13 @@
 // CMake compiles this file once for each instruction set, under the name
-// CNNJAX_POOL_LOOP. Nothing here may be an inline function of a header: the linker keeps
-// one copy of those, and it could be one with instructions that the machine lacks.
+// CNNJAX_POOL_LOOP.
 
 #include "pool_loops.h"
 
-#include <cstring>
+#include "vectors.h"
 
 namespace cnnjax {
 
 namespace {
-
-using Half = std::uint16_t;  // the upper half of a float: bfloat16
-
-template <class T, int lanes>
-struct VectorOf {
-  typedef T Type __attribute__((vector_size(sizeof(T) * lanes)));
-};
-template <class T, int lanes>
-using Vector = typename VectorOf<T, lanes>::Type;
-
-template <class To, class From>
-To same_bits(const From& from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  std::memcpy(&to, &from, sizeof(To));
-  return to;
-}
-
-template <class T, int lanes>
-Vector<T, lanes> load(const T* from) {
-  Vector<T, lanes> values;
-  std::memcpy(&values, from, sizeof(values));
-  return values;
-}
-
-template <int lanes>
-Vector<float, lanes> load_floats(const float* from) {
-  return load<float, lanes>(from);
-}
-
-template <int lanes>
-Vector<float, lanes> load_floats(const Half* from) {
-  using Wide = Vector<std::uint32_t, lanes>;
-  const Wide upper = __builtin_convertvector(load<Half, lanes>(from), Wide) << 16;
-  return same_bits<Vector<float, lanes>>(upper);
-}
-
-template <int lanes>
-void store_floats(const Vector<float, lanes>& values, float* to) {
-  std::memcpy(to, &values, sizeof(values));
-}
-
-template <int lanes>
-void store_floats(const Vector<float, lanes>& values, Half* to) {
-  const auto bits = same_bits<Vector<std::uint32_t, lanes>>(values);
-  const auto halves = __builtin_convertvector(bits >> 16, Vector<Half, lanes>);
-  std::memcpy(to, &halves, sizeof(halves));
-}
-
-// What is left of a sum in memory: nothing is lost of a float, and bfloat16 rounds to
-// the nearest, on ties to the even one.
-template <class T, int lanes>
-Vector<float, lanes> rounded(const Vector<float, lanes>& values) {
-  if constexpr (sizeof(T) == sizeof(float)) {
-    return values;
-  } else {
-    const auto bits = same_bits<Vector<std::uint32_t, lanes>>(values);
-    const auto nearest = bits + 0x7fff + (bits >> 16 & 1);
-    const auto kept = values == values ? nearest : bits | 0x400000;
-    return same_bits<Vector<float, lanes>>(kept & 0xffff0000);
-  }
-}
 
 // What the windows join to one pixel, along each axis.
 struct Pixel {

@@ -1,0 +1,50 @@
+// Loops of our own: over the threads, and in the best instructions of this CPU.
+#pragma once
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "engine.h"
+
+namespace cnnjax {
+
+// How many threads a piece of work deserves: waking one takes some microseconds.
+inline int threads_for(std::int64_t work, std::int64_t work_per_thread) {
+  const std::int64_t wanted = (work + work_per_thread - 1) / work_per_thread;
+  return static_cast<int>(std::clamp<std::int64_t>(wanted, 1, threads()));
+}
+
+// Runs each of the parts, on `count` threads.
+template <class Function>
+void on_threads(int count, std::int64_t parts, const Function& function) {
+  if (count == 1) {
+    for (std::int64_t part = 0; part < parts; ++part) function(part);
+    return;
+  }
+  // XLA's threads take tiny numbers for zeros; those of OpenMP are to do the same.
+  const unsigned rounding = _mm_getcsr();
+  use_threads(count);
+#pragma omp parallel for schedule(static)
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(rounding);
+    function(part);
+    _mm_setcsr(before);
+  }
+}
+
+// One of three, by the instructions that oneDNN uses (ONEDNN_MAX_CPU_ISA).
+template <class Loop>
+Loop best_for_this_cpu(Loop on_avx512, Loop on_avx2, Loop on_any) {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto has = [&](dnnl::cpu_isa other) {
+    const auto bits = static_cast<unsigned>(other);
+    return (isa & bits) == bits;
+  };
+  if (has(dnnl::cpu_isa::avx512_core)) return on_avx512;
+  return has(dnnl::cpu_isa::avx2) ? on_avx2 : on_any;
+}
+
+}  // namespace cnnjax

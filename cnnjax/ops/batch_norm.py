@@ -1,0 +1,244 @@
+"""Batch normalization in training, with the ReLU and the sum that often follow it.
+
+For each channel, over the N positions of a batch::
+
+    m = mean(x)      v = mean((x - m)^2)      r = (v + epsilon)^(-1/2)
+    y = relu(s r (x - m) + b + z)
+
+With g = dL/dy where y > 0, else 0, the closed form of Ioffe and Szegedy 2015 is::
+
+    dL/dz = g        dL/db = sum g       dL/ds = r sum g (x - m)
+    dL/dx = s r g + (x - m) 2 V / N + M / N
+    M = dL/dm - r s sum g                V = dL/dv - 1/2 r^3 s sum g (x - m)
+
+So training reads x twice and, for the gradient, x and dL/dy twice. g needs neither
+memory of its own nor, without z, that of y.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnnjax.onednn import norm as norm_native
+from cnnjax.ops.activation import relu as relu_op
+from cnnjax.ops.backend import Backend, check_backend, current_backend
+from cnnjax.ops.gradient import custom_vjp, vary_alike
+from cnnjax.ops.norm import moments, normalize
+
+
+class Options(NamedTuple):
+    """What is not an array.
+
+    Attributes:
+        epsilon: keeps the root of the variance away from 0.
+        relu: whether ReLU comes last.
+        fast: see ``cnnjax.ops.norm.moments``.
+        adds: whether there is a z.
+    """
+
+    epsilon: float
+    relu: bool
+    fast: bool
+    adds: bool
+
+
+def normalize_batch(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    add: jax.Array | None = None,
+    *,
+    epsilon: float = 1e-5,
+    relu: bool = False,
+    fast: bool = True,
+    backend: Backend | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """``relu(scale (x - m) / sqrt(v + epsilon) + bias + add)``, m and v.
+
+    Args:
+        x: ``(..., channels)`` of a floating dtype.
+        scale: ``(channels,)``.
+        bias: ``(channels,)``.
+        add: the shape of ``x``; ``None`` adds nothing.
+        epsilon: keeps the root of the variance away from 0.
+        relu: whether ReLU comes last.
+        fast: see ``cnnjax.ops.norm.moments``.
+        backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
+
+    Returns:
+        y of the shape and dtype of ``x``; m and v ``(channels,)``.
+
+    Raises:
+        ValueError: ``add`` that is not like ``x``; or ``backend`` is ``"onednn"`` and
+            cannot compute it.
+    """
+    if add is not None and (add.shape, add.dtype) != (x.shape, x.dtype):
+        raise ValueError(
+            f"add is {add.dtype}{add.shape}, expected {x.dtype}{x.shape} as x"
+        )
+    backend = check_backend(backend) if backend else current_backend()
+    reason = norm_native.refusal(x.dtype)
+    if backend == "onednn" and reason:
+        raise ValueError(
+            f"backend is 'onednn', which cannot compute the batch normalization of"
+            f" {x.dtype} x {x.shape}: {reason}; use 'auto'"
+        )
+    options = Options(epsilon, relu, fast, add is not None)
+    fast_here = backend == "auto" and not reason and norm_native.is_fast(x.shape[-1])
+    if backend != "onednn" and not fast_here:
+        return separate(x, scale, bias, add, options)
+    scale, bias = scale.astype(jnp.float32), bias.astype(jnp.float32)
+    if add is None:
+        return fused(*vary_alike(x, scale, bias), None, options)
+    return fused(*vary_alike(x, scale, bias, add), options)
+
+
+def separate(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    add: jax.Array | None,
+    options: Options,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """One operation after the other, each with its own gradient."""
+    shape = (*[1] * (x.ndim - 1), -1)
+    mean, variance = moments(x, range(x.ndim - 1), fast=options.fast)
+    scale, bias = scale.reshape(shape), bias.reshape(shape)
+    y = normalize(x, mean, variance, scale, bias, epsilon=options.epsilon)
+    y = finish(y, add, options.relu)
+    return y, mean.reshape(-1), variance.reshape(-1)
+
+
+def finish(y: jax.Array, add: jax.Array | None, relu: bool) -> jax.Array:
+    """What comes after a normalization."""
+    y = y if add is None else y + add
+    return relu_op(y) if relu else y
+
+
+@custom_vjp("options", stock=separate)
+def fused(x, scale, bias, add, options) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """y of ``x (..., channels)`` and its moments; ``scale, bias (channels,)``."""
+    return _fused(x, scale, bias, add, options)
+
+
+def _fused(x, scale, bias, add, options):
+    mean, variance = _on_cpu(norm_native.moments, _moments)(x)
+    factor = lax.rsqrt(variance + options.epsilon) * scale
+    static = {"relu": options.relu}
+    y = _on_cpu(norm_native.apply, _apply, **static)(x, mean, factor, bias, add)
+    return y, mean, variance
+
+
+def _fused_fwd(x, scale, bias, add, options):
+    y, mean, variance = fused(x, scale, bias, add, options)
+    kept = y if options.relu and options.adds else None
+    return (y, mean, variance), (x, scale, bias, kept, mean, variance)
+
+
+def _fused_bwd(options, residuals, cotangents):
+    x, scale, bias, y, mean, variance = residuals
+    dy, dmean, dvariance = cotangents
+    r = lax.rsqrt(variance + options.epsilon)
+    factor = r * scale
+    total, product = _sums(dy, x, y, mean, factor, bias, options)
+    dmean = dmean - r * scale * total
+    dvariance = dvariance - 0.5 * r**3 * scale * product
+    if options.fast:  # as in the moments: flat where rounding made the variance 0
+        dvariance = jnp.where(variance > 0, dvariance, 0)
+    count = math.prod(x.shape[:-1])
+    lines = 2 * dvariance / count, dmean / count
+    dx, g = _gradient(dy, x, y, mean, factor, bias, *lines, options)
+    return dx, r * product, total, g if options.adds else None
+
+
+fused.defvjp(_fused_fwd, _fused_bwd)
+
+
+@custom_vjp("options")
+def _sums(dy, x, y, mean, factor, bias, options):
+    static = {"relu": options.relu}
+    run = _on_cpu(norm_native.sums, _plain_sums, **static)
+    return run(dy, x, y, mean, factor, bias)
+
+
+@custom_vjp("options")
+def _gradient(dy, x, y, mean, factor, bias, by_distance, constant, options):
+    static = {"relu": options.relu, "wants_g": y is not None}
+    run = _on_cpu(norm_native.gradient, _plain_gradient, **static)
+    dx, g = run(dy, x, y, mean, factor, bias, by_distance, constant)
+    return dx, dy if g is None else g
+
+
+def _on_cpu(native, plain, **static):
+    """The native map on a CPU, the plain one elsewhere."""
+
+    def run(*arrays):
+        return lax.platform_dependent(
+            *arrays, cpu=partial(native, **static), default=partial(plain, **static)
+        )
+
+    return run
+
+
+def _moments(x):
+    mean, variance = moments(x, range(x.ndim - 1))
+    return mean.reshape(-1), variance.reshape(-1)
+
+
+def _apply(x, mean, factor, bias, add, *, relu):
+    y = (x - mean) * factor + bias
+    y = y if add is None else y + add
+    return (jnp.maximum(y, 0) if relu else y).astype(x.dtype)
+
+
+def _passed(dy, x, y, mean, factor, bias, relu):
+    """g, in float32."""
+    dy = dy.astype(mean.dtype)
+    if not relu:
+        return dy
+    y = (x - mean) * factor + bias if y is None else y
+    return jnp.where(y > 0, dy, 0)
+
+
+def _plain_sums(dy, x, y, mean, factor, bias, *, relu):
+    g = _passed(dy, x, y, mean, factor, bias, relu)
+    axes = tuple(range(x.ndim - 1))
+    return g.sum(axes), (g * (x - mean)).sum(axes)
+
+
+def _plain_gradient(
+    dy, x, y, mean, factor, bias, by_distance, constant, *, relu, wants_g
+):
+    g = _passed(dy, x, y, mean, factor, bias, relu)
+    dx = g * factor + (x - mean) * by_distance + constant
+    return dx.astype(x.dtype), g.astype(x.dtype) if wants_g else None
+
+
+def _second_order(plain):
+    """The rule of a map of the gradient: JAX differentiates the plain formula."""
+
+    def bwd(options, arrays, cotangents):
+        return jax.vjp(partial(plain, options=options), *arrays)[1](cotangents)
+
+    return bwd
+
+
+_sums.defvjp(
+    lambda *args: (_sums(*args), args[:-1]),
+    _second_order(lambda *a, options: _plain_sums(*a, relu=options.relu)),
+)
+
+
+def _gradient_formula(dy, *arrays, options):
+    wants_g = arrays[1] is not None
+    dx, g = _plain_gradient(dy, *arrays, relu=options.relu, wants_g=wants_g)
+    return dx, dy if g is None else g
+
+
+_gradient.defvjp(
+    lambda *args: (_gradient(*args), args[:-1]), _second_order(_gradient_formula)
+)
