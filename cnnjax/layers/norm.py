@@ -12,13 +12,17 @@ from flax import linen as nn
 from flax.linen.dtypes import canonicalize_dtype
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from cnnjax.ops.norm_fused import finish, normalize_batch
 from cnnjax.ops.norm import Devices, moments, normalize
 
 
 class BatchNorm(nn.BatchNorm):
-    """Batch normalization with Flax's constructor and variables."""
+    """Batch normalization with Flax's constructor and variables.
 
-    @nn.compact
+    ``BatchNorm(...).and_relu(x)`` and ``.and_relu(x, add=shortcut)`` are the same layer
+    with what often follows it, in one pass over the memory.
+    """
+
     def __call__(
         self,
         x: jax.Array,
@@ -34,8 +38,31 @@ class BatchNorm(nn.BatchNorm):
                 ``False`` those of ``x``; here or in the constructor.
             mask: broadcastable to ``x``; where it is false, a value does not count.
         """
+        return self._normalize(x, use_running_average, mask, None, False)
+
+    def and_relu(
+        self,
+        x: jax.Array,
+        use_running_average: bool | None = None,
+        *,
+        add: jax.Array | None = None,
+        mask: jax.Array | None = None,
+    ) -> jax.Array:
+        """``relu(self(x) + add)``.
+
+        Args:
+            x: as for the layer itself.
+            use_running_average: as for the layer itself.
+            add: an array like the result, such as a shortcut around the layer.
+            mask: as for the layer itself.
+        """
+        return self._normalize(x, use_running_average, mask, add, True)
+
+    @nn.compact
+    def _normalize(self, x, use_running_average, mask, add, relu):
         if _is_left_to_flax(self, x):
-            return super().__call__(x, use_running_average, mask=mask)
+            y = super().__call__(x, use_running_average, mask=mask)
+            return finish(y, add, relu)
         use_running_average = nn.merge_param(
             "use_running_average", self.use_running_average, use_running_average
         )
@@ -50,10 +77,34 @@ class BatchNorm(nn.BatchNorm):
         ]
         if use_running_average:
             mean, variance = (jnp.expand_dims(v.value, axes) for v in running)
+        elif mask is None and features == (x.ndim - 1,) and not self._is_shared():
+            return self._normalize_batch(x, running, add, relu)
         else:
             mean, variance = _moments(self, x, axes, mask)
             self._average(running, [v.reshape(shape) for v in (mean, variance)])
-        return _apply(self, x, mean, variance, features)
+        return finish(_apply(self, x, mean, variance, features), add, relu)
+
+    def _is_shared(self):
+        """Whether the moments are taken over several devices."""
+        return self.axis_name is not None and not self.is_initializing()
+
+    def _normalize_batch(self, x, running, add, relu):
+        """Training on one device with the channels last: all of it is one operation."""
+        scale, bias = _scale_and_bias(self, x.shape[-1:])
+        dtype = canonicalize_dtype(x, scale, bias, dtype=self.dtype)
+        ones, zeros = jnp.ones(x.shape[-1], dtype), jnp.zeros(x.shape[-1], dtype)
+        y, *moments = normalize_batch(
+            x,
+            ones if scale is None else scale,
+            zeros if bias is None else bias,
+            add,
+            epsilon=self.epsilon,
+            relu=relu,
+            fast=self.use_fast_variance,
+            dtype=dtype,
+        )
+        self._average(running, moments)
+        return y
 
     def _average(self, running, batch):
         if self.is_initializing():
@@ -157,12 +208,19 @@ def _apply(layer: Any, x, mean, variance, features, stored=None):
     """
     shape = tuple(n if axis in features else 1 for axis, n in enumerate(x.shape))
     stored = stored or tuple(x.shape[axis] for axis in features)
-    scale = bias = None
-    if layer.use_scale:
-        scale = layer.param("scale", layer.scale_init, stored, layer.param_dtype)
-        scale = scale.reshape(shape)
-    if layer.use_bias:
-        bias = layer.param("bias", layer.bias_init, stored, layer.param_dtype)
-        bias = bias.reshape(shape)
+    scale, bias = (
+        None if array is None else array.reshape(shape)
+        for array in _scale_and_bias(layer, stored)
+    )
     dtype = canonicalize_dtype(x, scale, bias, dtype=layer.dtype)
     return normalize(x, mean, variance, scale, bias, epsilon=layer.epsilon, dtype=dtype)
+
+
+def _scale_and_bias(layer: Any, shape):
+    """The layer's own two, ``None`` for what it does not use."""
+    scale = bias = None
+    if layer.use_scale:
+        scale = layer.param("scale", layer.scale_init, shape, layer.param_dtype)
+    if layer.use_bias:
+        bias = layer.param("bias", layer.bias_init, shape, layer.param_dtype)
+    return scale, bias

@@ -109,4 +109,6 @@ def _rows(x):
 
 def _call(name, results, *arrays, **choices):
     numbers = {key: int(value) for key, value in choices.items()}
-    return call_target(f"cnnjax_{name}_v1", results, "broadcast_all", *arrays, **numbers)
+    return call_target(
+        f"cnnjax_{name}_v1", results, "broadcast_all", *arrays, **numbers
+    )

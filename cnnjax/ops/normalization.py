@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import jax
 
+from cnnjax.ops.backend import Backend
 from cnnjax.ops.norm import Devices, moments, normalize
+from cnnjax.ops.norm_fused import finish, normalize_batch
 from cnnjax.typing import Array
 
 
@@ -17,6 +19,9 @@ def batch_norm(
     mask: Array | None = None,
     use_fast_variance: bool = True,
     axis_name: str | None = None,
+    add: jax.Array | None = None,
+    relu: bool = False,
+    backend: Backend | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalizes each channel by the batch's own moments: the training mode.
 
@@ -28,18 +33,29 @@ def batch_norm(
         mask: broadcastable to ``x``; where it is false, a value does not count.
         use_fast_variance: see ``moments``.
         axis_name: of the devices whose batches are taken together.
+        add: the shape of ``x``, added to the result; ``None`` adds nothing.
+        relu: whether ReLU comes last.
+        backend: as in ``cnnjax.ops.backend``, ``None`` being the current one; what has
+            a mask or an axis name is XLA's.
 
     Returns:
         y of the shape and dtype of ``x``; mean and variance ``(channels,)``.
+
+    Raises:
+        ValueError: shapes that do not go together; or ``backend`` is ``"onednn"`` and
+            cannot compute it.
     """
+    wide_scale, wide_bias = _last(scale, x), _last(bias, x)
+    if mask is None and axis_name is None:
+        options = {"epsilon": epsilon, "fast": use_fast_variance, "relu": relu}
+        return normalize_batch(x, scale, bias, add, backend=backend, **options)
     axes = range(x.ndim - 1)
     devices = Devices(axis_name)
     mean, variance = moments(
         x, axes, mask=mask, fast=use_fast_variance, devices=devices
     )
-    scale, bias = _last(scale, x), _last(bias, x)
-    y = normalize(x, mean, variance, scale, bias, epsilon=epsilon)
-    return y, mean.reshape(-1), variance.reshape(-1)
+    y = normalize(x, mean, variance, wide_scale, wide_bias, epsilon=epsilon)
+    return finish(y, add, relu), mean.reshape(-1), variance.reshape(-1)
 
 
 def batch_norm_inference(

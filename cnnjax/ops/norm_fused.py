@@ -17,7 +17,7 @@ memory of its own nor, without z, that of y.
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,12 +38,14 @@ class Options(NamedTuple):
         relu: whether ReLU comes last.
         fast: see ``cnnjax.ops.norm.moments``.
         adds: whether there is a z.
+        dtype: of y.
     """
 
     epsilon: float
     relu: bool
     fast: bool
     adds: bool
+    dtype: Any
 
 
 def normalize_batch(
@@ -55,6 +57,7 @@ def normalize_batch(
     epsilon: float = 1e-5,
     relu: bool = False,
     fast: bool = True,
+    dtype: Any = None,
     backend: Backend | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """``relu(scale (x - m) / sqrt(v + epsilon) + bias + add)``, m and v.
@@ -67,19 +70,18 @@ def normalize_batch(
         epsilon: keeps the root of the variance away from 0.
         relu: whether ReLU comes last.
         fast: see ``cnnjax.ops.norm.moments``.
+        dtype: of the result; by default that of ``x``.
         backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 
     Returns:
-        y of the shape and dtype of ``x``; m and v ``(channels,)``.
+        y of the shape of ``x``; m and v ``(channels,)``.
 
     Raises:
         ValueError: ``add`` that is not like ``x``; or ``backend`` is ``"onednn"`` and
             cannot compute it.
     """
-    if add is not None and (add.shape, add.dtype) != (x.shape, x.dtype):
-        raise ValueError(
-            f"add is {add.dtype}{add.shape}, expected {x.dtype}{x.shape} as x"
-        )
+    if add is not None and add.shape != x.shape:
+        raise ValueError(f"add has shape {add.shape}, expected {x.shape} as x")
     backend = check_backend(backend) if backend else current_backend()
     reason = norm_native.refusal(x.dtype)
     if backend == "onednn" and reason:
@@ -87,14 +89,15 @@ def normalize_batch(
             f"backend is 'onednn', which cannot compute the batch normalization of"
             f" {x.dtype} x {x.shape}: {reason}; use 'auto'"
         )
-    options = Options(epsilon, relu, fast, add is not None)
-    fast_here = backend == "auto" and not reason and norm_native.is_fast(x.shape[-1])
-    if backend != "onednn" and not fast_here:
+    dtype = jnp.dtype(dtype or x.dtype)
+    options = Options(epsilon, relu, fast, add is not None, dtype)
+    fused_here = backend == "auto" and not reason and norm_native.is_fast(x.shape[-1])
+    if x.dtype != dtype or not (fused_here or backend == "onednn"):
         return separate(x, scale, bias, add, options)
     scale, bias = scale.astype(jnp.float32), bias.astype(jnp.float32)
     if add is None:
         return fused(*vary_alike(x, scale, bias), None, options)
-    return fused(*vary_alike(x, scale, bias, add), options)
+    return fused(*vary_alike(x, scale, bias, add.astype(dtype)), options)
 
 
 def separate(
@@ -106,9 +109,12 @@ def separate(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One operation after the other, each with its own gradient."""
     shape = (*[1] * (x.ndim - 1), -1)
-    mean, variance = moments(x, range(x.ndim - 1), fast=options.fast)
+    wide = x.astype(jnp.promote_types(x.dtype, options.dtype))
+    mean, variance = moments(wide, range(x.ndim - 1), fast=options.fast)
     scale, bias = scale.reshape(shape), bias.reshape(shape)
-    y = normalize(x, mean, variance, scale, bias, epsilon=options.epsilon)
+    y = normalize(
+        *(x, mean, variance, scale, bias), epsilon=options.epsilon, dtype=options.dtype
+    )
     y = finish(y, add, options.relu)
     return y, mean.reshape(-1), variance.reshape(-1)
 
