@@ -3,7 +3,8 @@
 
     scripts/benchmark_peers.py --networks=cnn,resnet20
 
-Runs in an environment that has cnnjax; makes one for each other framework in ``.peers``.
+Runs in an environment that has cnnjax, and makes one for each other framework in
+``.peers``.
 What is measured, and results: docs/benchmarks.md.
 """
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.extend import core
 
 from cnnjax.ops import backend, gradients
 
@@ -59,7 +60,7 @@ def _products(jaxpr: Any) -> Iterator[int]:
             branches = [list(_products(b.jaxpr)) for b in equation.params["branches"]]
             yield from max(branches, key=sum)
         else:
-            for inner in jax.core.jaxprs_in_params(equation.params):
+            for inner in core.jaxprs_in_params(equation.params):
                 yield from _products(inner)
 
 

@@ -8,10 +8,10 @@ from rich.console import Group
 from rich.table import Table
 
 LEGEND = """\
-GFLOP: products of convolutions and dense layers, a multiplication and an addition each;
-backward counts twice forward, but for the gradient of the images. Share: of the speed of
-a large float32 matrix product in the same run. Memory: arguments, results and everything
-in between of the compiled program."""
+GFLOP: products of convolutions and dense layers, a multiplication and an addition
+each; backward counts twice forward, but for the gradient of the images. Share: of the
+speed of a large float32 matrix product in the same run. Memory: arguments, results and
+all in between of the compiled program."""
 
 
 def benchmark_table(values: Mapping[str, Any]) -> Group:

@@ -1,1 +1,1 @@
-"""One network in many frameworks, timed side by side: ``scripts/benchmark_peers.py``."""
+"""The parts of ``scripts/benchmark_peers.py``: one network in many frameworks."""

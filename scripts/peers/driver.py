@@ -1,5 +1,6 @@
 """Times one network in all frameworks: round by round, one worker after the other."""
 
+import itertools
 import statistics
 import sys
 import time
@@ -65,7 +66,7 @@ def _start(plan, task, name, workers, outcome) -> None:
     log = plan.logs / f"{task.network}-{name}.log"
     try:
         python = interpreter(peer, plan.environments)
-        task = task._replace(options=peer.options)
+        task = task._replace(options=dict(peer.options))
         workers[name] = Worker(python, peer, task, log, plan.timeout_seconds)
         outcome.told[name] = workers[name].ready()
         outcome.rounds[name] = []
@@ -118,18 +119,17 @@ def summarize(outcome: Outcome, batch: int, reference: str) -> dict:
         for name, turns in outcome.rounds.items()
         if turns
     }
-    workers = {
-        name: {
+    workers = {}
+    for name, values in medians.items():
+        seconds = list(itertools.chain.from_iterable(outcome.rounds[name]))
+        workers[name] = {
             **outcome.told[name],
-            "step_seconds": statistics.median(sum(outcome.rounds[name], [])),
-            "step_seconds_min": min(sum(outcome.rounds[name], [])),
-            "images_per_second": batch
-            / statistics.median(sum(outcome.rounds[name], [])),
+            "step_seconds": statistics.median(seconds),
+            "step_seconds_min": min(seconds),
+            "images_per_second": batch / statistics.median(seconds),
             "rounds": outcome.rounds[name],
             "ratio": _ratio(values, medians.get(reference)),
         }
-        for name, values in medians.items()
-    }
     return {"workers": workers, "failures": outcome.failures}
 
 

@@ -38,13 +38,10 @@ def stock_models():
         setattr(cnnjax, name, module)
     from cnnjax import models
 
-    below = [
-        name
-        for name in sys.modules
-        if name.startswith(("cnnjax.ops.", "cnnjax.layers."))
-    ]
-    if below:
-        raise RuntimeError(f"stock Flax is wanted, but {', '.join(below)} was imported")
+    below = ("cnnjax.ops.", "cnnjax.layers.", "cnnjax.onednn")
+    found = [name for name in sys.modules if name.startswith(below)]
+    if found:
+        raise RuntimeError(f"stock Flax is wanted, but {', '.join(found)} was imported")
     return models
 
 

@@ -1,4 +1,4 @@
-"""One step of a Flax model, whoever's its layers: the same for cnnjax and stock Flax."""
+"""One step of a Flax model: the same for cnnjax's layers and those of stock Flax."""
 
 from typing import Any
 

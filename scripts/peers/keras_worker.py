@@ -1,4 +1,4 @@
-"""A worker: Keras on TensorFlow or on JAX, with the training loops of Keras's guides."""
+"""A worker: Keras on TensorFlow or on JAX, with training loops as its guides show."""
 
 from peers.networks import CLASSES, LEARNING_RATE, MOMENTUM
 from peers.protocol import Ready, labels, pixels, serve

@@ -1,5 +1,7 @@
 """Who is compared: each framework's worker, its environment and its options."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 OURS = "cnnjax"
@@ -18,8 +20,8 @@ class Peer(NamedTuple):
 
     worker: str
     environment: str | None = None
-    options: dict = {}
-    variables: dict = {}
+    options: Mapping = MappingProxyType({})
+    variables: Mapping = MappingProxyType({})
 
 
 def _torch(layout, compiled):

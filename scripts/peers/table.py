@@ -11,8 +11,9 @@ def markdown(report: dict) -> str:
 def _lines(report) -> Iterator[str]:
     machine = report["machine"]
     yield (
-        f"{machine['cpu']}, {machine['instructions']}, {report['threads']} threads of"
-        f" {machine['cores']} cores; {report['rounds']} rounds of {report['steps']} steps."
+        f"{machine['cpu']}, {machine['instructions']}; {report['threads']} threads of"
+        f" {machine['cores']} cores; {report['rounds']} rounds of {report['steps']}"
+        " steps."
     )
     yield ""
     yield f"`{report['command']}`"
@@ -21,14 +22,14 @@ def _lines(report) -> Iterator[str]:
 
 
 def _network(name, network) -> Iterator[str]:
-    height, width, channels = network["image"]
+    shape = "x".join(map(str, network["image"]))
     kind = "inference" if network["inference"] else "training"
-    yield ""
-    yield f"**{name}**, {kind}, {network['batch']} images of {height}x{width}x{channels}"
     workers = network["workers"]
+    counts = [f"{found['parameters']:,} parameters" for found in workers.values()]
+    what = ", ".join([kind, *counts[:1], f"{network['batch']} images of {shape}"])
+    yield ""
+    yield f"**{name}**, {what}"
     if workers:
-        parameters = next(iter(workers.values()))["parameters"]
-        yield f"({parameters:,} parameters)"
         yield ""
         yield "| | ms a step | least | images/s | times cnnjax's (min to max) |"
         yield "|---|---|---|---|---|"

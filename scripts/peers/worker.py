@@ -1,5 +1,6 @@
 """The driver's side of a worker: a process that takes steps when it is told to."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -64,11 +65,9 @@ class Worker:
             WorkerError: it died, or took too long.
         """
         assert self._process.stdin
-        try:
+        with contextlib.suppress(BrokenPipeError):  # reading tells why
             self._process.stdin.write(f"{steps}\n".encode())
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # reading tells why
         return self._read()
 
     def close(self) -> None:
@@ -77,10 +76,8 @@ class Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
 
     def _read(self) -> Any:
         stream = self._process.stdout
