@@ -91,6 +91,7 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     _add_verify(commands)
     _add_compare(commands)
+    _add_benchmark(commands)
     info = commands.add_parser(
         "info",
         help="versions, devices, backend and caches",
@@ -141,6 +142,19 @@ def _add_compare(commands) -> None:
     compare.add_argument("--json", help="file for the values")
     compare.add_argument("--html", help="file for a page to look at")
     compare.set_defaults(run=_compare)
+
+
+def _add_benchmark(commands) -> None:
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="what a training and an inference step cost",
+        description="Time the training step and the inference step of a config, and"
+        " say what they take of the machine.",
+    )
+    benchmark.add_argument("--config", required=True, help="as configs/digits.py")
+    benchmark.add_argument("--steps", type=int, default=20, help="timed, of each kind")
+    benchmark.add_argument("--json", action="store_true", help="values, for machines")
+    benchmark.set_defaults(run=_benchmark)
 
 
 def _split(argv):
@@ -249,6 +263,21 @@ def _compare(args, overrides) -> int:
         html=args.html,
     )
     return 0 if run(request) else FAILED
+
+
+def _benchmark(args, overrides) -> int:
+    config = load_config(args.config, overrides)
+    from cnnjax.compare.benchmark import benchmark
+    from cnnjax.report.benchmark_table import benchmark_table
+
+    values = benchmark(config, args.steps)
+    if args.json:
+        print(json.dumps(values, indent=2))
+        return 0
+    from rich.console import Console
+
+    Console(highlight=False).print(benchmark_table(values))
+    return 0
 
 
 def _info(args, overrides) -> int:

@@ -93,6 +93,7 @@ CASES = (
     _plain("global_avg_pool", "2-D", (2, 7, 6, 3)),
     _plain("relu", "any", (5, 7)),
     _plain("relu", "zeros", (5, 7), whole=True),
+    _plain("relu6", "whole", (5, 7), whole=True),
     _plain("tanh", "any", (5, 7)),
     _plain("sigmoid", "any", (5, 7)),
     _plain("gelu", "any", (5, 7)),

@@ -22,6 +22,7 @@ from cnnjax.layers.softmax import log_softmax as log_softmax
 from cnnjax.layers.softmax import softmax as softmax
 from cnnjax.ops import gelu as gelu
 from cnnjax.ops import relu as relu
+from cnnjax.ops import relu6 as relu6
 from cnnjax.ops import sigmoid as sigmoid
 from cnnjax.ops import silu as silu
 from cnnjax.ops import tanh as tanh

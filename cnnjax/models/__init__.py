@@ -8,12 +8,33 @@ from cnnjax import layers as nn
 from cnnjax.models.cnn import SimpleCNN, SmallCNN
 from cnnjax.models.initializers import make_initializer
 from cnnjax.models.lenet import LeNet5
+from cnnjax.models.mobilenet import MobileNetV2
+from cnnjax.models.resnet import (
+    ResNet,
+    ResNet18,
+    ResNet20,
+    ResNet32,
+    ResNet34,
+    ResNet44,
+    ResNet56,
+    ResNet110,
+)
+from cnnjax.models.vgg import VGG11
 from cnnjax.spelling import unknown_name
 
 MODELS: Mapping[str, type[nn.Module]] = {
     "lenet5": LeNet5,
+    "mobilenet_v2": MobileNetV2,
+    "resnet18": ResNet18,
+    "resnet20": ResNet20,
+    "resnet32": ResNet32,
+    "resnet34": ResNet34,
+    "resnet44": ResNet44,
+    "resnet56": ResNet56,
+    "resnet110": ResNet110,
     "simple_cnn": SimpleCNN,
     "small_cnn": SmallCNN,
+    "vgg11": VGG11,
 }
 
 
@@ -40,4 +61,13 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     return MODELS[name](num_classes=num_classes, **options)
 
 
-__all__ = ["MODELS", "LeNet5", "SimpleCNN", "SmallCNN", "make_model"]
+__all__ = [
+    "MODELS",
+    "VGG11",
+    "LeNet5",
+    "MobileNetV2",
+    "ResNet",
+    "SimpleCNN",
+    "SmallCNN",
+    "make_model",
+]

@@ -3,6 +3,7 @@
 * ``relu(x) = max(x, 0)``: ``dL/dx = dL/dy`` where y > 0, else 0. At x = 0 the gradient
   is 0, as in JAX, PyTorch and TensorFlow. The output is kept by the next layer anyway,
   so the input can be freed.
+* ``relu6(x) = min(max(x, 0), 6)``: ``dL/dx = dL/dy`` where 0 < y < 6, else 0.
 * ``sigmoid(x) = 1 / (1 + exp(-x))``: ``dL/dx = dL/dy y (1 - y)``.
 * ``tanh(x)``: ``dL/dx = dL/dy (1 - y^2)``.
 * ``gelu(x) = x P(x)`` with the normal distribution P (Hendrycks and Gimpel 2016):
@@ -38,6 +39,24 @@ def _relu_bwd(y, dy):
 
 
 relu.defvjp(_relu_fwd, _relu_bwd)
+
+
+@custom_vjp(stock=jax.nn.relu6)
+def relu6(x: jax.Array) -> jax.Array:
+    """The positive part of ``x``, of any shape, and at most 6."""
+    return jnp.minimum(jnp.maximum(x, 0), 6)
+
+
+def _relu6_fwd(x):
+    y = relu6(x)
+    return y, y
+
+
+def _relu6_bwd(y, dy):
+    return (jnp.where((y > 0) & (y < 6), dy, 0),)
+
+
+relu6.defvjp(_relu6_fwd, _relu6_bwd)
 
 
 @custom_vjp(stock=jax.nn.sigmoid)

@@ -53,14 +53,11 @@ def make_score(
     config: Config, experiment: Experiment, devices: Devices
 ) -> Callable[[TrainState, Split], Score]:
     """The function that scores a state on a split, each example once."""
-    eval_step = make_eval_step(
-        experiment.model, experiment.loss, experiment.normalization, AXIS
-    )
     largest = max(len(split.labels) for split in experiment.dataset[:3])
     size = min(config.eval_batch_size, largest)
     return partial(
         evaluate,
-        _over_devices(devices, eval_step, divided=1),
+        _make_eval_function(config, experiment, devices),
         devices=devices,
         batch_size=-(-size // devices.count) * devices.count,
     )
@@ -122,6 +119,29 @@ def _pmap_of_many(config, experiment, devices, state):
             return function(*arguments)
 
     return step
+
+
+def lower_eval_step(
+    config: Config, experiment: Experiment, devices: Devices, state: TrainState
+) -> jax.stages.Lowered:
+    """The evaluation step on batches of the training step's size, not yet compiled.
+
+    Args:
+        config: checked settings.
+        experiment: what they stand for.
+        devices: where the step runs.
+        state: placed on the devices.
+    """
+    shapes = batch_shapes(devices, experiment.dataset.train, config.batch_size)
+    return _make_eval_function(config, experiment, devices).lower(state, shapes)
+
+
+def _make_eval_function(config, experiment, devices) -> Any:
+    """The evaluation step as a function of the devices, not yet lowered."""
+    eval_step = make_eval_step(
+        experiment.model, experiment.loss, experiment.normalization, AXIS
+    )
+    return _over_devices(devices, eval_step, divided=1)
 
 
 def _make_function(config, experiment, devices, state) -> Any:

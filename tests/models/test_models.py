@@ -10,12 +10,24 @@ from cnnjax import models, ops
 from cnnjax.models.initializers import INITIALIZERS, make_initializer
 
 KEY = jax.random.key(0)
+WITH_DROPOUT = [
+    name for name, model in models.MODELS.items() if hasattr(model, "dropout")
+]
+# Their depth alone sets them apart from resnet20.
+DEEP = ["resnet32", "resnet34", "resnet44", "resnet56", "resnet110"]
 
 
 def init(model, shape):
     """Parameters as shapes and dtypes; nothing is computed."""
     x = jnp.zeros(shape)
     return jax.eval_shape(lambda: model.init(KEY, x, train=False))["params"]
+
+
+def apply(model, variables, x, train, key):
+    """Logits; in training the changed statistics are dropped."""
+    options = {"train": train, "rngs": {"dropout": key}}
+    y = model.apply(variables, x, mutable=["batch_stats"] if train else [], **options)
+    return y[0]
 
 
 def some(shapes):
@@ -42,7 +54,7 @@ def test_parameters_on_images_of_28_by_28(name, parameters):
 @pytest.mark.parametrize("name", models.MODELS)
 @pytest.mark.parametrize("train", [True, False])
 def test_one_logit_for_each_class_and_image(name, train):
-    model, x = models.make_model(name, num_classes=7), jnp.zeros((3, 28, 20, 2))
+    model, x = models.make_model(name, num_classes=7), jnp.zeros((3, 40, 32, 2))
     logits = jax.eval_shape(
         lambda: model.init_with_output({"params": KEY, "dropout": KEY}, x, train=train)
     )[0]
@@ -74,18 +86,15 @@ def test_options_reach_the_network():
     assert [params[f"Dense_{n}"]["bias"].size for n in range(3)] == [7, 8, 5]
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", WITH_DROPOUT)
 def test_dropout_is_active_only_in_training(name):
     model = models.make_model(name, num_classes=3, dropout=0.5)
-    x = np.random.default_rng(0).standard_normal((2, 16, 16, 1), np.float32)
-    params = some(init(model, x.shape))
+    x = np.random.default_rng(0).standard_normal((2, 32, 32, 1), np.float32)
+    variables = jax.jit(lambda: model.init(KEY, x, train=False))()
 
     @jax.jit
     def run(key):
-        return [
-            model.apply({"params": params}, x, train=train, rngs={"dropout": key})
-            for train in (True, False)
-        ]
+        return [apply(model, variables, x, train, key) for train in (True, False)]
 
     (trained, tested), (trained_again, tested_again) = map(run, jax.random.split(KEY))
     np.testing.assert_array_equal(tested, tested_again)
@@ -142,20 +151,24 @@ def test_refuses_what_a_network_cannot_take():
         make_initializer("ones")
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", sorted(set(models.MODELS) - set(DEEP)))
 def test_value_and_gradient_lower_for_every_platform(name):
-    model = models.make_model(name, num_classes=10, dropout=0.1)
-    x, labels = jnp.zeros((4, 28, 28, 1)), jnp.zeros(4, int)
+    options = {"dropout": 0.1} if name in WITH_DROPOUT else {}
+    model = models.make_model(name, num_classes=10, **options)
+    x, labels = jnp.zeros((4, 32, 32, 1)), jnp.zeros(4, int)
+    shapes = jax.eval_shape(lambda: model.init(KEY, x, train=False))
+    params = shapes.pop("params")
 
     def loss(params, key):
-        logits = model.apply({"params": params}, x, train=True, rngs={"dropout": key})
+        statistics = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
+        logits = apply(model, {"params": params, **statistics}, x, True, key)
         return ops.softmax_cross_entropy(logits, labels).mean()
 
-    params = init(model, x.shape)
     platforms = "cpu", "cuda", "tpu"
-    exported = jax.export.export(
-        jax.jit(jax.value_and_grad(loss)), platforms=platforms
-    )(params, jax.eval_shape(lambda: KEY))
+    with ops.backend("xla"):  # a program for CPUs with custom calls stays here
+        exported = jax.export.export(
+            jax.jit(jax.value_and_grad(loss)), platforms=platforms
+        )(params, jax.eval_shape(lambda: KEY))
     assert exported.platforms == platforms
     value, *gradients = exported.out_avals
     assert value.shape == ()

@@ -5,7 +5,15 @@ import jax.numpy as jnp
 
 from cnnjax.models import MODELS, make_model
 
-IMAGES = {"lenet5": [(8, 28, 28, 1)]}
+SMALL = [(4, 32, 32, 3)]
+IMAGES = {
+    "lenet5": [(8, 28, 28, 1)],
+    "mobilenet_v2": SMALL,
+    "resnet18": SMALL,
+    "resnet20": SMALL,
+    "vgg11": SMALL,
+}
+SAME_BLOCKS = ("resnet32", "resnet34", "resnet44", "resnet56", "resnet110")
 ANY_RANK = [(8, 28, 28, 1), (8, 32, 32, 3), (8, 40, 1), (2, 16, 16, 16, 1)]
 
 
@@ -21,6 +29,6 @@ def train(name: str, shape: tuple[int, ...]) -> None:
 
 
 if __name__ == "__main__":
-    for name in MODELS:
+    for name in set(MODELS) - set(SAME_BLOCKS):
         for shape in IMAGES.get(name, ANY_RANK):
             train(name, shape)

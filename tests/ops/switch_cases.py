@@ -23,6 +23,7 @@ class Op(NamedTuple):
 
 OPS = {
     "relu": Op(ops.relu, (IMAGE,)),
+    "relu6": Op(ops.relu6, (IMAGE,)),
     "sigmoid": Op(ops.sigmoid, (IMAGE,)),
     "tanh": Op(ops.tanh, (IMAGE,)),
     "silu": Op(ops.silu, (IMAGE,)),

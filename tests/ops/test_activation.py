@@ -11,6 +11,7 @@ from tests.ops.closeness import values_and_gradients
 
 PAIRS = [
     pytest.param(ops.relu, jax.nn.relu, id="relu"),
+    pytest.param(ops.relu6, jax.nn.relu6, id="relu6"),
     pytest.param(ops.sigmoid, jax.nn.sigmoid, id="sigmoid"),
     pytest.param(ops.tanh, jnp.tanh, id="tanh"),
     pytest.param(ops.silu, jax.nn.silu, id="silu"),
@@ -59,6 +60,13 @@ def test_relu_is_flat_at_zero():
         jax.grad(lambda x: ops.relu(x).sum())(x)[:4], [0, 0, 0, 1]
     )
     assert jnp.isnan(ops.relu(x)[4])
+
+
+def test_relu6_is_flat_at_both_ends():
+    x = jnp.asarray([-1.0, 0.0, 1.0, 6.0, 7.0])
+    np.testing.assert_array_equal(ops.relu6(x), [0, 0, 1, 6, 6])
+    slopes = jax.grad(lambda x: ops.relu6(x).sum())(x)
+    np.testing.assert_array_equal(slopes, [0, 0, 1, 0, 0])
 
 
 def test_softmax_sums_to_one_and_shifts_do_not_matter(x64):

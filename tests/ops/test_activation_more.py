@@ -90,7 +90,9 @@ def test_gelu_takes_its_option_by_position_and_by_name():
     assert (by_name != ops.gelu(x)).all()
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "silu", "softmax", "tanh"])
+@pytest.mark.parametrize(
+    "name", ["relu", "relu6", "sigmoid", "silu", "softmax", "tanh"]
+)
 def test_is_passed_around_like_any_function(name):
     function = getattr(ops, name)
     assert copy.deepcopy(function) is function

@@ -1,0 +1,183 @@
+"""The command ``cnnjax benchmark``: what a run's two steps cost on this machine."""
+
+import itertools
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.compare.flops import count_forward, count_training
+from cnnjax.config import Config, ConfigError
+from cnnjax.data import train_batches
+from cnnjax.ops.backend import current_backend
+from cnnjax.train.compiled import lower_eval_step, lower_step, make_start
+from cnnjax.train.devices import Devices, devices_of
+from cnnjax.train.experiment import Experiment, make_experiment
+from cnnjax.train.state import TrainState, count_parameters
+
+WARM_UP_STEPS = 3
+BATCHES = 4
+PRODUCT_SIZE = 2048
+PRODUCTS = 8
+
+
+class Problem(NamedTuple):
+    """A run that is ready to be measured."""
+
+    config: Config
+    experiment: Experiment
+    devices: Devices
+    state: TrainState
+
+
+def benchmark(config: Config, steps: int) -> dict[str, Any]:
+    """Measures the training step and the inference step of ``config``.
+
+    They are the programs that ``cnnjax train`` and ``cnnjax evaluate`` run, on batches
+    of the config's data that are on the devices already.
+
+    Args:
+        config: checked settings.
+        steps: how many of each are timed, after a few that are not.
+
+    Returns:
+        A tree for JSON; ``cnnjax.report.benchmark_table`` shows it to people.
+
+    Raises:
+        ConfigError: fewer than one step, or settings that cannot be.
+        DataError: data that cannot be read.
+    """
+    if steps < 1:
+        raise ConfigError(f"steps is {steps}, expected 1 or more")
+    # A program found on disk would say nothing of what compiling costs.
+    jax.config.update("jax_enable_compilation_cache", False)
+    devices, experiment = devices_of(config), make_experiment(config)
+    state = devices.place_state(make_start(experiment, config))
+    problem = Problem(config, experiment, devices, state)
+    forward = _count(problem)
+    found = _describe(problem)
+    # Before the training step, which overwrites the memory of the state.
+    inference = _measure(problem, lower_eval_step, steps, sum(forward))
+    training = _measure(problem, lower_step, steps, count_training(forward))
+    peak = _peak(devices)
+    for values in (training, inference):
+        values["share_of_product_peak"] = values["gflop_per_second"] / peak
+    return {
+        **found,
+        "product_peak_gflop_per_second": peak,
+        "training": training,
+        "inference": inference,
+        "process_peak_bytes": _process_peak_bytes(),
+    }
+
+
+def _count(problem: Problem) -> list[int]:
+    shape = problem.experiment.dataset.train.images.shape[1:]
+    images = jax.ShapeDtypeStruct((problem.config.batch_size, *shape), jnp.float32)
+    return count_forward(problem.experiment.model, problem.state.variables, images)
+
+
+def _describe(problem: Problem) -> dict[str, Any]:
+    config, device = problem.config, problem.devices.mesh.devices[0]
+    return {
+        "model": config.model.name,
+        "data": config.data.source,
+        "image_shape": list(problem.experiment.dataset.train.images.shape[1:]),
+        "batch_size": config.batch_size,
+        "parameters": count_parameters(problem.state.params),
+        "device": f"{device.platform} ({device.device_kind})",
+        "devices": problem.devices.count,
+        "cores": len(os.sched_getaffinity(0)),
+        "backend": current_backend(),
+        "gradients": config.gradients,
+        "jax": jax.__version__,
+    }
+
+
+def _measure(problem: Problem, lower: Callable, steps: int, operations: int) -> dict:
+    """Compiles a step, takes it again and again, and says what it cost."""
+    begin = time.perf_counter()
+    compiled = lower(*problem).compile()
+    compile_seconds = time.perf_counter() - begin
+    take = _taker(problem, compiled, trains=lower is lower_step)
+    seconds = [take() for _ in range(WARM_UP_STEPS + steps)][WARM_UP_STEPS:]
+    low, median, high = np.percentile(seconds, (25, 50, 75)).tolist()
+    return {
+        "compile_seconds": compile_seconds,
+        "steps": steps,
+        "step_seconds": median,
+        "step_seconds_min": min(seconds),
+        "step_seconds_quartiles": [low, high],
+        "images_per_second": problem.config.batch_size / median,
+        "gflop": operations / 1e9,
+        "gflop_per_second": operations / 1e9 / median,
+        "memory_bytes": _memory_bytes(compiled),
+    }
+
+
+def _taker(problem: Problem, compiled: Any, trains: bool) -> Callable[[], float]:
+    """A function that takes one step and returns its seconds."""
+    batches, state = _placed_batches(problem), problem.state
+
+    def take() -> float:
+        nonlocal state
+        batch = next(batches)
+        begin = time.perf_counter()
+        result = jax.block_until_ready(compiled(state, batch))
+        seconds = time.perf_counter() - begin
+        state = result[0] if trains else state
+        return seconds
+
+    return take
+
+
+def _placed_batches(problem: Problem) -> Iterator[Any]:
+    split, config = problem.experiment.dataset.train, problem.config
+    few = itertools.islice(
+        train_batches(split, config.batch_size, config.seed), BATCHES
+    )
+    place = problem.devices.place_batch
+    return itertools.cycle([jax.block_until_ready(place(batch)) for batch in few])
+
+
+def _memory_bytes(compiled: Any) -> int | None:
+    """What the program needs on a device: arguments, results and all in between."""
+    found = compiled.memory_analysis()
+    if found is None:
+        return None
+    return (
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+        + found.temp_size_in_bytes
+    )
+
+
+def _peak(devices: Devices) -> float:
+    """GFLOP/s of a large matrix product in float32, the best of a few.
+
+    On a CPU all devices share its cores; others have one peak each.
+    """
+    n = PRODUCT_SIZE
+    a, b = jnp.ones((2, n, n))
+    product = jax.jit(partial(jnp.matmul, precision="float32")).lower(a, b).compile()
+    seconds = []
+    for _ in range(PRODUCTS):
+        begin = time.perf_counter()
+        jax.block_until_ready(product(a, b))
+        seconds.append(time.perf_counter() - begin)
+    platform = devices.mesh.devices[0].platform
+    return 2 * n**3 / min(seconds) / 1e9 * (1 if platform == "cpu" else devices.count)
+
+
+def _process_peak_bytes() -> int:
+    """The most memory that this process ever held."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024

@@ -1,0 +1,79 @@
+"""How many floating-point operations a network takes, counted from its jaxpr.
+
+Only products count, convolutions and matrix products, a multiplication and an addition
+each: 2 * outputs * terms of each output. Terms with padding count too, as in every
+published number. Custom calls cannot be looked into, so the count is of the stock
+operations, whatever computes them in the end.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from flax import linen as nn
+from jax.extend import core
+
+from cnnjax.ops import backend, gradients
+
+
+def count_forward(model: nn.Module, variables: Any, images: Any) -> list[int]:
+    """The operations of each product of the network's inference, first to last.
+
+    Args:
+        model: called as ``model(x, train=False)``.
+        variables: of the network, arrays or their shapes.
+        images: a batch, or its shape and dtype.
+    """
+
+    def forward(variables, x):
+        return model.apply(variables, x, train=False)
+
+    with gradients("autodiff"), backend("xla"):
+        # A new function each time: another backend's trace is of no use here.
+        return list(_products(jax.make_jaxpr(forward)(variables, images).jaxpr))
+
+
+def count_training(forward: list[int]) -> int:
+    """The operations of one training step.
+
+    Each product has two gradients, each of as many operations; the first one's input is
+    the images, whose gradient nobody takes.
+
+    Args:
+        forward: from ``count_forward``.
+    """
+    return 3 * sum(forward) - sum(forward[:1])
+
+
+def _products(jaxpr: Any) -> Iterator[int]:
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if name == "conv_general_dilated":
+            yield _of_conv(equation)
+        elif name == "dot_general":
+            yield _of_dot(equation)
+        elif name == "scan":
+            inner = list(_products(equation.params["jaxpr"].jaxpr))
+            yield from inner * equation.params["length"]
+        elif name == "cond":
+            branches = [list(_products(b.jaxpr)) for b in equation.params["branches"]]
+            yield from max(branches, key=sum)
+        else:
+            for inner in core.jaxprs_in_params(equation.params):
+                yield from _products(inner)
+
+
+def _of_conv(equation) -> int:
+    kernel = equation.invars[1].aval.shape
+    numbers = equation.params["dimension_numbers"]
+    outputs = numbers.rhs_spec[0]
+    terms = math.prod(n for axis, n in enumerate(kernel) if axis != outputs)
+    return 2 * terms * math.prod(equation.outvars[0].aval.shape)
+
+
+def _of_dot(equation) -> int:
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    x = equation.invars[0].aval.shape
+    terms = math.prod(x[axis] for axis in contracted)
+    return 2 * terms * math.prod(equation.outvars[0].aval.shape)

@@ -1,0 +1,143 @@
+"""MobileNetV2 (Sandler, Howard, Zhu, Zhmoginov and Chen 2018, arXiv:1801.04381)."""
+
+from typing import NamedTuple
+
+import jax
+from jax.typing import DTypeLike
+
+from cnnjax import layers as nn
+from cnnjax import ops
+from cnnjax.models.initializers import make_initializer
+from cnnjax.models.norm_relu import Norm, norm, norm_relu
+from cnnjax.models.stem import is_small
+
+
+class Stage(NamedTuple):
+    """A row of the paper's table 2: blocks of one width, of which the first strides."""
+
+    expansion: int
+    width: int
+    blocks: int
+    stride: int
+
+
+STAGES = (
+    Stage(1, 16, 1, 1),
+    Stage(6, 24, 2, 2),
+    Stage(6, 32, 3, 2),
+    Stage(6, 64, 4, 2),
+    Stage(6, 96, 3, 1),
+    Stage(6, 160, 3, 2),
+    Stage(6, 320, 1, 1),
+)
+
+
+def scaled(width: int, multiplier: float) -> int:
+    """Channels near ``width * multiplier``, a multiple of 8, at most a tenth fewer."""
+    wanted = width * multiplier
+    nearest = max(8, int(wanted + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * wanted else nearest + 8
+
+
+class InvertedResidual(nn.Module):
+    """1x1 convolution to more channels, 3x3 of each channel, 1x1 to few, a shortcut.
+
+    Attributes:
+        width: output channels.
+        stride: of the 3x3 convolution.
+        expansion: how many times the input's channels the middle has.
+        kernel_init: of the convolutions.
+        norm: how batch normalization goes.
+    """
+
+    width: int
+    stride: int
+    expansion: int
+    kernel_init: nn.initializers.Initializer
+    norm: Norm
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(batch, height, width, channels)`` to a part of the positions."""
+        inputs = x.shape[-1]
+        middle, y = inputs * self.expansion, x
+        if self.expansion != 1:
+            y = self._conv(middle, 1)(y)
+            y = norm_relu(y, self.norm, nn.relu6)
+        y = self._conv(middle, 3, self.stride, groups=middle)(y)
+        y = norm_relu(y, self.norm, nn.relu6)
+        y = norm(self._conv(self.width, 1)(y), self.norm)
+        return x + y if self.stride == 1 and inputs == self.width else y
+
+    def _conv(self, width, size, stride=1, groups=1):
+        return conv(width, size, stride, self.kernel_init, self.norm.dtype, groups)
+
+
+class MobileNetV2(nn.Module):
+    """3,504,872 parameters with 1000 classes.
+
+    Attributes:
+        num_classes: outputs of the network.
+        multiplier: of all widths.
+        stem: ``"imagenet"``, the paper's strides, which leave a 32nd of the size, or
+            ``"cifar"``, where the first convolution and the second stage have stride
+            1, which leaves an eighth.
+        dropout: the share of values before the last layer dropped in training.
+        kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
+        axis_name: of the devices over which batch normalization takes its moments; by
+            default each device takes its own.
+        dtype: of all layers but the last; by default that of weights and images.
+    """
+
+    num_classes: int
+    multiplier: float = 1.0
+    stem: str = "imagenet"
+    dropout: float = 0.0
+    kernel_init: str = "he_normal"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps ``(batch, height, width, channels)`` to logits ``(batch, classes)``.
+
+        Raises:
+            ValueError: an unknown stem, a multiplier that is not above 0, or images
+                that are not 2-D.
+        """
+        if x.ndim != 4:
+            raise ValueError(f"x has shape {x.shape}, expected 2-D images of 4 axes")
+        if not self.multiplier > 0:
+            raise ValueError(f"multiplier is {self.multiplier}, expected more than 0")
+        init, small = make_initializer(self.kernel_init), is_small(self.stem)
+        how = Norm(train, self.axis_name, self.dtype)
+        x = conv(scaled(32, self.multiplier), 3, 1 if small else 2, init, self.dtype)(x)
+        x = norm_relu(x, how, nn.relu6)
+        for number, stage in enumerate(STAGES):
+            stride = 1 if small and number == 1 else stage.stride
+            x = self._stage(x, how, stage._replace(stride=stride), init)
+        x = conv(scaled(1280, max(1.0, self.multiplier)), 1, 1, init, self.dtype)(x)
+        x = norm_relu(x, how, nn.relu6)
+        x = nn.Dropout(self.dropout, deterministic=not train)(ops.global_avg_pool(x))
+        return nn.Dense(self.num_classes, kernel_init=init)(x)
+
+    def _stage(self, x, norm, stage, init):
+        width = scaled(stage.width, self.multiplier)
+        for number in range(stage.blocks):
+            stride = 1 if number else stage.stride
+            x = InvertedResidual(width, stride, stage.expansion, init, norm)(x)
+        return x
+
+
+def conv(width, size, stride, init, dtype, groups=1) -> nn.Conv:
+    """A convolution without bias, padded evenly."""
+    return nn.Conv(
+        width,
+        (size, size),
+        (stride, stride),
+        padding=size // 2,
+        feature_group_count=groups,
+        use_bias=False,
+        dtype=dtype,
+        kernel_init=init,
+    )

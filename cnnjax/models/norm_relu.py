@@ -1,0 +1,58 @@
+"""Batch normalization with what follows it in a network, in one place for all networks.
+
+The layers become submodules of the network that calls, with Flax's automatic names.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+from jax.typing import DTypeLike
+
+from cnnjax import layers as nn
+
+MOMENTUM = 0.9
+
+
+class Norm(NamedTuple):
+    """How a network normalizes.
+
+    Attributes:
+        train: whether the batch's own moments are taken, or the running ones.
+        axis_name: of the devices over which the moments are taken.
+        dtype: of the result.
+    """
+
+    train: bool
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+
+def norm(x: jax.Array, how: Norm, name: str | None = None) -> jax.Array:
+    """``x (batch, *spatial, channels)`` normalized, with scale and bias.
+
+    Args:
+        x: the output of a convolution.
+        how: settings of the network.
+        name: of the layer; automatic by default.
+    """
+    return nn.BatchNorm(
+        not how.train,
+        momentum=MOMENTUM,
+        epsilon=1e-5,
+        dtype=how.dtype,
+        axis_name=how.axis_name,
+        name=name,
+    )(x)
+
+
+def norm_relu(
+    x: jax.Array, how: Norm, activation: Callable[[jax.Array], jax.Array] = nn.relu
+) -> jax.Array:
+    """``activation(norm(x))``."""
+    return activation(norm(x, how))
+
+
+def norm_add_relu(x: jax.Array, shortcut: jax.Array, how: Norm) -> jax.Array:
+    """``relu(norm(x) + shortcut)``, the end of a residual block."""
+    return nn.relu(norm(x, how) + shortcut)

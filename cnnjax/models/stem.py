@@ -1,0 +1,14 @@
+"""The two ways in which networks made for ImageNet begin."""
+
+STEMS = ("cifar", "imagenet")
+
+
+def is_small(stem: str) -> bool:
+    """Whether ``stem`` is the one for small images, which leaves them their size.
+
+    Raises:
+        ValueError: an unknown stem.
+    """
+    if stem not in STEMS:
+        raise ValueError(f"stem is {stem!r}, expected one of {', '.join(STEMS)}")
+    return stem == "cifar"

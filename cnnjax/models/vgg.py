@@ -1,0 +1,69 @@
+"""VGG-11 (Simonyan and Zisserman 2014, arXiv:1409.1556, configuration A)."""
+
+import jax
+from jax.typing import DTypeLike
+
+from cnnjax import layers as nn
+from cnnjax import ops
+from cnnjax.models.initializers import make_initializer
+from cnnjax.models.norm_relu import Norm, norm_relu
+
+STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
+
+
+class VGG11(nn.Module):
+    """Eight 3x3 convolutions in five stages, each ending in 2-fold max-pooling.
+
+    The paper's three dense layers are left out, which would hold 123 of its 133 million
+    parameters: the mean over all positions goes to one dense layer, so that images of
+    any size from 32x32 on do. The convolutions have 9,220,480 parameters.
+
+    Attributes:
+        num_classes: outputs of the network.
+        batch_norm: whether batch normalization, instead of a bias, comes between
+            convolution and ReLU.
+        dropout: the share of the mean's values dropped in training.
+        kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
+        axis_name: of the devices over which batch normalization takes its moments; by
+            default each device takes its own.
+        dtype: of all layers but the last; by default that of weights and images.
+    """
+
+    num_classes: int
+    batch_norm: bool = False
+    dropout: float = 0.0
+    kernel_init: str = "he_normal"
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps ``(batch, height, width, channels)`` to logits ``(batch, classes)``.
+
+        Raises:
+            ValueError: images that are not 2-D or smaller than 32x32.
+        """
+        if x.ndim != 4 or min(x.shape[1:3]) < 2 ** len(STAGES):
+            raise ValueError(
+                f"x has shape {x.shape}, expected 2-D images of 4 axes, 32x32 or larger"
+            )
+        init = make_initializer(self.kernel_init)
+        for widths in STAGES:
+            for width in widths:
+                x = self._conv(x, width, train, init)
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        x = nn.Dropout(self.dropout, deterministic=not train)(ops.global_avg_pool(x))
+        return nn.Dense(self.num_classes, kernel_init=init)(x)
+
+    def _conv(self, x, width, train, init):
+        x = nn.Conv(
+            width,
+            (3, 3),
+            padding=1,
+            use_bias=not self.batch_norm,
+            dtype=self.dtype,
+            kernel_init=init,
+        )(x)
+        if not self.batch_norm:
+            return nn.relu(x)
+        return norm_relu(x, Norm(train, self.axis_name, self.dtype))

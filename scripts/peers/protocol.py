@@ -1,0 +1,104 @@
+"""The worker's side: it builds a network, and takes steps when the driver says so.
+
+Lines of JSON go both ways. The worker says once that it is ready; each number of steps
+that it then reads, it answers with the seconds of each step. It ends with its input.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+WARM_UP_STEPS = 3
+
+
+class Task(NamedTuple):
+    """What a worker is to do.
+
+    Attributes:
+        network: a key of ``NETWORKS``.
+        image: ``(height, width, channels)``.
+        batch: images a step.
+        threads: that may compute.
+        inference: whether logits are all that is wanted.
+        options: of the framework, as ``{"layout": "channels-last"}``.
+    """
+
+    network: str
+    image: list
+    batch: int
+    threads: int
+    inference: bool
+    options: dict
+
+
+class Ready(NamedTuple):
+    """What a worker made: a step that waits for its result, and what to tell of it."""
+
+    step: Callable[[], Any]
+    parameters: int
+    versions: dict
+
+
+def serve(make: Callable[[Task], Ready]) -> None:
+    """Runs a worker, whose task is the program's first argument.
+
+    Args:
+        make: imports the framework and builds the step.
+    """
+    channel = _take_output()
+    task = Task(**json.loads(sys.argv[1]))
+    cores = sorted(os.sched_getaffinity(0))[: task.threads]
+    os.sched_setaffinity(0, cores)  # before any framework counts them
+    begin = time.perf_counter()
+    ready = make(task)
+    ready.step()
+    seconds = time.perf_counter() - begin
+    for _ in range(WARM_UP_STEPS):
+        ready.step()
+    _tell(
+        channel,
+        {
+            "parameters": ready.parameters,
+            "versions": ready.versions,
+            "start_seconds": seconds,
+        },
+    )
+    for line in sys.stdin:
+        _tell(channel, [_seconds(ready.step) for _ in range(int(line))])
+
+
+def pixels(task: Task) -> list:
+    """The numbers of random images, the same in each framework."""
+    draw = random.Random(0)
+    height, width, channels = task.image
+    count = task.batch * height * width * channels
+    return [draw.gauss(0, 1) for _ in range(count)]
+
+
+def labels(task: Task, classes: int) -> list:
+    """A class for each image."""
+    draw = random.Random(1)
+    return [draw.randrange(classes) for _ in range(task.batch)]
+
+
+def _take_output():
+    """Standard output for the protocol alone; what libraries print goes to the log."""
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return channel
+
+
+def _tell(channel, value) -> None:
+    channel.write(json.dumps(value) + "\n")
+    channel.flush()
+
+
+def _seconds(step) -> float:
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
