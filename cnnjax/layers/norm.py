@@ -12,8 +12,8 @@ from flax import linen as nn
 from flax.linen.dtypes import canonicalize_dtype
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from cnnjax.ops.norm_fused import finish, normalize_batch
 from cnnjax.ops.norm import Devices, moments, normalize
+from cnnjax.ops.norm_fused import finish, normalize_batch
 
 
 class BatchNorm(nn.BatchNorm):
@@ -46,6 +46,7 @@ class BatchNorm(nn.BatchNorm):
         use_running_average: bool | None = None,
         *,
         add: jax.Array | None = None,
+        largest: float | None = None,
         mask: jax.Array | None = None,
     ) -> jax.Array:
         """``relu(self(x) + add)``.
@@ -54,9 +55,11 @@ class BatchNorm(nn.BatchNorm):
             x: as for the layer itself.
             use_running_average: as for the layer itself.
             add: an array like the result, such as a shortcut around the layer.
+            largest: where ReLU ends, as 6 for ReLU6.
             mask: as for the layer itself.
         """
-        return self._normalize(x, use_running_average, mask, add, True)
+        relu = True if largest is None else largest
+        return self._normalize(x, use_running_average, mask, add, relu)
 
     @nn.compact
     def _normalize(self, x, use_running_average, mask, add, relu):

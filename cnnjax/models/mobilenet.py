@@ -63,9 +63,9 @@ class InvertedResidual(nn.Module):
         middle, y = inputs * self.expansion, x
         if self.expansion != 1:
             y = self._conv(middle, 1)(y)
-            y = norm_relu(y, self.norm, nn.relu6)
+            y = norm_relu(y, self.norm, 6)
         y = self._conv(middle, 3, self.stride, groups=middle)(y)
-        y = norm_relu(y, self.norm, nn.relu6)
+        y = norm_relu(y, self.norm, 6)
         y = norm(self._conv(self.width, 1)(y), self.norm)
         return x + y if self.stride == 1 and inputs == self.width else y
 
@@ -112,12 +112,12 @@ class MobileNetV2(nn.Module):
         init, small = make_initializer(self.kernel_init), is_small(self.stem)
         how = Norm(train, self.axis_name, self.dtype)
         x = conv(scaled(32, self.multiplier), 3, 1 if small else 2, init, self.dtype)(x)
-        x = norm_relu(x, how, nn.relu6)
+        x = norm_relu(x, how, 6)
         for number, stage in enumerate(STAGES):
             stride = 1 if small and number == 1 else stage.stride
             x = self._stage(x, how, stage._replace(stride=stride), init)
         x = conv(scaled(1280, max(1.0, self.multiplier)), 1, 1, init, self.dtype)(x)
-        x = norm_relu(x, how, nn.relu6)
+        x = norm_relu(x, how, 6)
         x = nn.Dropout(self.dropout, deterministic=not train)(ops.global_avg_pool(x))
         return nn.Dense(self.num_classes, kernel_init=init)(x)
 

@@ -3,7 +3,6 @@
 The layers become submodules of the network that calls, with Flax's automatic names.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -36,6 +35,20 @@ def norm(x: jax.Array, how: Norm, name: str | None = None) -> jax.Array:
         how: settings of the network.
         name: of the layer; automatic by default.
     """
+    return _layer(how, name)(x)
+
+
+def norm_relu(x: jax.Array, how: Norm, largest: float | None = None) -> jax.Array:
+    """``relu(norm(x))``, where ReLU may end at a ``largest`` value."""
+    return _layer(how).and_relu(x, largest=largest)
+
+
+def norm_add_relu(x: jax.Array, shortcut: jax.Array, how: Norm) -> jax.Array:
+    """``relu(norm(x) + shortcut)``, the end of a residual block."""
+    return _layer(how).and_relu(x, add=shortcut)
+
+
+def _layer(how, name=None):
     return nn.BatchNorm(
         not how.train,
         momentum=MOMENTUM,
@@ -43,16 +56,4 @@ def norm(x: jax.Array, how: Norm, name: str | None = None) -> jax.Array:
         dtype=how.dtype,
         axis_name=how.axis_name,
         name=name,
-    )(x)
-
-
-def norm_relu(
-    x: jax.Array, how: Norm, activation: Callable[[jax.Array], jax.Array] = nn.relu
-) -> jax.Array:
-    """``activation(norm(x))``."""
-    return activation(norm(x, how))
-
-
-def norm_add_relu(x: jax.Array, shortcut: jax.Array, how: Norm) -> jax.Array:
-    """``relu(norm(x) + shortcut)``, the end of a residual block."""
-    return nn.relu(norm(x, how) + shortcut)
+    )

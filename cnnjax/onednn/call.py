@@ -11,11 +11,11 @@ from cnnjax.typing import Window
 
 
 def call_target(target: str, results: Any, vmap_method: str, *arrays: Any, **rows: Any):
-    """Calls a handler with whole numbers, or rows of them, for its attributes."""
+    """Calls a handler with numbers, or rows of whole ones, for its attributes."""
     library.status()  # the first call registers what is called here
     function = jax.ffi.ffi_call(target, results, vmap_method=vmap_method)
     numbers = {
-        key: np.int64(row) if isinstance(row, int) else np.array(row, np.int64)
+        key: np.array(row, np.int64) if isinstance(row, tuple) else _number(row)
         for key, row in rows.items()
     }
     return function(*arrays, **numbers)
@@ -42,3 +42,7 @@ def result(shape: tuple[int, ...], like: jax.Array, dtype: Any = None) -> Any:
         sharding=whole,
         manual_axis_type=kind.manual_axis_type,
     )
+
+
+def _number(value):
+    return np.int64(value) if isinstance(value, int) else value

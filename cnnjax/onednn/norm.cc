@@ -149,14 +149,15 @@ ffi::Error moments(Buffer x, ffi::Result<Buffer> mean, ffi::Result<Buffer> varia
 }
 
 ffi::Error apply(Buffer x, Buffer mean, Buffer factor, Buffer bias, Buffer add,
-                 ffi::Result<Buffer> y, std::int64_t relu, std::int64_t adds) {
+                 ffi::Result<Buffer> y, float relu, std::int64_t adds) {
   return guarded("batch normalization", [&] {
     const Sizes sizes(x);
     sizes.check({&*y, adds ? &add : &x}, {&mean, &factor, &bias});
     if (sizes.is_empty()) return;
     for (std::int64_t place = 0; place < sizes.places; ++place) {
       NormJob job = sizes.job(Norm::kApply);
-      job.relu = relu;
+      job.relu = relu > 0;
+      job.largest = relu;
       job.x = at(x, place, sizes.places);
       job.mean = at<float>(mean, place, sizes.places);
       job.factor = at<float>(factor, place, sizes.places);
@@ -171,11 +172,13 @@ ffi::Error apply(Buffer x, Buffer mean, Buffer factor, Buffer bias, Buffer add,
 // What the two maps of the gradient have in common.
 struct Backward {
   const Buffer &dy, &x, &y, &mean, &factor, &bias;
-  bool relu, has_y;
+  float relu;  // the largest value; 0: no ReLU
+  bool has_y;
 
   NormJob job(const Sizes& sizes, Norm map, std::int64_t place) const {
     NormJob job = sizes.job(map);
-    job.relu = relu;
+    job.relu = relu > 0;
+    job.largest = relu;
     job.dy = at(dy, place, sizes.places);
     job.x = at(x, place, sizes.places);
     job.y = has_y ? at(y, place, sizes.places) : nullptr;
@@ -192,10 +195,10 @@ struct Backward {
 
 ffi::Error sums(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor, Buffer bias,
                 ffi::Result<Buffer> total, ffi::Result<Buffer> product,
-                std::int64_t relu, std::int64_t has_y) {
+                float relu, std::int64_t has_y) {
   return guarded("the sums of batch normalization's gradient", [&] {
     const Sizes sizes(x);
-    const Backward backward = {dy, x, y, mean, factor, bias, relu != 0, has_y != 0};
+    const Backward backward = {dy, x, y, mean, factor, bias, relu, has_y != 0};
     backward.check(sizes);
     sizes.check({}, {&*total, &*product});
     std::vector<double> both(2 * sizes.channels);
@@ -212,11 +215,10 @@ ffi::Error sums(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor, Buffe
 
 ffi::Error gradient(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor,
                     Buffer bias, Buffer by_distance, Buffer constant,
-                    ffi::Result<Buffer> dx, ffi::Result<Buffer> g, std::int64_t relu,
-                    std::int64_t has_y) {
+                    ffi::Result<Buffer> dx, ffi::Result<Buffer> g, float relu, std::int64_t has_y) {
   return guarded("batch normalization's gradient", [&] {
     const Sizes sizes(x);
-    const Backward backward = {dy, x, y, mean, factor, bias, relu != 0, has_y != 0};
+    const Backward backward = {dy, x, y, mean, factor, bias, relu, has_y != 0};
     backward.check(sizes);
     const bool wants_g = g->element_count() > 0;
     sizes.check({&*dx, wants_g ? &*g : &x}, {&by_distance, &constant});
@@ -234,7 +236,7 @@ ffi::Error gradient(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor,
 
 template <class Binding>
 auto with_choices(Binding binding, const char* second) {
-  return std::move(binding).template Attr<std::int64_t>("relu").template Attr<
+  return std::move(binding).template Attr<float>("relu").template Attr<
       std::int64_t>(second);
 }
 

@@ -1,8 +1,9 @@
 """The maps of batch normalization, computed by loops over rows of channels in C++.
 
 With a channel's mean m, factor f and bias b, the output is ``y = f (x - m) + b``, plus
-``add``, and ReLU of that. What ReLU let through of dy is g; where no ``y`` is given, it
-is found from x again, which costs less than reading y.
+``add``, and ReLU of that. ``relu`` is its largest value: infinity for the common one, 0
+where there is none. What it let through of dy is g; where no ``y`` is given, g is found
+from x again, which costs less than reading y.
 """
 
 from typing import Any
@@ -42,7 +43,7 @@ def apply(
     bias: jax.Array,
     add: jax.Array | None,
     *,
-    relu: bool,
+    relu: float,
 ) -> jax.Array:
     """y, of the shape of ``x (..., channels)``."""
     rows = _rows(x)
@@ -64,7 +65,7 @@ def sums(
     factor: jax.Array,
     bias: jax.Array,
     *,
-    relu: bool,
+    relu: float,
 ) -> tuple[jax.Array, jax.Array]:
     """The sums of g and of ``g (x - m)``, each ``(channels,)``."""
     shape = result(x.shape[-1:], x, np.float32)
@@ -87,7 +88,7 @@ def gradient(
     by_distance: jax.Array,
     constant: jax.Array,
     *,
-    relu: bool,
+    relu: float,
     wants_g: bool,
 ) -> tuple[jax.Array, jax.Array | None]:
     """``dx = f g + (x - m) by_distance + constant``; and g, where it is wanted."""
@@ -107,8 +108,10 @@ def _rows(x):
     return x.reshape(-1, x.shape[-1])
 
 
-def _call(name, results, *arrays, **choices):
-    numbers = {key: int(value) for key, value in choices.items()}
+def _call(name, results, *arrays, relu=None, **choices):
+    numbers: dict[str, Any] = {key: int(value) for key, value in choices.items()}
+    if relu is not None:
+        numbers["relu"] = np.float32(relu)
     return call_target(
         f"cnnjax_{name}_v1", results, "broadcast_all", *arrays, **numbers
     )

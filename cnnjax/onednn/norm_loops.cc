@@ -43,7 +43,7 @@ struct Tile {
     const Floats<lanes> dy = read(job.dy, row), zero = {};
     if (!job.relu) return dy;
     const Floats<lanes> y = job.y ? read(job.y, row) : output(distance, row);
-    return y > zero ? dy : zero;
+    return (y > zero) & (y < zero + job.largest) ? dy : zero;
   }
 
  private:
@@ -67,7 +67,10 @@ void run_tile(const Tile<T, lanes>& tile, float* sums) {
       other += distance * distance;
     } else if constexpr (map == Norm::kApply) {
       Floats<lanes> y = tile.output(distance, row);
-      if (job.relu) y = y <= zero ? zero : y;
+      if (job.relu) {
+        y = y <= zero ? zero : y;
+        y = y > zero + job.largest ? zero + job.largest : y;
+      }
       tile.write(y, job.out, row);
     } else if constexpr (map == Norm::kSums) {
       const Floats<lanes> g = tile.passed(distance, row);

@@ -1,8 +1,8 @@
 // The loops of batch normalization, compiled once for each instruction set.
 //
 // All arrays are rows of channels. With a channel's mean m, factor f and bias b, the
-// outputs are y = f (x - m) + b, plus what is added, and ReLU of that. What ReLU let
-// through of dy is g.
+// outputs are y = f (x - m) + b, plus what is added, and ReLU of that, which may end at a
+// largest value. What ReLU let through of dy is g.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@ enum class Norm : std::int64_t {
 struct NormJob {
   Norm map;
   bool is_bfloat16, relu;
+  float largest;  // infinity: none
   std::int64_t channels;
   const void *x, *dy;
   const void* add;  // null: nothing

@@ -4,6 +4,8 @@
   is 0, as in JAX, PyTorch and TensorFlow. The output is kept by the next layer anyway,
   so the input can be freed.
 * ``relu6(x) = min(max(x, 0), 6)``: ``dL/dx = dL/dy`` where 0 < y < 6, else 0.
+* ``relu6(x) = min(max(x, 0), 6)``: ``dL/dx = dL/dy`` where 0 < y < 6, else 0, as in
+  PyTorch.
 * ``sigmoid(x) = 1 / (1 + exp(-x))``: ``dL/dx = dL/dy y (1 - y)``.
 * ``tanh(x)``: ``dL/dx = dL/dy (1 - y^2)``.
 * ``gelu(x) = x P(x)`` with the normal distribution P (Hendrycks and Gimpel 2016):
@@ -57,6 +59,33 @@ def _relu6_bwd(y, dy):
 
 
 relu6.defvjp(_relu6_fwd, _relu6_bwd)
+
+
+def _stock_capped(x, largest):
+    return jnp.clip(x, 0, largest)
+
+
+@custom_vjp("largest", stock=_stock_capped)
+def capped_relu(x: jax.Array, largest: float) -> jax.Array:
+    """``x`` between 0 and ``largest``, of any shape."""
+    return _stock_capped(x, largest)
+
+
+def _capped_fwd(x, largest):
+    y = capped_relu(x, largest)
+    return y, y
+
+
+def _capped_bwd(largest, y, dy):
+    return (jnp.where((y > 0) & (y < largest), dy, 0),)
+
+
+capped_relu.defvjp(_capped_fwd, _capped_bwd)
+
+
+def relu6(x: jax.Array) -> jax.Array:
+    """``x`` between 0 and 6, of any shape (Howard et al. 2017, MobileNets)."""
+    return capped_relu(x, 6.0)
 
 
 @custom_vjp(stock=jax.nn.sigmoid)

@@ -5,7 +5,8 @@ For each channel, over the N positions of a batch::
     m = mean(x)      v = mean((x - m)^2)      r = (v + epsilon)^(-1/2)
     y = relu(s r (x - m) + b + z)
 
-With g = dL/dy where y > 0, else 0, the closed form of Ioffe and Szegedy 2015 is::
+With g = dL/dy where y > 0 (and below ReLU's largest value), else 0, the closed form of
+Ioffe and Szegedy 2015 is::
 
     dL/dz = g        dL/db = sum g       dL/ds = r sum g (x - m)
     dL/dx = s r g + (x - m) 2 V / N + M / N
@@ -24,6 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.onednn import norm as norm_native
+from cnnjax.ops.activation import capped_relu
 from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, check_backend, current_backend
 from cnnjax.ops.gradient import custom_vjp, vary_alike
@@ -35,14 +37,15 @@ class Options(NamedTuple):
 
     Attributes:
         epsilon: keeps the root of the variance away from 0.
-        relu: whether ReLU comes last.
+        relu: the largest value of the ReLU that comes last; infinity where it has
+            none, 0 where there is no ReLU.
         fast: see ``cnnjax.ops.norm.moments``.
         adds: whether there is a z.
         dtype: of y.
     """
 
     epsilon: float
-    relu: bool
+    relu: float
     fast: bool
     adds: bool
     dtype: Any
@@ -55,7 +58,7 @@ def normalize_batch(
     add: jax.Array | None = None,
     *,
     epsilon: float = 1e-5,
-    relu: bool = False,
+    relu: bool | float = False,
     fast: bool = True,
     dtype: Any = None,
     backend: Backend | None = None,
@@ -68,7 +71,7 @@ def normalize_batch(
         bias: ``(channels,)``.
         add: the shape of ``x``; ``None`` adds nothing.
         epsilon: keeps the root of the variance away from 0.
-        relu: whether ReLU comes last.
+        relu: whether ReLU comes last; a number is its largest value.
         fast: see ``cnnjax.ops.norm.moments``.
         dtype: of the result; by default that of ``x``.
         backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
@@ -90,6 +93,7 @@ def normalize_batch(
             f" {x.dtype} x {x.shape}: {reason}; use 'auto'"
         )
     dtype = jnp.dtype(dtype or x.dtype)
+    relu = float(math.inf if relu is True else relu)
     options = Options(epsilon, relu, fast, add is not None, dtype)
     fused_here = backend == "auto" and not reason and norm_native.is_fast(x.shape[-1])
     if x.dtype != dtype or not (fused_here or backend == "onednn"):
@@ -119,10 +123,12 @@ def separate(
     return y, mean.reshape(-1), variance.reshape(-1)
 
 
-def finish(y: jax.Array, add: jax.Array | None, relu: bool) -> jax.Array:
+def finish(y: jax.Array, add: jax.Array | None, relu: bool | float) -> jax.Array:
     """What comes after a normalization."""
     y = y if add is None else y + add
-    return relu_op(y) if relu else y
+    if not relu:
+        return y
+    return relu_op(y) if relu in (True, math.inf) else capped_relu(y, float(relu))
 
 
 @custom_vjp("options", stock=separate)
@@ -198,7 +204,7 @@ def _moments(x):
 def _apply(x, mean, factor, bias, add, *, relu):
     y = (x - mean) * factor + bias
     y = y if add is None else y + add
-    return (jnp.maximum(y, 0) if relu else y).astype(x.dtype)
+    return (jnp.clip(y, 0, relu) if relu else y).astype(x.dtype)
 
 
 def _passed(dy, x, y, mean, factor, bias, relu):
@@ -207,7 +213,7 @@ def _passed(dy, x, y, mean, factor, bias, relu):
     if not relu:
         return dy
     y = (x - mean) * factor + bias if y is None else y
-    return jnp.where(y > 0, dy, 0)
+    return jnp.where((y > 0) & (y < relu), dy, 0)
 
 
 def _plain_sums(dy, x, y, mean, factor, bias, *, relu):

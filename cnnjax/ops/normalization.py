@@ -20,7 +20,7 @@ def batch_norm(
     use_fast_variance: bool = True,
     axis_name: str | None = None,
     add: jax.Array | None = None,
-    relu: bool = False,
+    relu: bool | float = False,
     backend: Backend | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalizes each channel by the batch's own moments: the training mode.
@@ -34,7 +34,7 @@ def batch_norm(
         use_fast_variance: see ``moments``.
         axis_name: of the devices whose batches are taken together.
         add: the shape of ``x``, added to the result; ``None`` adds nothing.
-        relu: whether ReLU comes last.
+        relu: whether ReLU comes last; a number is its largest value.
         backend: as in ``cnnjax.ops.backend``, ``None`` being the current one; what has
             a mask or an axis name is XLA's.
 
