@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
+from cnnjax.train.arithmetic import describe_kernels, why_slow
 from cnnjax.train.checkpoint import Checkpoints, Restored
 from cnnjax.train.compiled import make_score, make_start, make_step
 from cnnjax.train.devices import Devices
@@ -89,6 +90,8 @@ class Session:
         self.reporter.rewind(int(state.step))
         for change in changes:
             self.reporter.message(f"changed setting {change}")
+        if slow := why_slow(self.config.precision, self.devices.platform):
+            self.reporter.message(slow)
         if state.step:
             self.reporter.message(f"going on after step {int(state.step)}")
         self.loop = Loop(
@@ -138,7 +141,7 @@ class Session:
         notes = {
             "progress": self.progress._asdict(),
             "next_example": int(state.step) * self.config.batch_size,
-            "devices": self._devices(),
+            **self._place(),
             "config": self.config.to_dict(),
             "normalization": {"mean": mean.tolist(), "std": std.tolist()},
         }
@@ -156,13 +159,19 @@ class Session:
             found = self._branch_off(origin)
         if found is None:
             return self._start()
-        before, now = found.notes.get("devices"), self._devices()
-        if before != now:
-            self.reporter.message(
-                f"the run was on {before} and goes on on {now}: its numbers will differ"
-                " in the last digits"
-            )
+        self._tell_place(found.notes)
         return self._take(found)
+
+    def _tell_place(self, notes: dict[str, Any]) -> None:
+        """Says that the last digits will differ, if the run was on something else."""
+        for name, now in self._place().items():
+            before = notes.get(name, now)
+            if before != now:
+                self.reporter.message(
+                    f"the run was on {before} and goes on on {now}: its numbers will"
+                    " differ in the last digits"
+                )
+                break
 
     def _branch_off(self, origin: Origin) -> Restored:
         other = Checkpoints(
@@ -290,6 +299,11 @@ class Session:
             "device": self._devices(),
             "workdir": str(self.workdir),
         }
+
+    def _place(self) -> dict[str, str]:
+        """What the last digits of a run's numbers depend on."""
+        kernels = describe_kernels(self.config, self.devices.platform)
+        return {"devices": self._devices(), "kernels": kernels}
 
     def _devices(self) -> str:
         """As ``"cpu (cpu)"``, or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
