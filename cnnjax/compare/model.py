@@ -32,7 +32,7 @@ class Timing(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A network's loss with gradients of both kinds, its arguments and its precision."""
+    """A loss with gradients of both kinds, its arguments, and what it computes in."""
 
     custom: Any
     autodiff: Any
