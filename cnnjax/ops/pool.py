@@ -138,8 +138,10 @@ def _max_and_which(x, taps, window):
 @custom_vjp("taps", "window", "sizes")
 def place(dy, which, taps, window, sizes):
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
-    chosen = (jnp.where(which == number, dy, 0) for number in range(math.prod(taps)))
-    return scatter_taps(chosen, taps, window, sizes)
+    # Sums are float32 at least; and XLA on a CPU interleaves bfloat16 13 times slower.
+    wide = dy.astype(jnp.promote_types(dy.dtype, jnp.float32))
+    chosen = (jnp.where(which == number, wide, 0) for number in range(math.prod(taps)))
+    return scatter_taps(chosen, taps, window, sizes).astype(dy.dtype)
 
 
 @custom_vjp("taps", "window", "sizes")

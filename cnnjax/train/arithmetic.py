@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +89,23 @@ def describe_kernels(config: Config, platform: str) -> str:
     if platform != "cpu" or is_stock or library.status().library is None:
         return "XLA's kernels"
     return f"{library.describe()}, backend {name}"
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    """That a run goes on on something else, in words; empty if it does not.
+
+    Args:
+        before: what a checkpoint notes.
+        now: of that, what the last digits of the run's numbers depend on.
+    """
+    for name, ours in now.items():
+        theirs = before.get(name, ours)
+        if theirs != ours:
+            return (
+                f"the run was on {theirs} and goes on on {ours}: its numbers will"
+                " differ in the last digits"
+            )
+    return ""
 
 
 def why_slow(precision: str, platform: str) -> str:

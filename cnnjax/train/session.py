@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
-from cnnjax.train.arithmetic import describe_kernels, why_slow
+from cnnjax.train.arithmetic import describe_kernels, difference
 from cnnjax.train.checkpoint import Checkpoints, Restored
 from cnnjax.train.compiled import make_score, make_start, make_step
 from cnnjax.train.devices import Devices
@@ -90,8 +90,6 @@ class Session:
         self.reporter.rewind(int(state.step))
         for change in changes:
             self.reporter.message(f"changed setting {change}")
-        if slow := why_slow(self.config.precision, self.devices.platform):
-            self.reporter.message(slow)
         if state.step:
             self.reporter.message(f"going on after step {int(state.step)}")
         self.loop = Loop(
@@ -159,19 +157,9 @@ class Session:
             found = self._branch_off(origin)
         if found is None:
             return self._start()
-        self._tell_place(found.notes)
+        if moved := difference(found.notes, self._place()):
+            self.reporter.message(moved)
         return self._take(found)
-
-    def _tell_place(self, notes: dict[str, Any]) -> None:
-        """Says that the last digits will differ, if the run was on something else."""
-        for name, now in self._place().items():
-            before = notes.get(name, now)
-            if before != now:
-                self.reporter.message(
-                    f"the run was on {before} and goes on on {now}: its numbers will"
-                    " differ in the last digits"
-                )
-                break
 
     def _branch_off(self, origin: Origin) -> Restored:
         other = Checkpoints(
@@ -302,13 +290,14 @@ class Session:
 
     def _place(self) -> dict[str, str]:
         """What the last digits of a run's numbers depend on."""
-        kernels = describe_kernels(self.config, self.devices.platform)
-        return {"devices": self._devices(), "kernels": kernels}
+        return {
+            "devices": self._devices(),
+            "kernels": describe_kernels(self.config, self.devices.platform),
+        }
 
     def _devices(self) -> str:
         """As ``"cpu (cpu)"``, or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
         device, n = self.devices.mesh.devices[0], self.devices.count
-        many = f"{n} x " if n > 1 else ""
-        processes = jax.process_count()
+        many, processes = f"{n} x " if n > 1 else "", jax.process_count()
         end = f", {processes} processes" if processes > 1 else ""
         return f"{many}{device.platform} ({device.device_kind}){end}"
