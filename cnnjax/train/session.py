@@ -274,9 +274,8 @@ class Session:
         return step
 
     def _describe(self, state: TrainState) -> dict[str, Any]:
-        lengths = self.experiment.lengths
+        lengths, batch_size = self.experiment.lengths, self.config.batch_size
         examples = len(self.experiment.dataset.train.labels)
-        batch_size = self.config.batch_size
         return {
             "name": self.config.model.name,
             "total_steps": lengths.total,
@@ -290,10 +289,8 @@ class Session:
 
     def _place(self) -> dict[str, str]:
         """What the last digits of a run's numbers depend on."""
-        return {
-            "devices": self._devices(),
-            "kernels": describe_kernels(self.config, self.devices.platform),
-        }
+        kernels = describe_kernels(self.config, self.devices.platform)
+        return {"devices": self._devices(), "kernels": kernels}
 
     def _devices(self) -> str:
         """As ``"cpu (cpu)"``, or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
