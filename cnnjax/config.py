@@ -66,6 +66,8 @@ def default_config() -> Config:
     config.shard_optimizer = False  # its state is divided among the devices
 
     config.gradients = "custom"  # hand-written; or "autodiff": those of JAX
+    config.backend = "auto"  # on a CPU: oneDNN where it is faster, "onednn" or "xla"
+    config.precision = "float32"  # or "bfloat16": of activations; weights stay float32
     config.duration = "10 epochs"  # how long to train
     config.batch_size = 128  # examples a step
     config.eval_batch_size = 500  # examples at once in evaluation
@@ -166,6 +168,14 @@ RULES = {
     "gradients": (
         lambda v: v in ("custom", "autodiff"),
         "'custom' or 'autodiff'",
+    ),
+    "backend": (
+        lambda v: v in ("auto", "onednn", "xla"),
+        "'auto', 'onednn' or 'xla'",
+    ),
+    "precision": (
+        lambda v: v in ("float32", "bfloat16"),
+        "'float32' or 'bfloat16' (in float16 small gradients would become 0)",
     ),
     "parallel": (lambda v: v in ("jit", "pmap"), "'jit' or 'pmap'"),
     "devices": (_is_size, "a whole number of 1 or more, or None"),

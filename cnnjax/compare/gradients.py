@@ -32,7 +32,7 @@ class Row(NamedTuple):
         g_ulp: the same for g'.
         finite_difference: relative error of the float64 f' along a random direction
             against a central difference; ``None`` where that was not asked for.
-        tolerance: the relative error allowed in the arguments' own dtype.
+        tolerance: the relative error allowed in the dtype that was computed in.
         failures: what is off, in words; empty when the gradient is right.
     """
 
@@ -69,6 +69,7 @@ def compare_gradients(
     g: Function,
     *arguments: Any,
     finite_differences: bool = True,
+    dtype: Any = None,
     seed: int = 0,
 ) -> Comparison:
     """Compares the gradient of ``f`` with that of ``g``, which should equal it.
@@ -83,6 +84,7 @@ def compare_gradients(
         arguments: arrays or trees of arrays; what is not floating is passed through.
         finite_differences: whether to compare with central differences too; these are
             taken near the arguments, so as not to meet a kink at them.
+        dtype: in which both functions compute, where that is not the arguments' own.
         seed: of the cotangent and the directions.
 
     Returns:
@@ -103,7 +105,7 @@ def compare_gradients(
         if finite_differences:
             slopes = relative_errors(losses[0], pulls[0], wide, seed)
     columns: Any = zip(names, leaves, *own, *exact, slopes, strict=True)
-    return Comparison(tuple(_row(terms, *column) for column in columns))
+    return Comparison(tuple(_row(terms, dtype, *column) for column in columns))
 
 
 def _flatten(arguments):
@@ -158,14 +160,14 @@ def _gradient(loss):
     return lambda leaves: [np.asarray(leaf) for leaf in compiled(leaves)]
 
 
-def _row(terms, name, leaf, f_own, g_own, f_wide, g_wide, difference) -> Row:
+def _row(terms, dtype, name, leaf, f_own, g_own, f_wide, g_wide, difference) -> Row:
     def error(a, b):
         gap = np.abs(a.astype(np.float64) - b.astype(np.float64))
         return float(np.max(gap, initial=0.0))
 
     size = float(np.max(np.abs(g_wide), initial=0.0))
     scale = size or 1.0
-    dtype = leaf.dtype
+    dtype = np.dtype(dtype or leaf.dtype)
     f_error, g_error = error(f_own, g_wide), error(g_own, g_wide)
     row = Row(
         name=name,

@@ -4,12 +4,14 @@ import time
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.compare.gradients import Comparison, compare_gradients
 from cnnjax.config import Config
 from cnnjax.data import normalize, train_batches
 from cnnjax.ops import gradients
+from cnnjax.train.arithmetic import kernels
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.objective import make_objective
 from cnnjax.train.trained import make_run_state
@@ -30,19 +32,21 @@ class Timing(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A network's loss with gradients of both kinds, and its arguments."""
+    """A loss with gradients of both kinds, its arguments, and what it computes in."""
 
     custom: Any
     autodiff: Any
     params: Any
     x: np.ndarray
+    dtype: str = "float32"
 
 
 def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     """The loss of the network that ``config`` names on its first training batch.
 
     Dropout is left out: its masks would differ between float32 and float64. It is
-    compared among the operations.
+    compared among the operations. In float64 the loss is the true one, whatever
+    precision and backend the config names: half precision and oneDNN have no float64.
 
     Args:
         config: of a run; with ``checkpoint``, of the run that made it.
@@ -62,20 +66,25 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     model = experiment.model
     if getattr(model, "dropout", 0):
         model = model.clone(dropout=0.0)
+    halved = config.precision != "float32"
     if getattr(model, "axis_name", None):
         model = model.clone(axis_name=None)
-    objective = make_objective(model, experiment.loss)
     statistics = jax.device_get(state.statistics)
 
     def loss(params, x):
-        value, _ = objective(params, x, statistics, batch, jax.random.key(0))
+        is_true = x.dtype == np.float64
+        net = model.clone(dtype=None) if is_true and halved else model
+        objective = make_objective(net, experiment.loss)
+        with kernels("auto" if is_true else config.backend):
+            value, _ = objective(params, x, statistics, batch, jax.random.key(0))
         return value / len(batch.labels)
 
     def stock(params, x):
         with gradients("autodiff"):
             return loss(params, x)
 
-    return Problem(loss, stock, jax.device_get(state.params), x)
+    params = jax.device_get(state.params)
+    return Problem(loss, stock, params, x, config.precision)
 
 
 def compare_problem(problem: Problem) -> Comparison:
@@ -84,6 +93,7 @@ def compare_problem(problem: Problem) -> Comparison:
         lambda tree: problem.custom(tree["params"], tree["input"]),
         lambda tree: problem.autodiff(tree["params"], tree["input"]),
         {"params": problem.params, "input": problem.x},
+        dtype=jnp.dtype(problem.dtype),
     )
 
 

@@ -7,7 +7,8 @@ section 2.8). With a factor of 8 for the layers that such errors pass through::
     |gradient - truth| <= 8 sqrt(n) eps max |truth|
 
 and n the number of terms, not known for a function in general: the number of values in
-all its arguments is taken, at least 64.
+all its arguments is taken, at least 64. Half precision is summed in float32, so that
+there n is 1.
 """
 
 import math
@@ -25,6 +26,8 @@ FINITE_DIFFERENCE = 1e-5
 def relative_tolerance(dtype: np.dtype, terms: int) -> float:
     """The largest error over the largest value that counts as rounding."""
     eps = float(jnp.finfo(dtype).eps)
+    if eps > jnp.finfo(jnp.float32).eps:
+        return FACTOR * eps
     return FACTOR * math.sqrt(max(terms, FEWEST_TERMS)) * eps
 
 

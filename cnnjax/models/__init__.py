@@ -1,4 +1,10 @@
-"""One network architecture a file; ``MODELS`` maps the names in configs to them."""
+"""One network architecture a file; ``MODELS`` maps the names in configs to them.
+
+A network has the field ``dtype: DTypeLike | None = None`` and hands it to each of its
+layers as their ``dtype``, but not to the last: that one takes the dtype of its weights,
+so that logits are float32 whatever came before. ``dtype="bfloat16"`` is then mixed
+precision, and ``None`` computes in the dtype of images and weights, float64 among them.
+"""
 
 import dataclasses
 from collections.abc import Mapping

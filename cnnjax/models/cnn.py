@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax
+from jax.typing import DTypeLike
 
 from cnnjax import layers as nn
 from cnnjax.models.initializers import make_initializer
@@ -25,6 +26,7 @@ class SimpleCNN(nn.Module):
         batch_norm: whether batch normalization comes between convolution and ReLU.
         axis_name: of the devices over which its moments are taken; by default each
             device takes its own.
+        dtype: of all layers but the last; by default that of weights and images.
     """
 
     num_classes: int
@@ -35,6 +37,7 @@ class SimpleCNN(nn.Module):
     kernel_init: str = "he_normal"
     batch_norm: bool = False
     axis_name: str | None = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -47,15 +50,18 @@ class SimpleCNN(nn.Module):
                 (self.kernel_size,) * rank,
                 # Batch normalization would take a bias away again.
                 use_bias=not self.batch_norm,
+                dtype=self.dtype,
                 kernel_init=init,
             )(x)
             if self.batch_norm:
-                x = nn.BatchNorm(not train, axis_name=self.axis_name)(x)
+                x = nn.BatchNorm(not train, dtype=self.dtype, axis_name=self.axis_name)(
+                    x
+                )
             x = nn.relu(x)
             x = nn.max_pool(x, (2,) * rank, (2,) * rank)
         x = x.reshape(len(x), -1)
         for size in self.dense:
-            x = nn.relu(nn.Dense(size, kernel_init=init)(x))
+            x = nn.relu(nn.Dense(size, dtype=self.dtype, kernel_init=init)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, kernel_init=init)(x)
 

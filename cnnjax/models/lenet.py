@@ -1,6 +1,7 @@
 """LeNet-5 (LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning")."""
 
 import jax
+from jax.typing import DTypeLike
 
 from cnnjax import layers as nn
 from cnnjax.models.initializers import make_initializer
@@ -19,12 +20,14 @@ class LeNet5(nn.Module):
         activation: ``"tanh"`` as in the paper, or ``"relu"``.
         dropout: the share of hidden dense values dropped in training.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
+        dtype: of all layers but the last; by default that of weights and images.
     """
 
     num_classes: int
     activation: str = "tanh"
     dropout: float = 0.0
     kernel_init: str = "lecun_normal"
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -45,10 +48,13 @@ class LeNet5(nn.Module):
             )
         act, init = ACTIVATIONS[self.activation], make_initializer(self.kernel_init)
         for width, padding in ((6, "SAME"), (16, "VALID")):
-            x = act(nn.Conv(width, (5, 5), padding=padding, kernel_init=init)(x))
+            conv = nn.Conv(
+                width, (5, 5), padding=padding, dtype=self.dtype, kernel_init=init
+            )
+            x = act(conv(x))
             x = nn.avg_pool(x, (2, 2), (2, 2))
         x = x.reshape(len(x), -1)
         for size in (120, 84):
-            x = act(nn.Dense(size, kernel_init=init)(x))
+            x = act(nn.Dense(size, dtype=self.dtype, kernel_init=init)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, kernel_init=init)(x)

@@ -72,9 +72,9 @@ void place(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
     const Numbers winner =
         __builtin_convertvector(load<std::uint8_t, lanes>(which + offset), Numbers);
     const Floats value = load_floats<lanes>(in + offset);
-    sum = rounded<T, lanes>(sum + (winner == tap ? value : zero));
+    sum += winner == tap ? value : zero;
   });
-  store_floats<lanes>(sum, out);
+  store_floats<lanes>(rounded<T, lanes>(sum), out);
 }
 
 template <class T, int lanes>

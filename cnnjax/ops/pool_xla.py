@@ -26,8 +26,10 @@ def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
 
 def place(dy, which, taps, window, sizes) -> jax.Array:
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
-    chosen = (jnp.where(which == number, dy, 0) for number in range(math.prod(taps)))
-    return scatter_taps(chosen, taps, window, sizes)
+    # Sums are float32 at least; and XLA on a CPU interleaves bfloat16 13 times slower.
+    wide = dy.astype(jnp.promote_types(dy.dtype, jnp.float32))
+    chosen = (jnp.where(which == number, wide, 0) for number in range(math.prod(taps)))
+    return scatter_taps(chosen, taps, window, sizes).astype(dy.dtype)
 
 
 def pick(x, which, taps, window, sizes) -> jax.Array:

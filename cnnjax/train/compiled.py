@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec
 
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Batch, Split
-from cnnjax.ops import gradients
+from cnnjax.train.arithmetic import as_configured
 from cnnjax.train.devices import AXIS, Devices, batch_shapes, wish_shape
 from cnnjax.train.evaluation import Score, evaluate
 from cnnjax.train.experiment import Experiment
@@ -31,9 +31,15 @@ def make_start(experiment: Experiment, config: Config) -> TrainState:
     """
     shape = experiment.dataset.train.images.shape[1:]
     averaged = config.average_decay is not None
-    make = partial(make_state, experiment.model, experiment.optimizer, shape)
+    make = as_configured(config, make_state)
     try:
-        return make(config.seed, averaged=averaged)
+        return make(
+            experiment.model,
+            experiment.optimizer,
+            shape,
+            config.seed,
+            averaged=averaged,
+        )
     except ValueError as error:
         raise ConfigError(
             f"model {config.model.name!r} cannot take images of shape {shape}: {error}"
@@ -72,7 +78,8 @@ def make_step(
     wishes, and ``None`` where there is one process.
     """
     if devices.kind == "pmap" and jax.process_count() > 1:
-        compiled = _pmap_of_many(config, experiment, devices, state)
+        # JAX cannot compile this one ahead.
+        compiled = _make_function(config, experiment, devices, state)
     else:
         compiled = lower_step(config, experiment, devices, state).compile()
     if jax.process_count() == 1:
@@ -92,7 +99,7 @@ def make_step(
 def lower_step(
     config: Config, experiment: Experiment, devices: Devices, state: TrainState
 ) -> jax.stages.Lowered:
-    """The training step for the devices, with the gradients that ``config`` asks for.
+    """The training step for the devices, not yet compiled.
 
     Args:
         config: checked settings.
@@ -106,19 +113,7 @@ def lower_step(
     ]
     if jax.process_count() > 1:
         shapes.append(wish_shape(devices))
-    with gradients(config.gradients):
-        return step.lower(state, *shapes)
-
-
-def _pmap_of_many(config, experiment, devices, state):
-    """The step by pmap among processes, which JAX cannot compile ahead."""
-    function = _make_function(config, experiment, devices, state)
-
-    def step(*arguments):
-        with gradients(config.gradients):
-            return function(*arguments)
-
-    return step
+    return step.lower(state, *shapes)
 
 
 def lower_eval_step(
@@ -141,7 +136,7 @@ def _make_eval_function(config, experiment, devices) -> Any:
     eval_step = make_eval_step(
         experiment.model, experiment.loss, experiment.normalization, AXIS
     )
-    return _over_devices(devices, eval_step, divided=1)
+    return _over_devices(devices, as_configured(config, eval_step), divided=1)
 
 
 def _make_function(config, experiment, devices, state) -> Any:
@@ -162,6 +157,7 @@ def _make_function(config, experiment, devices, state) -> Any:
         average_decay=config.average_decay,
         spike_factor=config.spike_factor,
     )
+    of_batch = as_configured(config, of_batch)
     make = _sharded_update if devices.divides_optimizer else _same_update
     return make(devices, of_batch, update, state, int(jax.process_count() > 1))
 

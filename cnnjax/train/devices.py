@@ -38,6 +38,11 @@ class Devices(NamedTuple):
         return self.mesh.size
 
     @property
+    def platform(self) -> str:
+        """What kind they are: ``"cpu"``, ``"gpu"`` or ``"tpu"``."""
+        return self.mesh.devices[0].platform
+
+    @property
     def local_count(self) -> int:
         """How many devices this process has."""
         return len(self.mesh.local_devices)

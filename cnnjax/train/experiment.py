@@ -18,6 +18,7 @@ from cnnjax.optim import (
     to_steps,
 )
 from cnnjax.spelling import unknown_name
+from cnnjax.train.arithmetic import check_kernels
 from cnnjax.train.devices import AXIS
 from cnnjax.train.loss import Loss, make_loss
 
@@ -35,6 +36,7 @@ _MODEL_KEYS = ("name",)
 _RESERVED = {
     "num_classes": "the data: data.num_classes",
     "axis_name": "the setting sync_batch_norm",
+    "dtype": "the setting precision",
 }
 _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_norm")
 
@@ -116,6 +118,7 @@ def _check_early(config):
         text = find(config, name)
         if text is not None:
             _naming(name, parse_duration, text)
+    check_kernels(config)
     _make_model(config, num_classes=1)
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
 
@@ -202,14 +205,21 @@ def _make_model(config, num_classes):
     for key, source in _RESERVED.items():
         if key in options:
             raise ConfigError(f"model.{key} comes from {source}")
+    fields = getattr(MODELS.get(config.model.name), "__dataclass_fields__", None)
     if config.sync_batch_norm:
-        known = MODELS.get(config.model.name)
-        if known and "axis_name" not in known.__dataclass_fields__:
+        if fields and "axis_name" not in fields:
             raise ConfigError(
                 f"sync_batch_norm is set, but model {config.model.name!r} has no batch"
                 " normalization"
             )
         options["axis_name"] = AXIS
+    if config.precision != "float32":
+        if fields and "dtype" not in fields:
+            raise ConfigError(
+                f"precision is {config.precision!r}, but model {config.model.name!r}"
+                " has no field dtype"
+            )
+        options["dtype"] = config.precision
     return _naming(
         "model", make_model, config.model.name, num_classes=num_classes, **options
     )

@@ -17,6 +17,12 @@ FIXED = {
     "average_decay": "its state holds an average, or holds none",
 }
 
+# With these changed, the run goes on, but its numbers are not quite what they were.
+INEXACT = {
+    "gradients": "in the last digits",
+    "precision": "from about the third digit on",
+}
+
 
 def check_config(folder: Path, config: Config) -> list[str]:
     """The settings that differ from those of the run on disk, a line each.
@@ -37,7 +43,13 @@ def check_config(folder: Path, config: Config) -> list[str]:
                 f" {new!r}, but the run cannot go on with that: {reason}; give another"
                 " --workdir, or the settings of that run"
             )
-    return [f"{name}: {old!r} -> {new!r}" for name, old, new in changes]
+    return [_tell(*change) for change in changes]
+
+
+def _tell(name: str, old: Any, new: Any) -> str:
+    where = INEXACT.get(name)
+    note = f"; the numbers will differ {where}" if where else ""
+    return f"{name}: {old!r} -> {new!r}{note}"
 
 
 def _is_harmless(name: str, old: Any, new: Any) -> bool:

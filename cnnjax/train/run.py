@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cnnjax.config import Config
 from cnnjax.train import compilation_cache, data_identity
+from cnnjax.train.arithmetic import why_slow
 from cnnjax.train.compiled import describe_state
 from cnnjax.train.devices import devices_of
 from cnnjax.train.experiment import make_experiment
@@ -62,6 +63,8 @@ def train(
     wait_for_all("settings")
     with _lock(workdir), watch() as stop:
         session = Session(config, experiment, devices, workdir, reporter, shapes)
+        if slow := why_slow(config.precision, devices.platform):
+            reporter.message(slow)
         try:
             state = session.begin(origin)
             if is_first():

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
+from cnnjax.train.arithmetic import describe_kernels, difference
 from cnnjax.train.checkpoint import Checkpoints, Restored
 from cnnjax.train.compiled import make_score, make_start, make_step
 from cnnjax.train.devices import Devices
@@ -138,7 +139,7 @@ class Session:
         notes = {
             "progress": self.progress._asdict(),
             "next_example": int(state.step) * self.config.batch_size,
-            "devices": self._devices(),
+            **self._place(),
             "config": self.config.to_dict(),
             "normalization": {"mean": mean.tolist(), "std": std.tolist()},
         }
@@ -156,12 +157,8 @@ class Session:
             found = self._branch_off(origin)
         if found is None:
             return self._start()
-        before, now = found.notes.get("devices"), self._devices()
-        if before != now:
-            self.reporter.message(
-                f"the run was on {before} and goes on on {now}: its numbers will differ"
-                " in the last digits"
-            )
+        if moved := difference(found.notes, self._place()):
+            self.reporter.message(moved)
         return self._take(found)
 
     def _branch_off(self, origin: Origin) -> Restored:
@@ -277,9 +274,8 @@ class Session:
         return step
 
     def _describe(self, state: TrainState) -> dict[str, Any]:
-        lengths = self.experiment.lengths
+        lengths, batch_size = self.experiment.lengths, self.config.batch_size
         examples = len(self.experiment.dataset.train.labels)
-        batch_size = self.config.batch_size
         return {
             "name": self.config.model.name,
             "total_steps": lengths.total,
@@ -291,10 +287,14 @@ class Session:
             "workdir": str(self.workdir),
         }
 
+    def _place(self) -> dict[str, str]:
+        """What the last digits of a run's numbers depend on."""
+        kernels = describe_kernels(self.config, self.devices.platform)
+        return {"devices": self._devices(), "kernels": kernels}
+
     def _devices(self) -> str:
         """As ``"cpu (cpu)"``, or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
         device, n = self.devices.mesh.devices[0], self.devices.count
-        many = f"{n} x " if n > 1 else ""
-        processes = jax.process_count()
+        many, processes = f"{n} x " if n > 1 else "", jax.process_count()
         end = f", {processes} processes" if processes > 1 else ""
         return f"{many}{device.platform} ({device.device_kind}){end}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from cnnjax.config import Config
 from cnnjax.train import compilation_cache, data_identity
+from cnnjax.train.arithmetic import adapt_kernels
 from cnnjax.train.checkpoint import Checkpoints, Restored
 from cnnjax.train.compiled import describe_state, make_score, make_start
 from cnnjax.train.devices import make_devices
@@ -17,7 +18,7 @@ from cnnjax.train.workdir import Origin, known_normalization, read_config
 
 
 def evaluate_run(workdir: str | Path, split: str) -> Score:
-    """The score of a trained run on one of its splits.
+    """The score of a trained run on one of its splits, in the run's precision.
 
     Args:
         workdir: where ``train`` left the run.
@@ -29,7 +30,7 @@ def evaluate_run(workdir: str | Path, split: str) -> Score:
         FileNotFoundError: a run that saved no state.
     """
     origin = Origin(Path(workdir))
-    config = read_config(origin.folder)
+    config = adapt_kernels(read_config(origin.folder), _warn)
     compilation_cache.enable(config.compilation_cache)
     experiment = make_experiment(config, known_normalization(origin))
     data_identity.check(origin.folder, experiment.dataset)

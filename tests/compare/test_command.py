@@ -75,3 +75,16 @@ def test_the_page_escapes_names():
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert "off &amp; out" in html
+
+
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [({"precision": "bfloat16"}, 2**-7), ({"backend": "xla"}, 2**-23)],
+)
+def test_precision_and_backend_leave_the_float64_run_alone(changes, own):
+    small = {"model.widths": "(4, 8)", "model.dense": "(16,)", "batch_size": "16"}
+    config = load_config(CONFIGS / "digits.py", small | changes)
+    rows = compare_problem(make_problem(config)).rows
+    assert [row.failures for row in rows] == [()] * len(rows)
+    assert max(row.float64 for row in rows) < 1e-12
+    assert own / 100 < max(row.max_rel for row in rows) < 8 * own

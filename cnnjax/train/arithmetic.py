@@ -1,0 +1,138 @@
+"""How a run computes: with whose gradients, on which kernels, in which precision."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+
+from cnnjax.config import Config, ConfigError
+from cnnjax.onednn import library
+from cnnjax.ops.backend import backend, current_backend
+from cnnjax.ops.gradient import gradients
+
+Result = TypeVar("Result")
+
+CPUINFO = Path("/proc/cpuinfo")
+PRODUCTS = {"avx512_bf16", "bf16"}  # what the kernel calls such instructions
+TILES = {"amx_bf16"}
+
+
+@contextlib.contextmanager
+def kernels(name: str) -> Iterator[None]:
+    """Chooses the backend ``name``; ``"auto"`` leaves it to whoever chose before.
+
+    That is a context around, or the environment variable ``CNNJAX_BACKEND``.
+    """
+    with contextlib.nullcontext() if name == "auto" else backend(name):  # type: ignore[arg-type]
+        yield
+
+
+def as_configured(
+    config: Config, function: Callable[..., Result]
+) -> Callable[..., Result]:
+    """The function, traced with the gradients and the kernels that ``config`` names."""
+
+    @functools.wraps(function)
+    def configured(*args: Any, **kwargs: Any) -> Result:
+        with gradients(config.gradients), kernels(config.backend):
+            return function(*args, **kwargs)
+
+    return configured
+
+
+def check_kernels(config: Config) -> None:
+    """Refuses ``backend="onednn"`` where oneDNN would not be what computes.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    if config.backend != "onednn":
+        return
+    platform, reason = jax.default_backend(), library.status().reason
+    if config.gradients == "autodiff":
+        reason = "gradients='autodiff' runs the stock operations of JAX"
+    elif platform != "cpu":
+        reason = f"it is for CPUs, and the devices here are {platform}"
+    if reason:
+        raise ConfigError(
+            f"backend is 'onednn', which is not in use: {reason}; 'auto' takes what"
+            " there is"
+        )
+
+
+def adapt_kernels(config: Config, tell: Callable[[str], None]) -> Config:
+    """The settings of a run that was trained elsewhere, for the kernels of this place.
+
+    Args:
+        config: of the run.
+        tell: takes a sentence for people, where they are not what the run had.
+    """
+    try:
+        check_kernels(config)
+    except ConfigError as error:
+        tell(str(error))
+        config = config.copy_and_resolve_references()
+        config.backend = "auto"
+    return config
+
+
+def describe_kernels(config: Config, platform: str) -> str:
+    """Whose kernels compute on devices of ``platform``, as far as numbers go.
+
+    Runs of which this says the same have the same numbers to the last digit.
+    """
+    name = current_backend() if config.backend == "auto" else config.backend
+    is_stock = config.gradients == "autodiff" or name == "xla"
+    if platform != "cpu" or is_stock or library.status().library is None:
+        return "XLA's kernels"
+    return f"{library.describe()}, backend {name}"
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    """That a run goes on on something else, in words; empty if it does not.
+
+    Args:
+        before: what a checkpoint notes.
+        now: of that, what the last digits of the run's numbers depend on.
+    """
+    for name, ours in now.items():
+        theirs = before.get(name, ours)
+        if theirs != ours:
+            return (
+                f"the run was on {theirs} and goes on on {ours}: its numbers will"
+                " differ in the last digits"
+            )
+    return ""
+
+
+def why_slow(precision: str, platform: str) -> str:
+    """Why ``precision`` is no gain on devices of ``platform``; empty if it may be."""
+    if precision == "float32" or platform != "cpu":
+        return ""
+    flags = _cpu_flags()
+    if flags & TILES:
+        return ""
+    if flags & PRODUCTS:
+        return (
+            f"precision is {precision!r}, and this CPU has AVX512-BF16 or the like, but"
+            " not AMX: it saves memory, but may be slower than 'float32'"
+        )
+    return (
+        f"precision is {precision!r}, for which this CPU has no instructions"
+        " (AVX512-BF16, AMX): it will be slower than 'float32'"
+    )
+
+
+def _cpu_flags() -> set[str]:
+    """The CPU's abilities by the names that Linux gives them; elsewhere none."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    rows = (line.partition(":") for line in lines)
+    return {
+        word
+        for name, _, words in rows
+        if name.strip() in ("flags", "Features")
+        for word in words.split()
+    }

@@ -1,0 +1,121 @@
+"""The setting ``backend``: whose kernels a run is computed by, and what is told."""
+
+import pytest
+
+from cnnjax.config import ConfigError
+from cnnjax.onednn import library
+from cnnjax.ops import backend
+from cnnjax.ops.backend import VARIABLE
+from cnnjax.train import arithmetic
+from cnnjax.train.compiled import lower_step, make_score, make_start
+from cnnjax.train.devices import devices_of
+from cnnjax.train.experiment import make_experiment
+from cnnjax.train.run import train
+from cnnjax.train.trained import evaluate_run
+
+TARGET = "cnnjax_conv"
+
+
+@pytest.fixture(autouse=True)
+def unchosen(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.fixture
+def without_library(monkeypatch):
+    monkeypatch.setattr(library, "status", lambda: library.Status(None, "no compiler"))
+
+
+@pytest.fixture
+def with_library():
+    loaded, reason = library.status()
+    if loaded is None:
+        pytest.skip(reason)
+
+
+def step_text(config):
+    experiment, devices = make_experiment(config), devices_of(config)
+    state = devices.place_state(make_start(experiment, config))
+    return lower_step(config, experiment, devices, state).as_text()
+
+
+def test_each_backend_reaches_the_step(with_library, small_config):
+    assert TARGET not in step_text(small_config(backend="xla"))
+    text = step_text(small_config(backend="onednn", precision="bfloat16"))
+    assert TARGET in text
+    assert "stablehlo.convolution" not in text
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_scoring_is_traced_with_the_backend_too(small_config, monkeypatch, parallel):
+    seen = []
+    monkeypatch.setattr(arithmetic, "backend", lambda name: _noting(seen, name))
+    config = small_config(backend="xla", parallel=parallel)
+    experiment, devices = make_experiment(config), devices_of(config)
+    state = devices.place_state(make_start(experiment, config))
+    seen.clear()
+    make_score(config, experiment, devices)(state, experiment.dataset.test)
+    assert set(seen) == {"xla"}
+
+
+def _noting(seen, name):
+    seen.append(name)
+    return backend(name)
+
+
+def test_auto_leaves_the_choice_to_the_environment(small_config, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "xla")
+    assert TARGET not in step_text(small_config())
+    assert arithmetic.describe_kernels(small_config(), "cpu") == "XLA's kernels"
+
+
+def test_a_backend_by_name_overrules_the_environment(small_config, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "onednn")
+    assert TARGET not in step_text(small_config(backend="xla"))
+
+
+def test_onednn_is_refused_where_there_is_none(
+    without_library, small_config, tmp_path, recorder
+):
+    with pytest.raises(ConfigError, match=r"'onednn', which is not in use: no comp.*"):
+        train(small_config(backend="onednn"), tmp_path / "run", recorder)
+    assert not (tmp_path / "run").exists()
+
+
+def test_onednn_is_refused_for_stock_gradients_and_other_devices(
+    small_config, monkeypatch
+):
+    with pytest.raises(ConfigError, match="'autodiff' runs the stock operations"):
+        make_experiment(small_config(backend="onednn", gradients="autodiff"))
+    monkeypatch.setattr(arithmetic.jax, "default_backend", lambda: "gpu")
+    with pytest.raises(ConfigError, match="for CPUs, and the devices here are gpu"):
+        make_experiment(small_config(backend="onednn"))
+
+
+def test_other_names_are_refused(small_config):
+    with pytest.raises(ConfigError, match="backend is 'mkl', expected 'auto', 'onedn"):
+        small_config(backend="mkl")
+
+
+def test_a_resumed_run_tells_of_other_kernels(
+    with_library, small_config, tmp_path, recorder
+):
+    train(small_config(), tmp_path / "run", recorder)
+    train(small_config(duration="13 steps"), tmp_path / "run", recorder)
+    assert not any("last digits" in text for text in recorder.messages)
+    other = small_config(duration="14 steps", backend="xla")
+    train(other, tmp_path / "run", recorder)
+    told = "and goes on on XLA's kernels: its numbers will differ in the last digits"
+    assert any(told in text for text in recorder.messages)
+
+
+def test_a_run_of_onednn_is_scored_where_there_is_none(
+    with_library, small_config, tmp_path, recorder, monkeypatch, capsys
+):
+    config = small_config(duration="2 steps", backend="onednn")
+    expected = train(config, tmp_path / "run", recorder).test
+    status = library.Status(None, "no compiler")
+    monkeypatch.setattr(library, "status", lambda: status)
+    score = evaluate_run(tmp_path / "run", "test")
+    assert score.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert "'onednn', which is not in use: no compiler" in capsys.readouterr().err
