@@ -12,6 +12,7 @@ from pathlib import Path
 from cnnjax import __version__
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
+from cnnjax.memory import keep_freed_memory
 
 OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
 FAILED, USAGE = 1, 2
@@ -21,9 +22,11 @@ def run() -> int:
     """Runs the command that this process was started with, as ``main``.
 
     Until a training loop watches for it, Ctrl-C ends the process at once: Python's
-    exception would meet libraries in the middle of being loaded.
+    exception would meet libraries in the middle of being loaded. Memory is kept from
+    step to step (see ``cnnjax.memory``).
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    keep_freed_memory()
     return main()
 
 

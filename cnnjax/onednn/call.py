@@ -1,5 +1,6 @@
 """Calls of the library's handlers, inside of any transformation of JAX."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,10 +11,31 @@ from cnnjax.onednn import library
 from cnnjax.typing import Window
 
 
-def call_target(target: str, results: Any, vmap_method: str, *arrays: Any, **rows: Any):
-    """Calls a handler with numbers, or rows of whole ones, for its attributes."""
+def call_target(
+    target: str,
+    results: Any,
+    vmap_method: str,
+    *arrays: Any,
+    aliases: Mapping[int, int] | None = None,
+    **rows: Any,
+) -> Any:
+    """Calls a handler with numbers, or rows of whole ones, for its attributes.
+
+    Args:
+        target: the handler's registered name.
+        results: the shapes of what it returns.
+        vmap_method: see ``jax.ffi.ffi_call``.
+        arrays: its operands.
+        aliases: which result may lie where which operand lies.
+        rows: its attributes.
+    """
     library.status()  # the first call registers what is called here
-    function = jax.ffi.ffi_call(target, results, vmap_method=vmap_method)
+    function = jax.ffi.ffi_call(
+        target,
+        results,
+        vmap_method=vmap_method,
+        input_output_aliases=dict(aliases or {}),
+    )
     numbers = {
         key: np.array(row, np.int64) if isinstance(row, tuple) else _number(row)
         for key, row in rows.items()

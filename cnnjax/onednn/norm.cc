@@ -195,17 +195,18 @@ struct Backward {
 
 ffi::Error sums(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor, Buffer bias,
                 ffi::Result<Buffer> total, ffi::Result<Buffer> product,
-                float relu, std::int64_t has_y) {
+                ffi::Result<Buffer> g, float relu, std::int64_t has_y) {
   return guarded("the sums of batch normalization's gradient", [&] {
     const Sizes sizes(x);
     const Backward backward = {dy, x, y, mean, factor, bias, relu, has_y != 0};
     backward.check(sizes);
-    sizes.check({}, {&*total, &*product});
+    const bool wants_g = g->element_count() > 0;
+    sizes.check({wants_g ? &*g : &x}, {&*total, &*product});
     std::vector<double> both(2 * sizes.channels);
     for (std::int64_t place = 0; place < sizes.places; ++place) {
-      if (!sizes.is_empty()) {
-        run(backward.job(sizes, Norm::kSums, place), sizes, &both);
-      }
+      NormJob job = backward.job(sizes, Norm::kSums, place);
+      job.g = wants_g ? at(*g, place, sizes.places) : nullptr;
+      if (!sizes.is_empty()) run(job, sizes, &both);
       const auto middle = both.begin() + sizes.channels;
       std::copy(both.begin(), middle, at<float>(*total, place, sizes.places));
       std::copy(middle, both.end(), at<float>(*product, place, sizes.places));
@@ -215,20 +216,18 @@ ffi::Error sums(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor, Buffe
 
 ffi::Error gradient(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor,
                     Buffer bias, Buffer by_distance, Buffer constant,
-                    ffi::Result<Buffer> dx, ffi::Result<Buffer> g, float relu, std::int64_t has_y) {
+                    ffi::Result<Buffer> dx, float relu, std::int64_t has_y) {
   return guarded("batch normalization's gradient", [&] {
     const Sizes sizes(x);
     const Backward backward = {dy, x, y, mean, factor, bias, relu, has_y != 0};
     backward.check(sizes);
-    const bool wants_g = g->element_count() > 0;
-    sizes.check({&*dx, wants_g ? &*g : &x}, {&by_distance, &constant});
+    sizes.check({&*dx}, {&by_distance, &constant});
     if (sizes.is_empty()) return;
     for (std::int64_t place = 0; place < sizes.places; ++place) {
       NormJob job = backward.job(sizes, Norm::kGradient, place);
       job.by_distance = at<float>(by_distance, place, sizes.places);
       job.constant = at<float>(constant, place, sizes.places);
       job.out = at(*dx, place, sizes.places);
-      job.g = wants_g ? at(*g, place, sizes.places) : nullptr;
       run(job, sizes, nullptr);
     }
   });
@@ -264,10 +263,10 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     cnnjax_batch_norm_sums_v1, cnnjax::sums,
     cnnjax::with_choices(
-        cnnjax::arrays<6>().Ret<cnnjax::Buffer>().Ret<cnnjax::Buffer>(), "has_y"));
+        cnnjax::arrays<6>().Ret<cnnjax::Buffer>().Ret<cnnjax::Buffer>().Ret<cnnjax::Buffer>(), "has_y"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     cnnjax_batch_norm_gradient_v1, cnnjax::gradient,
     cnnjax::with_choices(
-        cnnjax::arrays<8>().Ret<cnnjax::Buffer>().Ret<cnnjax::Buffer>(), "has_y"));
+        cnnjax::arrays<8>().Ret<cnnjax::Buffer>(), "has_y"));
 
 #pragma GCC visibility pop

@@ -66,16 +66,19 @@ def sums(
     bias: jax.Array,
     *,
     relu: float,
-) -> tuple[jax.Array, jax.Array]:
-    """The sums of g and of ``g (x - m)``, each ``(channels,)``."""
-    shape = result(x.shape[-1:], x, np.float32)
-    return _call(
+    wants_g: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """The sums of g and ``g (x - m)``, ``(channels,)``; and g, where it is wanted."""
+    shape, rows = result(x.shape[-1:], x, np.float32), _rows(dy)
+    total, product, g = _call(
         "batch_norm_sums",
-        (shape, shape),
-        *(_rows(dy), _rows(x), _rows(x if y is None else y), mean, factor, bias),
+        (shape, shape, result(rows.shape if wants_g else (0,), rows)),
+        *(rows, _rows(x), _rows(x if y is None else y), mean, factor, bias),
         relu=relu,
         has_y=y is not None,
+        aliases={0: 2} if wants_g else {},
     )
+    return total, product, g.reshape(x.shape) if wants_g else None
 
 
 def gradient(
@@ -89,29 +92,33 @@ def gradient(
     constant: jax.Array,
     *,
     relu: float,
-    wants_g: bool,
-) -> tuple[jax.Array, jax.Array | None]:
-    """``dx = f g + (x - m) by_distance + constant``; and g, where it is wanted."""
+) -> jax.Array:
+    """``dx = f g + (x - m) by_distance + constant``."""
     rows = _rows(x)
-    dx, g = _call(
+    dx = _call(
         "batch_norm_gradient",
-        (result(rows.shape, rows), result(rows.shape if wants_g else (0,), rows)),
+        result(rows.shape, rows),
         *(_rows(dy), rows, rows if y is None else _rows(y)),
         *(mean, factor, bias, by_distance, constant),
         relu=relu,
         has_y=y is not None,
     )
-    return dx.reshape(x.shape), g.reshape(x.shape) if wants_g else None
+    return dx.reshape(x.shape)
 
 
 def _rows(x):
     return x.reshape(-1, x.shape[-1])
 
 
-def _call(name, results, *arrays, relu=None, **choices):
+def _call(name, results, *arrays, relu=None, aliases=None, **choices):
     numbers: dict[str, Any] = {key: int(value) for key, value in choices.items()}
     if relu is not None:
         numbers["relu"] = np.float32(relu)
     return call_target(
-        f"cnnjax_{name}_v1", results, "broadcast_all", *arrays, **numbers
+        f"cnnjax_{name}_v1",
+        results,
+        "broadcast_all",
+        *arrays,
+        aliases=aliases,
+        **numbers,
     )

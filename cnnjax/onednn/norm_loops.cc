@@ -74,6 +74,7 @@ void run_tile(const Tile<T, lanes>& tile, float* sums) {
       tile.write(y, job.out, row);
     } else if constexpr (map == Norm::kSums) {
       const Floats<lanes> g = tile.passed(distance, row);
+      if (job.g) tile.write(g, job.g, row);
       one += g;
       other += g * distance;
     } else {
@@ -81,7 +82,6 @@ void run_tile(const Tile<T, lanes>& tile, float* sums) {
       const Floats<lanes> dx = g * tile.of_channel(job.factor) +
                                distance * tile.of_channel(job.by_distance) +
                                tile.of_channel(job.constant);
-      if (job.g) tile.write(g, job.g, row);
       tile.write(dx, job.out, row);
     }
   }

@@ -12,8 +12,8 @@ namespace cnnjax {
 enum class Norm : std::int64_t {
   kMoments,   // sums of d = x - m, and of d^2; any m near the mean will do
   kApply,     // y
-  kSums,      // sums of g, and of g (x - m)
-  kGradient,  // dx = g factor + (x - m) by_distance + constant; and g, if it is asked for
+  kSums,      // sums of g, and of g (x - m); and g itself, if it is asked for
+  kGradient,  // dx = g factor + (x - m) by_distance + constant
 };
 
 struct NormJob {

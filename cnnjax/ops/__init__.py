@@ -1,7 +1,6 @@
 """Pure functions of arrays, each with its gradient written by hand."""
 
 from cnnjax.ops.activation import (
-    relu6,
     gelu,
     log_softmax,
     relu,

@@ -3,7 +3,6 @@
 * ``relu(x) = max(x, 0)``: ``dL/dx = dL/dy`` where y > 0, else 0. At x = 0 the gradient
   is 0, as in JAX, PyTorch and TensorFlow. The output is kept by the next layer anyway,
   so the input can be freed.
-* ``relu6(x) = min(max(x, 0), 6)``: ``dL/dx = dL/dy`` where 0 < y < 6, else 0.
 * ``relu6(x) = min(max(x, 0), 6)``: ``dL/dx = dL/dy`` where 0 < y < 6, else 0, as in
   PyTorch.
 * ``sigmoid(x) = 1 / (1 + exp(-x))``: ``dL/dx = dL/dy y (1 - y)``.
@@ -43,32 +42,10 @@ def _relu_bwd(y, dy):
 relu.defvjp(_relu_fwd, _relu_bwd)
 
 
-@custom_vjp(stock=jax.nn.relu6)
-def relu6(x: jax.Array) -> jax.Array:
-    """The positive part of ``x``, of any shape, and at most 6."""
-    return jnp.minimum(jnp.maximum(x, 0), 6)
-
-
-def _relu6_fwd(x):
-    y = relu6(x)
-    return y, y
-
-
-def _relu6_bwd(y, dy):
-    return (jnp.where((y > 0) & (y < 6), dy, 0),)
-
-
-relu6.defvjp(_relu6_fwd, _relu6_bwd)
-
-
-def _stock_capped(x, largest):
-    return jnp.clip(x, 0, largest)
-
-
-@custom_vjp("largest", stock=_stock_capped)
+@custom_vjp("largest")
 def capped_relu(x: jax.Array, largest: float) -> jax.Array:
     """``x`` between 0 and ``largest``, of any shape."""
-    return _stock_capped(x, largest)
+    return jnp.clip(x, 0, largest)
 
 
 def _capped_fwd(x, largest):

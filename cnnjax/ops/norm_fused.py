@@ -156,15 +156,17 @@ def _fused_bwd(options, residuals, cotangents):
     dy, dmean, dvariance = cotangents
     r = lax.rsqrt(variance + options.epsilon)
     factor = r * scale
-    total, product = _sums(dy, x, y, mean, factor, bias, options)
+    total, product, g = _sums(dy, x, y, mean, factor, bias, options)
     dmean = dmean - r * scale * total
     dvariance = dvariance - 0.5 * r**3 * scale * product
     if options.fast:  # as in the moments: flat where rounding made the variance 0
         dvariance = jnp.where(variance > 0, dvariance, 0)
     count = math.prod(x.shape[:-1])
     lines = 2 * dvariance / count, dmean / count
-    dx, g = _gradient(dy, x, y, mean, factor, bias, *lines, options)
-    return dx, r * product, total, g if options.adds else None
+    if options.adds:  # g is there already
+        dy, y, options = g, None, options._replace(relu=0.0)
+    dx = _gradient(dy, x, y, mean, factor, bias, *lines, options)
+    return dx, r * product, total, g
 
 
 fused.defvjp(_fused_fwd, _fused_bwd)
@@ -172,17 +174,17 @@ fused.defvjp(_fused_fwd, _fused_bwd)
 
 @custom_vjp("options")
 def _sums(dy, x, y, mean, factor, bias, options):
-    static = {"relu": options.relu}
-    run = _on_cpu(norm_native.sums, _plain_sums, **static)
+    """The sums of g and g (x - m), and g where a z wants it for its gradient."""
+    run = _on_cpu(
+        norm_native.sums, _plain_sums, relu=options.relu, wants_g=options.adds
+    )
     return run(dy, x, y, mean, factor, bias)
 
 
 @custom_vjp("options")
 def _gradient(dy, x, y, mean, factor, bias, by_distance, constant, options):
-    static = {"relu": options.relu, "wants_g": y is not None}
-    run = _on_cpu(norm_native.gradient, _plain_gradient, **static)
-    dx, g = run(dy, x, y, mean, factor, bias, by_distance, constant)
-    return dx, dy if g is None else g
+    run = _on_cpu(norm_native.gradient, _plain_gradient, relu=options.relu)
+    return run(dy, x, y, mean, factor, bias, by_distance, constant)
 
 
 def _on_cpu(native, plain, **static):
@@ -216,41 +218,28 @@ def _passed(dy, x, y, mean, factor, bias, relu):
     return jnp.where((y > 0) & (y < relu), dy, 0)
 
 
-def _plain_sums(dy, x, y, mean, factor, bias, *, relu):
+def _plain_sums(dy, x, y, mean, factor, bias, *, relu, wants_g):
     g = _passed(dy, x, y, mean, factor, bias, relu)
     axes = tuple(range(x.ndim - 1))
-    return g.sum(axes), (g * (x - mean)).sum(axes)
+    kept = g.astype(x.dtype) if wants_g else None
+    return g.sum(axes), (g * (x - mean)).sum(axes), kept
 
 
-def _plain_gradient(
-    dy, x, y, mean, factor, bias, by_distance, constant, *, relu, wants_g
-):
+def _plain_gradient(dy, x, y, mean, factor, bias, by_distance, constant, *, relu):
     g = _passed(dy, x, y, mean, factor, bias, relu)
-    dx = g * factor + (x - mean) * by_distance + constant
-    return dx.astype(x.dtype), g.astype(x.dtype) if wants_g else None
+    return (g * factor + (x - mean) * by_distance + constant).astype(x.dtype)
 
 
-def _second_order(plain):
-    """The rule of a map of the gradient: JAX differentiates the plain formula."""
-
-    def bwd(options, arrays, cotangents):
-        return jax.vjp(partial(plain, options=options), *arrays)[1](cotangents)
-
-    return bwd
+def _sums_bwd(options, arrays, cotangents):
+    """Second derivatives: JAX differentiates the plain formula."""
+    formula = partial(_plain_sums, relu=options.relu, wants_g=options.adds)
+    return jax.vjp(formula, *arrays)[1](cotangents)
 
 
-_sums.defvjp(
-    lambda *args: (_sums(*args), args[:-1]),
-    _second_order(lambda *a, options: _plain_sums(*a, relu=options.relu)),
-)
+def _gradient_bwd(options, arrays, cotangent):
+    formula = partial(_plain_gradient, relu=options.relu)
+    return jax.vjp(formula, *arrays)[1](cotangent)
 
 
-def _gradient_formula(dy, *arrays, options):
-    wants_g = arrays[1] is not None
-    dx, g = _plain_gradient(dy, *arrays, relu=options.relu, wants_g=wants_g)
-    return dx, dy if g is None else g
-
-
-_gradient.defvjp(
-    lambda *args: (_gradient(*args), args[:-1]), _second_order(_gradient_formula)
-)
+_sums.defvjp(lambda *args: (_sums(*args), args[:-1]), _sums_bwd)
+_gradient.defvjp(lambda *args: (_gradient(*args), args[:-1]), _gradient_bwd)
