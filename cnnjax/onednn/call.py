@@ -14,7 +14,7 @@ def call_target(target: str, results: Any, vmap_method: str, *arrays: Any, **row
     """Calls a handler with whole numbers, or rows of them, for its attributes."""
     library.status()  # the first call registers what is called here
     function = jax.ffi.ffi_call(target, results, vmap_method=vmap_method)
-    numbers = {key: np.array(row, np.int64) for key, row in rows.items()}
+    numbers = {key: np.array(row, np.int64)[()] for key, row in rows.items()}
     return function(*arrays, **numbers)
 
 
