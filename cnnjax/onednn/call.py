@@ -1,6 +1,6 @@
 """Calls of the library's handlers, inside of any transformation of JAX."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,19 +15,19 @@ def call_target(
     target: str,
     results: Any,
     vmap_method: str,
-    *arrays: Any,
+    arrays: Sequence[jax.Array],
+    attributes: Mapping[str, Any],
     aliases: Mapping[int, int] | None = None,
-    **rows: Any,
 ) -> Any:
-    """Calls a handler with numbers, or rows of whole ones, for its attributes.
+    """Calls a handler.
 
     Args:
-        target: the handler's registered name.
+        target: its registered name.
         results: the shapes of what it returns.
         vmap_method: see ``jax.ffi.ffi_call``.
         arrays: its operands.
-        aliases: which result may lie where which operand lies.
-        rows: its attributes.
+        attributes: whole numbers, rows of them, and numbers of NumPy's floats.
+        aliases: which operand's memory which result may take.
     """
     library.status()  # the first call registers what is called here
     function = jax.ffi.ffi_call(
@@ -36,11 +36,11 @@ def call_target(
         vmap_method=vmap_method,
         input_output_aliases=dict(aliases or {}),
     )
-    numbers = {
-        key: np.array(row, np.int64) if isinstance(row, tuple) else _number(row)
-        for key, row in rows.items()
-    }
-    return function(*arrays, **numbers)
+    return function(*arrays, **{key: _number(v) for key, v in attributes.items()})
+
+
+def _number(value):
+    return value if isinstance(value, np.floating) else np.array(value, np.int64)[()]
 
 
 def window_numbers(window: Window) -> dict[str, tuple[int, ...]]:
@@ -64,7 +64,3 @@ def result(shape: tuple[int, ...], like: jax.Array, dtype: Any = None) -> Any:
         sharding=whole,
         manual_axis_type=kind.manual_axis_type,
     )
-
-
-def _number(value):
-    return np.int64(value) if isinstance(value, int) else value

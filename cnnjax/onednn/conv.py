@@ -115,7 +115,6 @@ def _call(name, shape, window, *arrays):
         f"cnnjax_conv_{name}_v1",
         result(shape, arrays[0]),
         "expand_dims",
-        *arrays,
-        **window_numbers(window),
-        groups=window.groups,
+        arrays,
+        {**window_numbers(window), "groups": window.groups},
     )

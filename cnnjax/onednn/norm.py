@@ -111,14 +111,8 @@ def _rows(x):
 
 
 def _call(name, results, *arrays, relu=None, aliases=None, **choices):
-    numbers: dict[str, Any] = {key: int(value) for key, value in choices.items()}
+    attributes: dict[str, Any] = {key: int(value) for key, value in choices.items()}
     if relu is not None:
-        numbers["relu"] = np.float32(relu)
-    return call_target(
-        f"cnnjax_{name}_v1",
-        results,
-        "broadcast_all",
-        *arrays,
-        aliases=aliases,
-        **numbers,
-    )
+        attributes["relu"] = np.float32(relu)
+    target = f"cnnjax_{name}_v1"
+    return call_target(target, results, "broadcast_all", arrays, attributes, aliases)

@@ -52,8 +52,8 @@ Images make_images(const Buffer& buffer, std::size_t spatial) {
   if (spatial > kAxes || dims.size() < spatial + 2) {
     throw std::invalid_argument("an array lacks axes");
   }
-  Images images = {buffer.untyped_data(), 1, {1, 1, 1}, dims.back(),
-                   buffer.element_type()};
+  Images images = {
+      buffer.untyped_data(), 1, {1, 1, 1}, dims.back(), buffer.element_type()};
   const auto* split = dims.end() - 1 - spatial;
   std::copy(split, dims.end() - 1, images.sizes.end() - spatial);
   images.batch =
@@ -245,12 +245,11 @@ auto one_array() { return ffi::Ffi::Bind().Arg<Buffer>().Ret<Buffer>(); }
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     cnnjax_max_pool_v1, cnnjax::max,
     cnnjax::with_window(cnnjax::one_array().Ret<cnnjax::Buffer>()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    cnnjax_max_pool_place_v1, cnnjax::place,
-    cnnjax::with_window(xla::ffi::Ffi::Bind()
-                            .Arg<cnnjax::Buffer>()
-                            .Arg<cnnjax::Buffer>()
-                            .Ret<cnnjax::Buffer>()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_max_pool_place_v1, cnnjax::place,
+                              cnnjax::with_window(xla::ffi::Ffi::Bind()
+                                                      .Arg<cnnjax::Buffer>()
+                                                      .Arg<cnnjax::Buffer>()
+                                                      .Ret<cnnjax::Buffer>()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_window_sum_v1, cnnjax::sum,
                               cnnjax::with_window(cnnjax::one_array()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_window_spread_v1, cnnjax::spread,

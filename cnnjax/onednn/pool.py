@@ -76,7 +76,7 @@ def _output_shape(x, taps, window):
 
 
 def _call(name, results, taps, window, *arrays):
-    numbers = window_numbers(window)
+    numbers = {**window_numbers(window), "taps": taps}
     del numbers["high"]  # the shape of y tells
     target = f"cnnjax_{name}_v1"
-    return call_target(target, results, "broadcast_all", *arrays, taps=taps, **numbers)
+    return call_target(target, results, "broadcast_all", arrays, numbers)

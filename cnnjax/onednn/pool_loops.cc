@@ -41,63 +41,66 @@ struct Pixel {
   }
 };
 
-// The values of `lanes` channels from one channel on, for one pixel.
-template <class T, int lanes>
+// The values of `parts` vectors of channels from one channel on, for one pixel.
+template <class T, int lanes, int parts>
 void take_maximum(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
                   std::uint8_t* which) {
   using Floats = Vector<float, lanes>;
   using Numbers = Vector<std::int32_t, lanes>;
-  Floats best = Floats{} - __builtin_inff();
-  Numbers winner = {};
+  Floats best[parts];
+  Numbers winner[parts] = {};
+  for (auto& lowest : best) lowest = Floats{} - __builtin_inff();
   pixel.visit(job, [&](std::int64_t offset, std::int32_t tap) {
-    const Floats value = load_floats<lanes>(in + offset);
-    // Larger, or the first NaN.
-    const Numbers wins = (value > best) | ((value != value) & (best == best));
-    best = wins ? value : best;
-    winner = wins ? Numbers{} + tap : winner;
+    for (int part = 0; part < parts; ++part) {
+      const Floats value = load_floats<lanes>(in + offset + part * lanes);
+      Floats& most = best[part];
+      // Larger, or the first NaN.
+      const Numbers wins = (value > most) | ((value != value) & (most == most));
+      most = wins ? value : most;
+      winner[part] = wins ? Numbers{} + tap : winner[part];
+    }
   });
-  store_floats<lanes>(best, out);
-  const auto bytes = __builtin_convertvector(winner, Vector<std::uint8_t, lanes>);
-  std::memcpy(which, &bytes, sizeof(bytes));
+  for (int part = 0; part < parts; ++part) {
+    store_floats<lanes>(best[part], out + part * lanes);
+    using Bytes = Vector<std::uint8_t, lanes>;
+    const auto bytes = __builtin_convertvector(winner[part], Bytes);
+    std::memcpy(which + part * lanes, &bytes, sizeof(bytes));
+  }
 }
 
-template <class T, int lanes>
-void place(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
-           const std::uint8_t* which) {
+template <class T, int lanes, int parts, bool placed>
+void add_up(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
+            const std::uint8_t* which) {
   using Floats = Vector<float, lanes>;
-  using Numbers = Vector<std::int32_t, lanes>;
-  const Floats zero = {};
-  Floats sum = zero + pixel.neutral(job);
+  Floats sum[parts];
+  for (auto& start : sum) start = Floats{} + pixel.neutral(job);
   pixel.visit(job, [&](std::int64_t offset, std::int32_t tap) {
-    const Numbers winner =
-        __builtin_convertvector(load<std::uint8_t, lanes>(which + offset), Numbers);
-    const Floats value = load_floats<lanes>(in + offset);
-    sum += winner == tap ? value : zero;
+    for (int part = 0; part < parts; ++part) {
+      const std::int64_t from = offset + part * lanes;
+      Floats value = load_floats<lanes>(in + from);
+      if constexpr (placed) {
+        const auto winner = load_wide<std::uint8_t, lanes>(which + from);
+        value = winner == tap ? value : Floats{};
+      }
+      sum[part] += value;
+    }
   });
-  store_floats<lanes>(rounded<T, lanes>(sum), out);
+  for (int part = 0; part < parts; ++part) {
+    store_floats<lanes>(rounded<T, lanes>(sum[part]), out + part * lanes);
+  }
 }
 
-template <class T, int lanes>
-void add_up(const PoolJob& job, const Pixel& pixel, const T* in, T* out) {
-  using Floats = Vector<float, lanes>;
-  Floats sum = Floats{} + pixel.neutral(job);
-  pixel.visit(job, [&](std::int64_t offset, std::int32_t) {
-    sum = rounded<T, lanes>(sum + load_floats<lanes>(in + offset));
-  });
-  store_floats<lanes>(sum, out);
-}
-
-// Channels from `channel` on, as long as `lanes` of them are left.
-template <Pool pool, class T, int lanes>
+// Channels from `channel` on, as long as so many of them are left.
+template <Pool pool, class T, int lanes, int parts>
 std::int64_t run_channels(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
                           std::uint8_t* which, std::int64_t channel) {
-  for (; channel + lanes <= job.channels; channel += lanes) {
+  for (; channel + lanes * parts <= job.channels; channel += lanes * parts) {
     if constexpr (pool == Pool::kMax) {
-      take_maximum<T, lanes>(job, pixel, in + channel, out + channel, which + channel);
-    } else if constexpr (pool == Pool::kPlace) {
-      place<T, lanes>(job, pixel, in + channel, out + channel, which + channel);
+      take_maximum<T, lanes, parts>(job, pixel, in + channel, out + channel,
+                                    which + channel);
     } else {
-      add_up<T, lanes>(job, pixel, in + channel, out + channel);
+      add_up<T, lanes, parts, pool == Pool::kPlace>(job, pixel, in + channel,
+                                                    out + channel, which + channel);
     }
   }
   return channel;
@@ -110,19 +113,21 @@ void run(const PoolJob& job, std::int64_t begin, std::int64_t end) {
     const std::int64_t row = number / columns.size, plane = row / rows.size;
     const std::int64_t image = plane / planes.size;
     std::int64_t column = number % columns.size;
-    Pixel pixel = {{planes.places + plane % planes.size, rows.places + row % rows.size,
-                    nullptr}};
+    Pixel pixel = {
+        {planes.places + plane % planes.size, rows.places + row % rows.size, nullptr}};
     const T* in = static_cast<const T*>(job.in) + image * job.image;
     for (; column < columns.size && number < end; ++column, ++number) {
       pixel.reach[2] = columns.places + column;
       T* out = static_cast<T*>(job.out) + number * job.channels;
       // The winners lie beside the maxima: beside `out` or, to place, beside `in`.
-      std::uint8_t* which = job.which + (pool == Pool::kMax ? number * job.channels
-                                                            : image * job.image);
+      std::uint8_t* which =
+          job.which + (pool == Pool::kMax ? number * job.channels : image * job.image);
       std::int64_t channel = 0;
-      channel = run_channels<pool, T, 16>(job, pixel, in, out, which, channel);
-      channel = run_channels<pool, T, 4>(job, pixel, in, out, which, channel);
-      run_channels<pool, T, 1>(job, pixel, in, out, which, channel);
+      channel = run_channels<pool, T, kLanes, 4>(job, pixel, in, out, which, channel);
+      channel = run_channels<pool, T, kLanes, 2>(job, pixel, in, out, which, channel);
+      channel = run_channels<pool, T, kLanes, 1>(job, pixel, in, out, which, channel);
+      channel = run_channels<pool, T, 4, 1>(job, pixel, in, out, which, channel);
+      run_channels<pool, T, 1, 1>(job, pixel, in, out, which, channel);
     }
   }
 }

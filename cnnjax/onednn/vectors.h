@@ -5,12 +5,22 @@
 // the linker keeps one copy, and it could be one with instructions the machine lacks.
 #pragma once
 
+#include <immintrin.h>
+
 #include <cstdint>
 #include <cstring>
 
 namespace cnnjax {
 
 namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
 
 using Half = std::uint16_t;  // the upper half of a float: bfloat16
 
@@ -36,6 +46,31 @@ Vector<T, lanes> load(const T* from) {
   return values;
 }
 
+// GCC needs to be told the single instructions that widen bytes and halves.
+template <class T, int lanes>
+Vector<std::int32_t, lanes> load_wide(const T* from) {
+  const auto narrow = load<T, lanes>(from);
+  using Wide = Vector<std::int32_t, lanes>;
+#ifdef __AVX512F__
+  if constexpr (lanes == 16 && sizeof(T) == 1) {
+    return Wide(_mm512_cvtepu8_epi32(same_bits<__m128i>(narrow)));
+  } else if constexpr (lanes == 16) {
+    return Wide(_mm512_cvtepu16_epi32(same_bits<__m256i>(narrow)));
+  } else
+#endif
+#ifdef __AVX2__
+      if constexpr (lanes == 8 && sizeof(T) == 1) {
+    return Wide(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  } else if constexpr (lanes == 8) {
+    return Wide(_mm256_cvtepu16_epi32(same_bits<__m128i>(narrow)));
+  } else
+#endif
+  {
+    return __builtin_convertvector(narrow, Wide);
+  }
+}
+
 template <int lanes>
 Vector<float, lanes> load_floats(const float* from) {
   return load<float, lanes>(from);
@@ -43,9 +78,7 @@ Vector<float, lanes> load_floats(const float* from) {
 
 template <int lanes>
 Vector<float, lanes> load_floats(const Half* from) {
-  using Wide = Vector<std::uint32_t, lanes>;
-  const Wide upper = __builtin_convertvector(load<Half, lanes>(from), Wide) << 16;
-  return same_bits<Vector<float, lanes>>(upper);
+  return same_bits<Vector<float, lanes>>(load_wide<Half, lanes>(from) << 16);
 }
 
 template <int lanes>

@@ -9,6 +9,7 @@ from jax import lax
 from cnnjax import cli
 from cnnjax.compare.grid import CASES, compare_case
 from cnnjax.ops import activation, bias, conv_xla, norm, pool
+from cnnjax.ops.taps import scatter_taps, tap_slices
 
 DIGITS = "configs/digits.py"
 
@@ -48,9 +49,9 @@ def ties_to_all_maxima(patch):
     def rule(taps, window, sizes, residuals, cotangents):
         x, y = residuals
         dy = cotangents[0]
-        slices = pool.tap_slices(x, taps, window, -jnp.inf)
+        slices = tap_slices(x, taps, window, -jnp.inf)
         chosen = (jnp.where(value == y, dy, 0) for value in slices)
-        return (pool.scatter_taps(chosen, taps, window, sizes),)
+        return (scatter_taps(chosen, taps, window, sizes),)
 
     def forward(x, taps, window, sizes):
         outputs = pool.max_and_which(x, taps, window, sizes)

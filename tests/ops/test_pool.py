@@ -179,7 +179,7 @@ def test_minus_infinity_keeps_its_value_and_flows_as_in_xla():
 @pytest.mark.parametrize(("count", "dtype"), [(256, jnp.uint8), (257, jnp.uint16)])
 def test_the_number_of_a_tap_takes_as_few_bytes_as_it_can(count, dtype):
     x = jnp.zeros((1, count, 1))
-    args = (count,), reference.geometry(1, 0), (count,)
+    args = *ops.pool._make_window(x, count, 1, "VALID", 1), (count,)
     _, which = jax.eval_shape(lambda x: ops.pool.max_and_which(x, *args), x)
     assert which.dtype == dtype
 
