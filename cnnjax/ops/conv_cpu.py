@@ -1,16 +1,18 @@
 """Which formulation computes a map of a convolution fastest by XLA on a CPU.
 
-XLA's own convolution is a product of matrices at full speed in the forward map and in
-gradients without stride, in 1-D and 2-D. It is slow, and something else is faster,
+XLA's own convolution (``conv_xla``) is a product of matrices at full speed in 1-D and
+2-D, for the forward map and for the input gradient without strides. Elsewhere it is
+slow:
 
-* depthwise: a loop over the groups (``conv_depthwise``);
-* in groups: the same, and no product for the kernel gradient (``conv_groups``);
-* in 3-D: a loop without cache blocks, worse with gaps (``conv_unfold``);
-* input gradient with a stride: products with zeros (``conv_phases``);
-* kernel gradient: a window as large as the image, once x and dy have left the cache
-  (``conv_unfold``).
+* depthwise, it goes from group to group: a loop over the taps (``conv_depthwise``);
+* in groups the same, and the kernel gradient is no product of matrices at all: one
+  convolution per group (``conv_groups``), and ``conv_unfold``;
+* in 3-D it makes no product of matrices either, worse with gaps: ``conv_unfold``;
+* the input gradient with strides multiplies zeros: ``conv_phases``;
+* the kernel gradient has a window as large as the image, which is slow once x and dy do
+  not stay in the cache: ``conv_unfold``.
 
-The limits are measured by ``scripts/benchmark_ops.py``; docs/gradients.md has them.
+The limits below come from measurements by ``scripts/benchmark_ops.py``.
 """
 
 import math
@@ -33,8 +35,8 @@ CACHE_BYTES = 2**22
 FEWEST_POSITIONS = 32
 """Outputs of one image below which its window, dy, is small enough for XLA."""
 
-FEWEST_OUTPUTS = 16
-"""Output channels below which a value of the patches is used too rarely to copy it."""
+NARROWEST = 16
+"""Sides of the product below which a value is used too rarely to copy it."""
 
 FEW_GROUPS = 8
 """Groups up to which a product each beats XLA's loop."""
@@ -66,7 +68,7 @@ def _forward(x, kernel, y, window):
 def _input_gradient(x, kernel, y, window):
     if window.groups > 1:
         return conv_groups if window.groups <= FEW_GROUPS else conv_xla
-    bounded = conv_unfold.suits(y, x, kernel[:-2])
+    bounded = len(x) < 5 or conv_unfold.suits(y, x, kernel[:-2])
     if max(window.strides) > 1:
         phases = conv_phases.suits(kernel, window)
         return conv_phases if phases and bounded else conv_xla
@@ -81,7 +83,8 @@ def _kernel_gradient(x, kernel, y, window):
         return conv_unfold
     large = 4 * (math.prod(x) + math.prod(y)) >= CACHE_BYTES
     positions = math.prod(y[1:-1]) >= FEWEST_POSITIONS
-    used = outputs >= max(FEWEST_OUTPUTS, inputs // 4) or math.prod(taps) == 1
+    sides = math.prod(taps) * inputs, outputs
+    used = min(sides) >= NARROWEST and (inputs <= 4 * outputs or math.prod(taps) == 1)
     suits = len(taps) == 2 and large and positions and used
     return conv_unfold if suits else conv_xla
 

@@ -20,17 +20,21 @@ from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import LARGEST_UNROLLED
 from cnnjax.typing import Window
 
+FEWEST_INPUTS = 16
+"""Channels of x below which the products of a phase are too narrow."""
+
 
 def suits(kernel_shape: tuple[int, ...], window: Window) -> bool:
     """Whether phases save more products than it costs to interleave them.
 
-    With no more taps than strides most phases are one product or none. In 1-D XLA saves
-    as many by itself.
+    With no more taps than strides most phases are one product or none, and so are those
+    with few channels to come out. In 1-D XLA saves as many by itself.
     """
     axes = list(zip(kernel_shape[:-2], window.strides, strict=True))
     dense = {*window.dilation, *window.input_dilation, window.groups} == {1}
     saves = len(axes) > 1 and all(taps > stride for taps, stride in axes if stride > 1)
-    return dense and saves and math.prod(window.strides) <= LARGEST_UNROLLED
+    enough = kernel_shape[-2] >= FEWEST_INPUTS
+    return dense and saves and enough and math.prod(window.strides) <= LARGEST_UNROLLED
 
 
 def input_gradient(

@@ -19,13 +19,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnnjax.onednn.conv import output_shape
 from cnnjax.ops.conv_xla import rotate_and_exchange
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import tap_slices
 from cnnjax.typing import Window
 
-STEP_BYTES = 2**20
-"""How large the patches of one step are: half of a common second-level cache."""
+STEP_BYTES = 2**19
+"""How large the patches of one step are: a part of any second-level cache."""
 
 MOST_BYTES = 2**25
 """How large the patches of one image may be."""
@@ -45,12 +46,13 @@ def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in, out) -> (n, *positions, out)``."""
     taps, matrix = kernel.shape[:-2], _wide(kernel).reshape(-1, kernel.shape[-1])
 
-    def step(_, x):
-        rows = _patches(_wide(x[None]), taps, window)
+    def image(x):
+        rows = _patches(_wide(x[None]), taps, window)[0]
         y = jnp.matmul(rows, matrix, precision=window.precision)
-        return None, y[0].astype(x.dtype)
+        return y.astype(x.dtype)
 
-    return lax.scan(step, None, x)[1]
+    y_shape = output_shape(x.shape, kernel.shape, window)
+    return lax.map(image, x, batch_size=_images_a_step(x.shape, y_shape, taps))
 
 
 def input_gradient(
@@ -75,38 +77,42 @@ def kernel_gradient(
     # A product copies what it transposes, so let that be the narrow one.
     is_wide = columns > outputs // groups
 
-    def add(total, images):
-        x, dy = map(_wide, images)
-        patches = _patches(x.reshape(-1, *x.shape[2:]), taps, window)
-        rows = (
-            patches.reshape(groups, -1, columns),
-            dy.reshape(groups, -1, dy.shape[-1]),
-        )
-        left, right = reversed(rows) if is_wide else rows
-        return total + jnp.matmul(left.mT, right, precision=window.precision), None
+    def product(x, dy):
+        left = _patches(_wide(x), taps, window).reshape(-1, columns)
+        right = _wide(dy).reshape(-1, dy.shape[-1])
+        if is_wide:
+            left, right = right, left
+        return jnp.matmul(left.T, right, precision=window.precision)
 
-    sides = (columns, outputs // groups)[:: -1 if is_wide else 1]
-    total, *_ = vary_alike(jnp.zeros((groups, *sides), _wide(x).dtype), x, dy)
-    count = max(1, STEP_BYTES // _image_bytes(x.shape, dy.shape, taps))
+    def add(total, images):
+        each = jax.vmap(product) if groups > 1 else product
+        return total + each(*images), None
+
+    shape = (columns, outputs // groups)[:: -1 if is_wide else 1]
+    shape = (groups, *shape) if groups > 1 else shape
+    total, *_ = vary_alike(jnp.zeros(shape, _wide(x).dtype), x, dy)
+    count = _images_a_step(x.shape, dy.shape, taps)
     for part in _parts(len(x), count):
         images = [_split(a[part], groups, count) for a in (x, dy)]
         total, _ = lax.scan(add, total, images)
     total = total.mT if is_wide else total
-    return jnp.moveaxis(total, 0, 1).reshape(*taps, -1, outputs).astype(x.dtype)
+    total = jnp.moveaxis(total, 0, 1) if groups > 1 else total
+    return total.reshape(*taps, -1, outputs).astype(x.dtype)
 
 
 def _parts(length, count):
     """Slices of ``length`` images: what makes whole steps, and the rest."""
     whole = length // count * count
-    parts = slice(whole), slice(whole, length)
-    return [part for part in parts if part.start != part.stop and part.stop]
+    parts = slice(0, whole), slice(whole, length)
+    return [part for part in parts if part.start < part.stop]
 
 
 def _split(x, groups, count):
-    """``(n, *spatial, c) -> (n / count, groups, count, *spatial, c / groups)``."""
-    count = min(count, len(x))
-    x = x.reshape(-1, count, *x.shape[1:-1], groups, x.shape[-1] // groups)
-    return jnp.moveaxis(x, -2, 1)
+    """``(n, *spatial, c) -> (n / count, [groups,] count, *spatial, c / groups)``."""
+    steps = (-1, min(count, len(x)), *x.shape[1:-1])
+    if groups == 1:
+        return x.reshape(*steps, x.shape[-1])
+    return jnp.moveaxis(x.reshape(*steps, groups, x.shape[-1] // groups), -2, 1)
 
 
 def _patches(x, taps, window):
@@ -126,6 +132,10 @@ def _patches(x, taps, window):
             strides=(*window.strides[:-1], 1), padding=((0, 0),) * len(taps)
         )
     return jnp.concatenate(list(tap_slices(x, taps, window, 0)), -1)
+
+
+def _images_a_step(x_shape, y_shape, taps):
+    return max(1, STEP_BYTES // _image_bytes(x_shape, y_shape, taps))
 
 
 def _image_bytes(x_shape, y_shape, taps):
