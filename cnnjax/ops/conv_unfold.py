@@ -135,7 +135,10 @@ def _patches(x, taps, window):
 
 
 def _images_a_step(x_shape, y_shape, taps):
-    return max(1, STEP_BYTES // _image_bytes(x_shape, y_shape, taps))
+    """How many images fit; fewer, down to a half, where that leaves no rest."""
+    length, fit = x_shape[0], STEP_BYTES // _image_bytes(x_shape, y_shape, taps)
+    fit = max(1, min(length, fit))
+    return next((n for n in range(fit, fit // 2, -1) if length % n == 0), fit)
 
 
 def _image_bytes(x_shape, y_shape, taps):
