@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.onednn import conv as conv_onednn
-from cnnjax.ops import conv_depthwise, conv_gaps, conv_pointwise, conv_xla
+from cnnjax.ops import conv_cpu, conv_depthwise, conv_gaps, conv_pointwise, conv_xla
 from cnnjax.ops import padding as pads
 from cnnjax.ops.backend import Backend, check_backend, current_backend
 from cnnjax.ops.bias import add_bias
@@ -137,13 +137,13 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
                 " use 'auto'"
             )
         return of(native)(*arrays)
-    cpu, other = _choose(kernel_shape, window, native, found)
+    cpu, other = _choose(name, x_shape, kernel_shape, window, native, found)
     if cpu is other:
         return of(other)(*arrays)
     return lax.platform_dependent(*arrays, cpu=of(cpu), default=of(other))
 
 
-def _choose(kernel_shape, window, native, found):
+def _choose(name, x_shape, kernel_shape, window, native, found):
     """The implementations for a CPU and for all other devices."""
     pointwise = conv_pointwise.suits(kernel_shape, window)
     other = conv_pointwise if pointwise else conv_xla
@@ -151,7 +151,7 @@ def _choose(kernel_shape, window, native, found):
     faster = found.is_depthwise if depthwise else found.is_fast
     if window.backend == "auto" and faster:
         return native, other
-    return conv_depthwise if depthwise else other, other
+    return conv_cpu.choose(name, x_shape, kernel_shape, window), other
 
 
 def _forward_fwd(x, kernel, window):

@@ -1,0 +1,73 @@
+"""The input gradient of a strided convolution without its zeros, for CPUs.
+
+With stride s, pixel ``i = s m + r`` meets only those taps k that leave the remainder
+``(r + p) mod s``. So each of the s phases of an axis is a dense convolution of dy with
+every s-th tap, and the gradient is the phases, interleaved::
+
+    dL/dx_(s m + r) = sum_t dL/dy_(m + q - t) w_(s t + b),    q, b = divmod(r + p, s)
+
+Put as one convolution, dy would have s - 1 zeros between its values, and all but one of
+``s^axes`` products would be with a zero.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.ops import conv_unfold, conv_xla
+from cnnjax.ops.gradient import vary_alike
+from cnnjax.ops.taps import LARGEST_UNROLLED
+from cnnjax.typing import Window
+
+FEWEST_INPUTS = 16
+"""Channels of x below which the products of a phase are too narrow."""
+
+
+def suits(kernel_shape: tuple[int, ...], window: Window) -> bool:
+    """Whether phases save more products than it costs to interleave them.
+
+    With no more taps than strides most phases are one product or none, and so are those
+    with few channels to come out. In 1-D XLA saves as many by itself.
+    """
+    axes = list(zip(kernel_shape[:-2], window.strides, strict=True))
+    dense = {*window.dilation, *window.input_dilation, window.groups} == {1}
+    saves = len(axes) > 1 and all(taps > stride for taps, stride in axes if stride > 1)
+    enough = kernel_shape[-2] >= FEWEST_INPUTS
+    return dense and saves and enough and math.prod(window.strides) <= LARGEST_UNROLLED
+
+
+def input_gradient(
+    dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
+) -> jax.Array:
+    """dx of spatial ``sizes``: ``(n, *positions, out), kernel -> (n, *sizes, in)``."""
+    counts = tuple(-(-n // s) for n, s in zip(sizes, window.strides, strict=True))
+    dx = _interleave(dy, kernel, window, counts, 0)
+    return dx[(slice(None), *(slice(n) for n in sizes))]
+
+
+def _interleave(dy, kernel, window, counts, axis):
+    """The phases of this axis and of those after it, each of ``counts`` pixels."""
+    if 0 in kernel.shape:
+        zeros = jnp.zeros((len(dy), *counts, kernel.shape[-2]), dy.dtype)
+        return vary_alike(zeros, dy)[0]
+    if set(window.strides) == {1}:
+        dense = conv_unfold if len(counts) == 3 else conv_xla
+        return dense.input_gradient(dy, kernel, window, counts)
+    stride, low = window.strides[axis], window.padding[axis][0]
+    phases = []
+    for remainder in range(stride):
+        quotient, first = divmod(remainder + low, stride)
+        part = window._replace(
+            strides=_put(window.strides, axis, 1),
+            padding=_put(window.padding, axis, (quotient, 0)),
+        )
+        taps = kernel[(slice(None),) * axis + (slice(first, None, stride),)]
+        phases.append(_interleave(dy, taps, part, counts, axis + 1))
+    dx = jnp.stack(phases, axis + 2)
+    size = counts[axis] * stride
+    return dx.reshape(*dx.shape[: axis + 1], size, *dx.shape[axis + 3 :])
+
+
+def _put(values, axis, value):
+    return (*values[:axis], value, *values[axis + 1 :])

@@ -1,0 +1,93 @@
+"""What is chosen on a CPU, and that it is chosen there alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnjax import ops
+from cnnjax.ops import conv_cpu
+from tests.ops.conv_cases import Case
+from tests.ops.formulation_check import make_window
+
+MAPS = ("forward", "input_gradient", "kernel_gradient")
+LARGE = Case((128, 32, 32, 16), (3, 3, 16, 32), {"strides": 2})
+CHOICES = {
+    "large": (LARGE._replace(options={}), "xla xla unfold"),
+    "strided": (LARGE, "xla phases unfold"),
+    "small": (Case((8, 9, 8, 16), (3, 3, 16, 32), {}), "xla xla xla"),
+    "1-D": (Case((128, 256, 32), (5, 32, 64), {"strides": 2}), "xla xla xla"),
+    "few outputs": (Case((64, 56, 56, 64), (3, 3, 64, 8), {}), "xla xla xla"),
+    "few columns": (Case((128, 28, 28, 1), (3, 3, 1, 32), {}), "xla xla xla"),
+    "volume": (Case((2, 9, 8, 7, 3), (3, 2, 3, 3, 4), {}), "unfold unfold unfold"),
+    "huge": (Case((1, 99, 99, 99, 64), (3, 3, 3, 64, 64), {}), "xla xla xla"),
+    "gaps": (
+        Case((2, 9, 8, 7, 3), (3, 2, 3, 3, 4), {"input_dilation": 2}),
+        "xla xla xla",
+    ),
+    "groups": (
+        Case((2, 9, 8, 8), (3, 3, 2, 8), {"groups": 4}),
+        "groups groups unfold",
+    ),
+    "many groups": (
+        Case((2, 9, 8, 64), (3, 3, 2, 64), {"groups": 32}),
+        "xla xla unfold",
+    ),
+    "depthwise": (
+        Case((2, 9, 8, 8), (3, 3, 1, 8), {"groups": 8}),
+        "depthwise depthwise depthwise",
+    ),
+    "1x1": (Case((2, 9, 8, 8), (1, 1, 8, 4), {}), "pointwise pointwise pointwise"),
+    "no images": (Case((0, 9, 8, 8), (3, 3, 2, 8), {"groups": 4}), "xla xla xla"),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_chooses_by_shape(name):
+    case, expected = CHOICES[name]
+    window = make_window(case)
+    gaps = case.option("input_dilation")
+    window = window._replace(input_dilation=gaps)
+    chosen = [conv_cpu.choose(name, case.x, case.kernel, window) for name in MAPS]
+    names = [module.__name__.split(".conv_")[-1] for module in chosen]
+    assert names == expected.split()
+
+
+def gradient_of(case):
+    def loss(x, kernel):
+        return jnp.sum(jnp.sin(ops.conv(x, kernel, **case.options)))
+
+    return jax.grad(loss, argnums=(0, 1))
+
+
+@pytest.mark.parametrize("name", ["strided", "volume", "groups"])
+def test_gradients_of_two_orders_equal_autodiff(name):
+    case, _ = CHOICES[name]
+    rng = np.random.default_rng(0)
+    args = [jnp.asarray(rng.standard_normal(s), jnp.float32) for s in case[:2]]
+
+    def derivatives(*args):
+        gradient = gradient_of(case)
+        second = jax.grad(lambda *args: sum(jnp.vdot(g, g) for g in gradient(*args)))
+        return *gradient(*args), second(*args)
+
+    with ops.backend("xla"):
+        ours = jax.jit(derivatives)(*args)
+    with ops.gradients("autodiff"):
+        stock = jax.jit(derivatives)(*args)
+    for a, b in zip(ours, stock, strict=True):
+        # Sums of 100000 terms in another order.
+        scale = float(jnp.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * scale)
+
+
+def test_other_devices_keep_the_convolution_of_xla():
+    case, _ = CHOICES["strided"]
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in case[:2]]
+    with ops.backend("xla"):
+        traced = jax.jit(gradient_of(case)).trace(*shapes)
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("stablehlo.convolution") == 3
+    assert "stablehlo.while" not in text
+    text = traced.lower(lowering_platforms=("cpu",)).as_text()
+    assert "stablehlo.while" in text
