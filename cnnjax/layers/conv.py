@@ -13,10 +13,10 @@ class Conv(nn.Conv):
     Its values and gradients are those of Flax's layer; the gradients are the
     hand-written ones of ``cnnjax.ops.conv``. A convolution of the user's own, given by
     Flax's hooks ``conv_general_dilated`` and ``conv_general_dilated_cls``, is called as
-    Flax does.
+    Flax does. ``Conv(...).and_relu(x)`` is the same layer with ReLU after it, in one
+    operation.
     """
 
-    @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``inputs``.
 
@@ -29,8 +29,21 @@ class Conv(nn.Conv):
         Raises:
             ValueError: sizes that do not go together.
         """
+        return self._convolve(inputs, relu=False)
+
+    def and_relu(self, inputs: jax.Array) -> jax.Array:
+        """``relu(self(inputs))``.
+
+        Args:
+            inputs: as for the layer itself.
+        """
+        return self._convolve(inputs, relu=True)
+
+    @nn.compact
+    def _convolve(self, inputs, relu):
         if self.conv_general_dilated or self.conv_general_dilated_cls:
-            return super().__call__(inputs)
+            y = super().__call__(inputs)
+            return ops.relu(y) if relu else y
         size = self.kernel_size
         taps = (size,) if isinstance(size, int) else tuple(size)
         kernel, bias = self._parameters(taps, inputs.shape[-1])
@@ -46,6 +59,7 @@ class Conv(nn.Conv):
             dilation=self.kernel_dilation,
             input_dilation=self.input_dilation,
             groups=self.feature_group_count,
+            relu=relu,
             precision=self.precision,
         )
         return y.reshape(*batch, *y.shape[1:])

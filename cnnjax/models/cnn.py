@@ -54,11 +54,13 @@ class SimpleCNN(nn.Module):
                 kernel_init=init,
             )(x)
             if self.batch_norm:
-                x = nn.BatchNorm(not train, dtype=self.dtype, axis_name=self.axis_name)(
-                    x
+                norm = nn.BatchNorm(
+                    not train, dtype=self.dtype, axis_name=self.axis_name
                 )
-            x = nn.relu(x)
-            x = nn.max_pool(x, (2,) * rank, (2,) * rank)
+                x = nn.max_pool(norm.and_relu(x), (2,) * rank, (2,) * rank)
+            else:
+                # The maximum of ReLU is ReLU of the maximum, which has fewer values.
+                x = nn.relu(nn.max_pool(x, (2,) * rank, (2,) * rank))
         x = x.reshape(len(x), -1)
         for size in self.dense:
             x = nn.relu(nn.Dense(size, dtype=self.dtype, kernel_init=init)(x))

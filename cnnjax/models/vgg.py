@@ -56,14 +56,14 @@ class VGG11(nn.Module):
         return nn.Dense(self.num_classes, kernel_init=init)(x)
 
     def _conv(self, x, width, train, init):
-        x = nn.Conv(
+        conv = nn.Conv(
             width,
             (3, 3),
             padding=1,
             use_bias=not self.batch_norm,
             dtype=self.dtype,
             kernel_init=init,
-        )(x)
+        )
         if not self.batch_norm:
-            return nn.relu(x)
-        return norm_relu(x, Norm(train, self.axis_name, self.dtype))
+            return conv.and_relu(x)
+        return norm_relu(conv(x), Norm(train, self.axis_name, self.dtype))

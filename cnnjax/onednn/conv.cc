@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
+#include <string>
 
 #include "conv_plan.h"
 #include "guarded.h"
@@ -74,6 +76,8 @@ struct Call {
   Map map;
   dnnl::memory::data_type dtype;
   Operand x, kernel, y;
+  std::optional<Operand> bias = {};
+  bool relu = false;
 
   Operand& result() {
     return map == Map::kForward ? y : map == Map::kInputGradient ? x : kernel;
@@ -83,17 +87,21 @@ struct Call {
     fold();
     Operand& out = result();
     const std::int64_t places = out.mapped_count();
+    if (places * out.bytes() == 0) return;
     if (x.bytes() == 0 || kernel.bytes() == 0 || y.bytes() == 0) {
+      if (bias) throw std::invalid_argument("a bias is added to sums without terms");
       std::memset(out.data, 0, places * out.bytes());  // sums without terms
       return;
     }
     const auto plan =
         ConvPlan::of({map, dtype, x.shape, kernel.shape, y.shape,
                       to_dims(window.strides), to_dims(window.dilation),
-                      to_dims(window.low), to_dims(window.high), window.groups});
+                      to_dims(window.low), to_dims(window.high), window.groups,
+                      bias.has_value(), relu});
     for (std::int64_t place = 0; place < places; ++place) {
       plan->run({at(x, out.mapped, place), at(kernel, out.mapped, place),
-                 at(y, out.mapped, place)});
+                 at(y, out.mapped, place),
+                 bias ? at(*bias, out.mapped, place) : nullptr});
     }
   }
 
@@ -101,6 +109,7 @@ struct Call {
   // Where one kernel slides over all mapped images, these become one batch.
   void fold() {
     if (map == Map::kKernelGradient || kernel.mapped_count() != 1) return;
+    if (bias && bias->mapped_count() != 1) return;
     const std::int64_t places = x.mapped_count();
     if (places == 0) return;
     if (std::max(x.bytes(), y.bytes()) > kLargestBytes / places) return;
@@ -109,16 +118,20 @@ struct Call {
       images->mapped.clear();
     }
     kernel.mapped.clear();
+    if (bias) bias->mapped.clear();
   }
 };
 
-ffi::Error forward(Buffer x, Buffer kernel, ffi::Result<Buffer> y, Numbers strides,
-                   Numbers dilation, Numbers low, Numbers high, std::int64_t groups) {
+ffi::Error forward(Buffer x, Buffer kernel, Buffer bias, ffi::Result<Buffer> y,
+                   Numbers strides, Numbers dilation, Numbers low, Numbers high,
+                   std::int64_t groups, std::int64_t has_bias, std::int64_t relu) {
   return guarded("oneDNN convolution", [&] {
     const std::size_t rank = strides.size() + 2;
-    Call{Map::kForward, dtype_of(x), make_operand(x, rank), make_operand(kernel, rank),
-         make_operand(*y, rank)}
-        .run({strides, dilation, low, high, groups});
+    Call call = {Map::kForward, dtype_of(x), make_operand(x, rank),
+                 make_operand(kernel, rank), make_operand(*y, rank)};
+    if (has_bias) call.bias = make_operand(bias, 1);
+    call.relu = relu != 0;
+    call.run({strides, dilation, low, high, groups});
   });
 }
 
@@ -144,18 +157,17 @@ ffi::Error kernel_gradient(Buffer x, Buffer dy, ffi::Result<Buffer> dkernel,
   });
 }
 
-// Two arrays, one result, and the window.
-auto binding() {
-  return ffi::Ffi::Bind()
-      .Arg<Buffer>()
-      .Arg<Buffer>()
-      .Ret<Buffer>()
-      .Attr<Numbers>("strides")
-      .Attr<Numbers>("dilation")
-      .Attr<Numbers>("low")
-      .Attr<Numbers>("high")
-      .Attr<std::int64_t>("groups");
+template <class Binding>
+auto with_window(Binding binding) {
+  return std::move(binding)
+      .template Attr<Numbers>("strides")
+      .template Attr<Numbers>("dilation")
+      .template Attr<Numbers>("low")
+      .template Attr<Numbers>("high")
+      .template Attr<std::int64_t>("groups");
 }
+
+auto two_arrays() { return ffi::Ffi::Bind().Arg<Buffer>().Arg<Buffer>(); }
 
 }  // namespace
 
@@ -163,11 +175,17 @@ auto binding() {
 
 #pragma GCC visibility push(default)
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_conv_forward_v1, cnnjax::forward,
-                              cnnjax::binding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_conv_input_gradient_v1, cnnjax::input_gradient,
-                              cnnjax::binding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_conv_kernel_gradient_v1, cnnjax::kernel_gradient,
-                              cnnjax::binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    cnnjax_conv_forward_v1, cnnjax::forward,
+    cnnjax::with_window(
+        cnnjax::two_arrays().Arg<cnnjax::Buffer>().Ret<cnnjax::Buffer>())
+        .Attr<std::int64_t>("has_bias")
+        .Attr<std::int64_t>("relu"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    cnnjax_conv_input_gradient_v1, cnnjax::input_gradient,
+    cnnjax::with_window(cnnjax::two_arrays().Ret<cnnjax::Buffer>()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    cnnjax_conv_kernel_gradient_v1, cnnjax::kernel_gradient,
+    cnnjax::with_window(cnnjax::two_arrays().Ret<cnnjax::Buffer>()));
 
 #pragma GCC visibility pop

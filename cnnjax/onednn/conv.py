@@ -10,6 +10,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from cnnjax.onednn import library
 from cnnjax.onednn.call import call_target, result, window_numbers
@@ -20,10 +21,21 @@ DTYPES = ("float32", "bfloat16")
 Shape = tuple[int, ...]
 
 
-def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
-    """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``."""
+def forward(
+    x: jax.Array,
+    kernel: jax.Array,
+    window: Window,
+    bias: jax.Array | None = None,
+    relu: bool = False,
+) -> jax.Array:
+    """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``.
+
+    A ``bias (out,)`` is added, and ReLU taken of that, before y is written.
+    """
     shape = output_shape(x.shape, kernel.shape, window)
-    return _call("forward", shape, window, x, kernel)
+    choices = {"has_bias": bias is not None, "relu": relu}
+    bias = jnp.zeros(0, x.dtype) if bias is None else bias
+    return _call("forward", shape, window, x, kernel, bias, **choices)
 
 
 def input_gradient(
@@ -110,11 +122,11 @@ def _ask(name, x, kernel, window, dtype):
     return Implementation("", f"oneDNN: {text}") if failed else Implementation(text)
 
 
-def _call(name, shape, window, *arrays):
+def _call(name, shape, window, *arrays, **choices):
     return call_target(
         f"cnnjax_conv_{name}_v1",
         result(shape, arrays[0]),
         "expand_dims",
         arrays,
-        {**window_numbers(window), "groups": window.groups},
+        {**window_numbers(window), "groups": window.groups, **choices},
     )

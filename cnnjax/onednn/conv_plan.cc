@@ -66,10 +66,20 @@ memory::desc kernel_desc(const ConvProblem& problem) {
   return {kernel_dims(problem), problem.dtype, strides};
 }
 
-dnnl::primitive_attr attributes() {
+dnnl::primitive_attr attributes(bool relu = false) {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (relu) {
+    dnnl::post_ops last;
+    last.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
+    attr.set_post_ops(last);
+  }
   return attr;
+}
+
+memory::desc bias_desc(const ConvProblem& problem) {
+  if (!problem.has_bias) return {};
+  return {{problem.kernel.back()}, problem.dtype, Tag::x};
 }
 
 // The descriptor of the problem's map, of one of three types with one base.
@@ -83,10 +93,10 @@ dnnl::primitive_desc_base describe(const ConvProblem& problem) {
   for (auto& distance : dilation) --distance;  // oneDNN counts the taps left out
 
   const auto direct = dnnl::algorithm::convolution_direct;
-  const auto attr = attributes();
+  const auto attr = attributes(problem.relu);
   const dnnl::convolution_forward::primitive_desc forward(
-      engine(), dnnl::prop_kind::forward_training, direct, x, kernel, y,
-      problem.strides, dilation, problem.low, problem.high, attr);
+      engine(), dnnl::prop_kind::forward_training, direct, x, kernel,
+      bias_desc(problem), y, problem.strides, dilation, problem.low, problem.high, attr);
   if (problem.map == Map::kForward) return forward;
   if (problem.map == Map::kInputGradient) {
     return dnnl::convolution_backward_data::primitive_desc(
@@ -118,7 +128,7 @@ Names names(Map map) {
 
 Key ConvProblem::key() const {
   Key key = {static_cast<std::int64_t>(map), static_cast<std::int64_t>(dtype), groups,
-             threads()};
+             threads(), has_bias, relu};
   for (const Dims* dims : {&x, &kernel, &y, &strides, &dilation, &low, &high}) {
     key.push_back(static_cast<std::int64_t>(dims->size()));
     key.insert(key.end(), dims->begin(), dims->end());
@@ -146,6 +156,7 @@ ConvPlan::ConvPlan(const ConvProblem& problem)
   x_ = pd.query_md(what, name.x);
   kernel_ = pd.query_md(what, name.kernel);
   y_ = pd.query_md(what, name.y);
+  bias_ = bias_desc(problem);
   scratch_ = pd.scratchpad_desc();
   scratch_bytes_ = Arena::round_up(scratch_.get_size());
   prepare_reorder(problem);
@@ -178,11 +189,14 @@ void ConvPlan::run(const ConvArrays& arrays) const {
   if (reorder_ && map_ != Map::kKernelGradient) reorder(stream, arrays.kernel, kernel);
 
   const Names name = names(map_);
-  const std::unordered_map<int, memory> arguments = {
+  std::unordered_map<int, memory> arguments = {
       {name.x, memory(x_, engine(), arrays.x)},
       {name.kernel, memory(kernel_, engine(), kernel)},
       {name.y, memory(y_, engine(), arrays.y)},
       {DNNL_ARG_SCRATCHPAD, memory(scratch_, engine(), scratch)}};
+  if (arrays.bias) {
+    arguments.emplace(DNNL_ARG_BIAS, memory(bias_, engine(), arrays.bias));
+  }
   conv_.execute(stream, arguments);
 
   if (reorder_ && map_ == Map::kKernelGradient) reorder(stream, kernel, arrays.kernel);

@@ -29,6 +29,7 @@ struct ConvProblem {
   Dims x, kernel, y;
   Dims strides, dilation, low, high;
   std::int64_t groups;
+  bool has_bias = false, relu = false;  // of the forward map
 
   Key key() const;
 
@@ -42,7 +43,7 @@ inline std::int64_t count(const Dims& dims) {
 }
 
 struct ConvArrays {
-  std::byte *x, *kernel, *y;
+  std::byte *x, *kernel, *y, *bias;
 };
 
 // Which of oneDNN's implementations would run. Throws where there is none.
@@ -70,7 +71,7 @@ class ConvPlan {
   Map map_;
   int threads_;
   dnnl::primitive conv_;
-  dnnl::memory::desc x_, kernel_, y_, scratch_;
+  dnnl::memory::desc x_, kernel_, y_, bias_, scratch_;
   std::optional<Reorder> reorder_;
   std::size_t scratch_bytes_ = 0;
 };

@@ -26,6 +26,7 @@ from jax import lax
 from cnnjax.onednn import conv as conv_onednn
 from cnnjax.ops import conv_cpu, conv_depthwise, conv_gaps, conv_pointwise, conv_xla
 from cnnjax.ops import padding as pads
+from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, check_backend, current_backend
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.dtype import check_one_floating
@@ -44,6 +45,7 @@ def conv(
     input_dilation: Sizes = 1,
     groups: int = 1,
     flip_kernel: bool = False,
+    relu: bool = False,
     precision: lax.PrecisionLike = None,
     backend: Backend | None = None,
 ) -> jax.Array:
@@ -63,6 +65,7 @@ def conv(
         flip_kernel: ``True`` turns the kernel by 180 degrees: the convolution of the
             mathematics textbooks. ``False`` is the cross-correlation of every
             framework.
+        relu: whether ReLU comes last.
         precision: as in ``jax.lax.Precision``.
         backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 
@@ -92,14 +95,46 @@ def conv(
         precision=precision,
         backend=check_backend(backend) if backend else current_backend(),
     )
+    if bias is not None:
+        return biased(*vary_alike(x, kernel, bias), window, relu)
     y = forward(*vary_alike(x, kernel), window)
-    return y if bias is None else add_bias(*vary_alike(y, bias))
+    return relu_op(y) if relu else y
 
 
 @custom_vjp("window", stock=conv_xla.forward)
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y = f(x, w)."""
     return _run("forward", x.shape, kernel.shape, window, x, kernel)
+
+
+def _one_by_one(x, kernel, bias, window, relu):
+    y = add_bias(forward(x, kernel, window), bias)
+    return relu_op(y) if relu else y
+
+
+@custom_vjp("window", "relu", stock=_one_by_one)
+def biased(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array, window: Window, relu: bool
+) -> jax.Array:
+    """y = f(x, w) + b, and ReLU of that; oneDNN writes y once."""
+    shapes = x.shape, kernel.shape
+    native, cpu, other = _implementations("forward", *shapes, window, x.dtype)
+    if native not in (cpu, other) or 0 in x.shape:
+        return _one_by_one(x, kernel, bias, window, relu)
+    plain = partial(_finish, other, window, relu)
+    finished = partial(native.forward, window=window, relu=relu)
+    if cpu is other:
+        return finished(x, kernel, bias=bias)
+    return lax.platform_dependent(
+        *(x, kernel, bias),
+        cpu=lambda x, kernel, bias: finished(x, kernel, bias=bias),
+        default=plain,
+    )
+
+
+def _finish(implementation, window, relu, x, kernel, bias):
+    y = implementation.forward(x, kernel, window=window) + bias
+    return jnp.maximum(y, 0) if relu else y
 
 
 @custom_vjp("window", "sizes")
@@ -126,8 +161,16 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
     def of(implementation):
         return partial(getattr(implementation, name), window=window, **static)
 
-    native = conv_gaps if max(window.input_dilation) > 1 else conv_onednn
     dtype = arrays[0].dtype
+    _, cpu, other = _implementations(name, x_shape, kernel_shape, window, dtype)
+    if cpu is other:
+        return of(other)(*arrays)
+    return lax.platform_dependent(*arrays, cpu=of(cpu), default=of(other))
+
+
+def _implementations(name, x_shape, kernel_shape, window, dtype):
+    """oneDNN's, the one for a CPU, and the one for all other devices."""
+    native = conv_gaps if max(window.input_dilation) > 1 else conv_onednn
     found = native.implementation(name, x_shape, kernel_shape, window, dtype)
     if window.backend == "onednn":
         if found.reason:
@@ -136,22 +179,14 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
                 f" {x_shape} and kernel {kernel_shape} with {window}: {found.reason};"
                 " use 'auto'"
             )
-        return of(native)(*arrays)
-    cpu, other = _choose(name, x_shape, kernel_shape, window, native, found)
-    if cpu is other:
-        return of(other)(*arrays)
-    return lax.platform_dependent(*arrays, cpu=of(cpu), default=of(other))
-
-
-def _choose(name, x_shape, kernel_shape, window, native, found):
-    """The implementations for a CPU and for all other devices."""
+        return native, native, native
     pointwise = conv_pointwise.suits(kernel_shape, window)
     other = conv_pointwise if pointwise else conv_xla
     depthwise = conv_depthwise.suits(kernel_shape, window)
     faster = found.is_depthwise if depthwise else found.is_fast
     if window.backend == "auto" and faster:
-        return native, other
-    return conv_cpu.choose(name, x_shape, kernel_shape, window), other
+        return native, native, other
+    return native, conv_cpu.choose(name, x_shape, kernel_shape, window), other
 
 
 def _forward_fwd(x, kernel, window):
@@ -163,6 +198,18 @@ def _forward_bwd(window, residuals, dy):
     dx = input_gradient(dy, kernel, window, x.shape[1:-1])
     dkernel = kernel_gradient(x, dy, window, kernel.shape[:-2])
     return dx, dkernel
+
+
+def _biased_fwd(x, kernel, bias, window, relu):
+    y = biased(x, kernel, bias, window, relu)
+    return y, (x, kernel, y if relu else None)
+
+
+def _biased_bwd(window, relu, residuals, dy):
+    x, kernel, y = residuals
+    dy = jnp.where(y > 0, dy, 0) if relu else dy
+    dx, dkernel = _forward_bwd(window, (x, kernel), dy)
+    return dx, dkernel, dy.reshape(-1, dy.shape[-1]).sum(0)
 
 
 def _input_gradient_fwd(dy, kernel, window, sizes):
@@ -184,6 +231,7 @@ def _kernel_gradient_bwd(window, taps, residuals, g):
 
 
 forward.defvjp(_forward_fwd, _forward_bwd)
+biased.defvjp(_biased_fwd, _biased_bwd)
 input_gradient.defvjp(_input_gradient_fwd, _input_gradient_bwd)
 kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
 

@@ -13,6 +13,7 @@ exchanged, and a padding of ``p`` becomes one of ``(taps - 1) d - p``.
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from cnnjax.onednn import conv as conv_onednn
 from cnnjax.ops.conv_xla import rotate_and_exchange
@@ -43,13 +44,19 @@ def implementation(
     )
 
 
-def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+def forward(
+    x: jax.Array,
+    kernel: jax.Array,
+    window: Window,
+    bias: jax.Array | None = None,
+    relu: bool = False,
+) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``."""
     sizes = conv_onednn.output_shape(x.shape, kernel.shape, window)[1:-1]
     turned = rotate_and_exchange(kernel, window.groups)
-    return conv_onednn.input_gradient(
-        x, turned, _turn(window, kernel.shape[:-2]), sizes
-    )
+    y = conv_onednn.input_gradient(x, turned, _turn(window, kernel.shape[:-2]), sizes)
+    y = y if bias is None else y + bias
+    return jnp.maximum(y, 0) if relu else y
 
 
 def input_gradient(
