@@ -14,7 +14,8 @@ def markdown(report: dict) -> str:
 def _lines(report) -> Iterator[str]:
     machine = report["machine"]
     yield (
-        f"{machine['cpu']}, {machine['instructions']}; threads: {report['threads']}, cores:"
+        f"{machine['cpu']}, {machine['instructions']};"
+        f" threads: {report['threads']}, cores:"
         f" {machine['cores']}, rounds: {report['rounds']}, steps in each:"
         f" {report['steps']}."
     )
