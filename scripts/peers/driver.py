@@ -37,16 +37,20 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of each framework: what it told, its seconds by round, or why it failed."""
+    """Of each framework: what it told, its seconds by round, or why it failed.
+
+    ``others`` is the share of the machine that other processes took in each turn.
+    """
 
     told: dict
     rounds: dict
+    others: dict
     failures: dict
 
 
 def compare(plan: Plan, task: Task) -> Outcome:
     """Times ``task`` in each framework; one that fails is left out from then on."""
-    workers, outcome = {}, Outcome({}, {}, {})
+    workers, outcome = {}, Outcome({}, {}, {}, {})
     try:
         for name in plan.frameworks:
             _start(plan, task, name, workers, outcome)
@@ -70,6 +74,7 @@ def _start(plan, task, name, workers, outcome) -> None:
         workers[name] = Worker(python, peer, task, log, plan.timeout_seconds)
         outcome.told[name] = workers[name].ready()
         outcome.rounds[name] = []
+        outcome.others[name] = workers[name].others
     except (InstallationError, WorkerError, OSError) as error:
         _fail(name, error, workers, outcome)
 
@@ -128,6 +133,7 @@ def summarize(outcome: Outcome, batch: int, reference: str) -> dict:
             "step_seconds_min": min(seconds),
             "images_per_second": batch / statistics.median(seconds),
             "rounds": outcome.rounds[name],
+            "others": outcome.others[name],
             "ratio": _ratio(values, medians.get(reference)),
         }
     return {"workers": workers, "failures": outcome.failures}

@@ -1,6 +1,9 @@
 """A comparison as Markdown."""
 
+import statistics
 from collections.abc import Iterator
+
+from peers.others import TOLERABLE
 
 
 def markdown(report: dict) -> str:
@@ -11,9 +14,10 @@ def markdown(report: dict) -> str:
 def _lines(report) -> Iterator[str]:
     machine = report["machine"]
     yield (
-        f"{machine['cpu']}, {machine['instructions']}; {report['threads']} threads of"
-        f" {machine['cores']} cores; {report['rounds']} rounds of {report['steps']}"
-        " steps."
+        f"{machine['cpu']}, {machine['instructions']};"
+        f" threads: {report['threads']}, cores:"
+        f" {machine['cores']}, rounds: {report['rounds']}, steps in each:"
+        f" {report['steps']}."
     )
     yield ""
     yield f"`{report['command']}`"
@@ -39,9 +43,28 @@ def _network(name, network) -> Iterator[str]:
             f" | {found['step_seconds_min'] * 1e3:.1f}"
             f" | {found['images_per_second']:,.0f} | {_ratio(found['ratio'])} |"
         )
+    yield from _company(workers)
     for framework, text in network["failures"].items():
         yield ""
         yield f"{framework} failed: {text}"
+
+
+def _company(workers) -> Iterator[str]:
+    """How busy the machine was with other work, and whether that is too much."""
+    shares = [s for found in workers.values() for s in found["others"] if s is not None]
+    if not shares:
+        return
+    usual = statistics.median(shares)
+    yield ""
+    yield (
+        f"Other processes took {usual:.0%} of the machine in the median turn and"
+        f" {max(shares):.0%} in the worst."
+    )
+    if usual > TOLERABLE:
+        yield (
+            f"That is more than {TOLERABLE:.0%}: run it again on a quiet machine before"
+            " you believe a ratio."
+        )
 
 
 def _label(framework, found) -> str:

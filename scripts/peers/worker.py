@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from peers.others import read_clock, share_of_others
 from peers.protocol import Task
 from peers.roster import Peer
 
@@ -28,12 +29,16 @@ class Worker:
         task: what it builds.
         log: file for what the framework says.
         timeout_seconds: how long it may take for one answer.
+
+    Attributes:
+        others: the share of the machine that other processes took, turn by turn.
     """
 
     def __init__(
         self, python: str, peer: Peer, task: Task, log: Path, timeout_seconds: float
     ):
         self._log, self._timeout = log, timeout_seconds
+        self.others: list = []
         path = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         threads = dict.fromkeys(THREAD_VARIABLES, str(task.threads))
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "JAX_PLATFORMS": "cpu"}
@@ -65,10 +70,13 @@ class Worker:
             WorkerError: it died, or took too long.
         """
         assert self._process.stdin
+        before = read_clock(self._process.pid)
         with contextlib.suppress(BrokenPipeError):  # reading tells why
             self._process.stdin.write(f"{steps}\n".encode())
             self._process.stdin.flush()
-        return self._read()
+        seconds = self._read()
+        self.others.append(share_of_others(before, read_clock(self._process.pid)))
+        return seconds
 
     def close(self) -> None:
         """Ends the process."""

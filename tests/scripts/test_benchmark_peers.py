@@ -68,6 +68,8 @@ def test_medians_and_ratios_by_round(tmp_path):
     assert slow["ratio"]["median"] > 1.3
     assert found["workers"]["cnnjax"]["ratio"]["max"] == 1
     assert "| slow (torch 9) |" in done.stdout
+    assert len(slow["others"]) == 3
+    assert "Other processes took " in done.stdout
     assert (tmp_path / "out" / "peers.md").read_text() == done.stdout
     assert "frameworks talk" in (tmp_path / "out" / "cnn-slow.log").read_text()
 
@@ -128,6 +130,26 @@ def test_refuses_with_values(tmp_path, word, message):
     done, _ = run(tmp_path, ["cnnjax"], word)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_the_share_of_others_is_what_the_worker_did_not_take():
+    code = """
+import os
+from peers.others import Clock, read_clock, share_of_others
+cores = os.cpu_count()
+before, after = Clock(10, 100, 5), Clock(12, 100 + cores, 5 + cores / 2)
+print(share_of_others(before, after), share_of_others(None, after))
+first, second = read_clock(os.getpid()), read_clock(os.getpid())
+print(0 <= first.process <= second.process <= second.all_cores)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(SCRIPTS), "PATH": "/usr/bin:/bin"},
+        timeout=60,
+    )
+    assert done.stdout.split() == ["0.25", "None", "True"], done.stderr
 
 
 def test_stock_flax_has_none_of_our_layers_and_as_many_parameters():
