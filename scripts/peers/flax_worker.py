@@ -1,7 +1,7 @@
 """A worker: the networks of ``cnnjax.models`` on stock Flax, with JAX's gradients.
 
-The files of the networks find ``flax.linen`` where they look for ``cnnjax.layers``, and
-the mean of ``jax.numpy`` where they look for that of ``cnnjax.ops``.
+The files of the networks find ``flax.linen`` where they look for ``cnnjax.layers``, with
+ReLU as an operation of its own after a layer, and the mean of ``jax.numpy`` where they look for that of ``cnnjax.ops``.
 """
 
 import sys
@@ -33,7 +33,7 @@ def stock_models():
 
     ops = types.ModuleType("cnnjax.ops")
     ops.global_avg_pool = lambda x: jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
-    for name, module in (("layers", linen), ("ops", ops)):
+    for name, module in (("layers", _layers(linen)), ("ops", ops)):
         sys.modules[f"cnnjax.{name}"] = module
         setattr(cnnjax, name, module)
     from cnnjax import models
@@ -43,6 +43,23 @@ def stock_models():
     if found:
         raise RuntimeError(f"stock Flax is wanted, but {', '.join(found)} was imported")
     return models
+
+
+def _layers(linen):
+    """``flax.linen``, its layers with ReLU as an operation of its own after them."""
+
+    class Conv(linen.Conv):
+        def and_relu(self, x):
+            return linen.relu(self(x))
+
+    class BatchNorm(linen.BatchNorm):
+        def and_relu(self, x, *, add=None, largest=None):
+            y = self(x) if add is None else self(x) + add
+            return linen.relu(y) if largest is None else linen.relu6(y)
+
+    layers = types.ModuleType("cnnjax.layers")
+    layers.__dict__.update(vars(linen), Conv=Conv, BatchNorm=BatchNorm)
+    return layers
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ models = stock_models()
 for name, network in NETWORKS.items():
     options = {"name": name, **OPTIONS.get(name, {})}
     model = models.make_model(num_classes=10, **options)
-    assert "Conv" not in vars(type(model)) and models.cnn.nn is linen
+    assert models.cnn.nn.Conv.__call__ is linen.Conv.__call__
+    assert models.cnn.nn.Dense is linen.Dense
     x = jnp.zeros((1, *network.image))
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), x, train=False))
     print(name, sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])))
