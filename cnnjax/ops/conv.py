@@ -202,14 +202,15 @@ def _forward_bwd(window, residuals, dy):
 
 def _biased_fwd(x, kernel, bias, window, relu):
     y = biased(x, kernel, bias, window, relu)
-    return y, (x, kernel, y if relu else None)
+    return y, (x, kernel, bias, y if relu else None)
 
 
 def _biased_bwd(window, relu, residuals, dy):
-    x, kernel, y = residuals
+    x, kernel, bias, y = residuals
     dy = jnp.where(y > 0, dy, 0) if relu else dy
-    dx, dkernel = _forward_bwd(window, (x, kernel), dy)
-    return dx, dkernel, dy.reshape(-1, dy.shape[-1]).sum(0)
+    _, bias_rule = jax.vjp(add_bias, dy, bias)  # its value is not computed
+    dy, dbias = bias_rule(dy)
+    return *_forward_bwd(window, (x, kernel), dy), dbias
 
 
 def _input_gradient_fwd(dy, kernel, window, sizes):

@@ -34,7 +34,7 @@ def half(small_config):
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_model_computes_in_bfloat16_with_float32_weights_and_logits(name):
     model = models.make_model(name, num_classes=7, dtype="bfloat16")
-    x = jax.ShapeDtypeStruct((2, 28, 20, 2), jnp.float32)
+    x = jax.ShapeDtypeStruct((2, 32, 40, 2), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     logits, variables = jax.eval_shape(
         lambda key, x: model.init_with_output(key, x, train=False), key, x
