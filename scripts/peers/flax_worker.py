@@ -1,7 +1,8 @@
 """A worker: the networks of ``cnnjax.models`` on stock Flax, with JAX's gradients.
 
 The files of the networks find ``flax.linen`` where they look for ``cnnjax.layers``,
-with ReLU as an operation of its own after a layer, and the mean of ``jax.numpy`` where they look for that of ``cnnjax.ops``.
+with ReLU as an operation of its own after a layer, and the mean of ``jax.numpy`` where
+they look for that of ``cnnjax.ops``.
 """
 
 import sys
