@@ -159,6 +159,7 @@ assert "jax" not in sys.modules
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.alone
 def test_the_first_step_comes_within_8_seconds(tmp_path):
     """From the start of the process, with programs compiled by an earlier run."""
     words = ["train", f"--config={DIGITS}", "--config.duration=1 step"]

@@ -43,6 +43,7 @@ def training_step(nn):
     return jax.jit(step)
 
 
+@pytest.mark.alone
 def test_a_training_step_is_faster_than_autodiff():
     """Measured 1.4 to 1.5 on average over the shapes; 1.3 is what is promised."""
     if jax.default_backend() != "cpu":

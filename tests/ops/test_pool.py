@@ -210,6 +210,7 @@ def test_refuses_with_the_values_in_the_message(pool, args, options, message):
         pool(*args, **options)
 
 
+@pytest.mark.alone
 def test_max_pool_gradient_is_ten_times_faster_than_autodiff():
     """On a CPU XLA scatters serially. Medians of runs in turn, so load hits both."""
     if jax.default_backend() != "cpu":

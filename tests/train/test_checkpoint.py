@@ -76,6 +76,7 @@ def test_another_kind_of_device_is_told(tmp_path, small_config, recorder, monkey
     assert any(text.startswith(told) for text in recorder.messages)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_save_every_20_seconds_costs_little(tmp_path, monkeypatch):
     """What the loop waits for a save is below a hundredth of 20 seconds."""
@@ -93,6 +94,7 @@ def test_a_save_every_20_seconds_costs_little(tmp_path, monkeypatch):
     assert np.median(seconds) < 0.01 * 20
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_resumed_process_trains_within_8_seconds(tmp_path):
     """The whole process: imports, data, restoring, a step, scores, a checkpoint.
