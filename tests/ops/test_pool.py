@@ -1,6 +1,5 @@
 """Values and gradients of the poolings against loops in NumPy and against XLA."""
 
-import statistics
 import time
 
 import jax
@@ -212,7 +211,7 @@ def test_refuses_with_the_values_in_the_message(pool, args, options, message):
 
 @pytest.mark.alone
 def test_max_pool_gradient_is_ten_times_faster_than_autodiff():
-    """On a CPU XLA scatters serially. Medians of runs in turn, so load hits both."""
+    """On a CPU XLA scatters serially. The least of runs in turn, against load."""
     if jax.default_backend() != "cpu":
         pytest.skip("about XLA's CPU compiler")
     case = Case((128, 28, 28, 32), (2, 2), {"strides": 2})
@@ -232,5 +231,5 @@ def test_max_pool_gradient_is_ten_times_faster_than_autodiff():
             jax.block_until_ready(backward(vjp, dy))
             if turn:  # the first one compiles
                 taken.append(time.perf_counter() - start)
-    ours, stock = map(statistics.median, seconds)
+    ours, stock = map(min, seconds)
     assert ours * 10 < stock
