@@ -43,6 +43,17 @@ def _number(value):
     return value if isinstance(value, np.floating) else np.array(value, np.int64)[()]
 
 
+def positions(
+    sizes: tuple[int, ...], taps: tuple[int, ...], window: Window
+) -> tuple[int, ...]:
+    """How many places the window has on each axis of an image of ``sizes``."""
+    rows = sizes, taps, *window[:4]
+    return tuple(
+        ((n - 1) * gap + low + high - (k - 1) * d) // s + 1
+        for n, k, s, (low, high), d, gap in zip(*rows, strict=True)
+    )
+
+
 def window_numbers(window: Window) -> dict[str, tuple[int, ...]]:
     """The window's numbers by the names that the handlers have for them."""
     low, high = zip(*window.padding, strict=True)

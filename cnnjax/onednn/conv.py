@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.onednn import library
-from cnnjax.onednn.call import call_target, result, window_numbers
+from cnnjax.onednn.call import call_target, positions, result, window_numbers
 from cnnjax.typing import Window
 
 MAPS = ("forward", "input_gradient", "kernel_gradient")
@@ -56,12 +56,7 @@ def kernel_gradient(
 
 def output_shape(x: Shape, kernel: Shape, window: Window) -> Shape:
     """The shape of y."""
-    rows = x[1:-1], kernel[:-2], *window[:4]
-    positions = (
-        ((n - 1) * gap + low + high - (k - 1) * d) // s + 1
-        for n, k, s, (low, high), d, gap in zip(*rows, strict=True)
-    )
-    return (x[0], *positions, kernel[-1])
+    return (x[0], *positions(x[1:-1], kernel[:-2], window), kernel[-1])
 
 
 class Implementation(NamedTuple):

@@ -171,9 +171,8 @@ ffi::Error apply(Buffer x, Buffer mean, Buffer factor, Buffer bias, Buffer add,
 
 // What the two maps of the gradient have in common.
 struct Backward {
-  const Buffer &dy, &x, &y, &mean, &factor, &bias;
+  const Buffer &dy, &x, &mean, &factor, &bias;
   float relu;  // the largest value; 0: no ReLU
-  bool has_y;
 
   NormJob job(const Sizes& sizes, Norm map, std::int64_t place) const {
     NormJob job = sizes.job(map);
@@ -181,7 +180,6 @@ struct Backward {
     job.largest = relu;
     job.dy = at(dy, place, sizes.places);
     job.x = at(x, place, sizes.places);
-    job.y = has_y ? at(y, place, sizes.places) : nullptr;
     job.mean = at<float>(mean, place, sizes.places);
     job.factor = at<float>(factor, place, sizes.places);
     job.bias = at<float>(bias, place, sizes.places);
@@ -189,7 +187,7 @@ struct Backward {
   }
 
   void check(const Sizes& sizes) const {
-    sizes.check({&dy, has_y ? &y : &x}, {&mean, &factor, &bias});
+    sizes.check({&dy}, {&mean, &factor, &bias});
   }
 };
 
@@ -198,13 +196,14 @@ ffi::Error sums(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor, Buffe
                 ffi::Result<Buffer> g, float relu, std::int64_t has_y) {
   return guarded("the sums of batch normalization's gradient", [&] {
     const Sizes sizes(x);
-    const Backward backward = {dy, x, y, mean, factor, bias, relu, has_y != 0};
+    const Backward backward = {dy, x, mean, factor, bias, relu};
     backward.check(sizes);
     const bool wants_g = g->element_count() > 0;
-    sizes.check({wants_g ? &*g : &x}, {&*total, &*product});
+    sizes.check({has_y ? &y : &x, wants_g ? &*g : &x}, {&*total, &*product});
     std::vector<double> both(2 * sizes.channels);
     for (std::int64_t place = 0; place < sizes.places; ++place) {
       NormJob job = backward.job(sizes, Norm::kSums, place);
+      job.y = has_y ? at(y, place, sizes.places) : nullptr;
       job.g = wants_g ? at(*g, place, sizes.places) : nullptr;
       if (!sizes.is_empty()) run(job, sizes, &both);
       const auto middle = both.begin() + sizes.channels;
@@ -214,12 +213,12 @@ ffi::Error sums(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor, Buffe
   });
 }
 
-ffi::Error gradient(Buffer dy, Buffer x, Buffer y, Buffer mean, Buffer factor,
-                    Buffer bias, Buffer by_distance, Buffer constant,
-                    ffi::Result<Buffer> dx, float relu, std::int64_t has_y) {
+ffi::Error gradient(Buffer dy, Buffer x, Buffer mean, Buffer factor, Buffer bias,
+                    Buffer by_distance, Buffer constant, ffi::Result<Buffer> dx,
+                    float relu) {
   return guarded("batch normalization's gradient", [&] {
     const Sizes sizes(x);
-    const Backward backward = {dy, x, y, mean, factor, bias, relu, has_y != 0};
+    const Backward backward = {dy, x, mean, factor, bias, relu};
     backward.check(sizes);
     sizes.check({&*dx}, {&by_distance, &constant});
     if (sizes.is_empty()) return;
@@ -263,10 +262,13 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     cnnjax_batch_norm_sums_v1, cnnjax::sums,
     cnnjax::with_choices(
-        cnnjax::arrays<6>().Ret<cnnjax::Buffer>().Ret<cnnjax::Buffer>().Ret<cnnjax::Buffer>(), "has_y"));
+        cnnjax::arrays<6>()
+            .Ret<cnnjax::Buffer>()
+            .Ret<cnnjax::Buffer>()
+            .Ret<cnnjax::Buffer>(),
+        "has_y"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     cnnjax_batch_norm_gradient_v1, cnnjax::gradient,
-    cnnjax::with_choices(
-        cnnjax::arrays<8>().Ret<cnnjax::Buffer>(), "has_y"));
+    cnnjax::arrays<7>().Ret<cnnjax::Buffer>().Attr<float>("relu"));
 
 #pragma GCC visibility pop

@@ -84,7 +84,6 @@ def sums(
 def gradient(
     dy: jax.Array,
     x: jax.Array,
-    y: jax.Array | None,
     mean: jax.Array,
     factor: jax.Array,
     bias: jax.Array,
@@ -98,10 +97,8 @@ def gradient(
     dx = _call(
         "batch_norm_gradient",
         result(rows.shape, rows),
-        *(_rows(dy), rows, rows if y is None else _rows(y)),
-        *(mean, factor, bias, by_distance, constant),
+        *(_rows(dy), rows, mean, factor, bias, by_distance, constant),
         relu=relu,
-        has_y=y is not None,
     )
     return dx.reshape(x.shape)
 

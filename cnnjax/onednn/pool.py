@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.onednn import library
-from cnnjax.onednn.call import call_target, result, window_numbers
+from cnnjax.onednn.call import call_target, positions, result, window_numbers
 from cnnjax.typing import Window
 
 DTYPES = ("float32", "bfloat16")
@@ -67,12 +67,7 @@ def is_fast(taps: Shape, channels: int) -> bool:
 
 
 def _output_shape(x, taps, window):
-    rows = x[1:-1], taps, *window[:3]
-    positions = (
-        (n + low + high - (k - 1) * d - 1) // s + 1
-        for n, k, s, (low, high), d in zip(*rows, strict=True)
-    )
-    return (x[0], *positions, x[-1])
+    return (x[0], *positions(x[1:-1], taps, window), x[-1])
 
 
 def _call(name, results, taps, window, *arrays):

@@ -9,7 +9,7 @@ for its gradients too; ``jax.jit`` keeps the backends apart in its cache.
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Literal, cast, get_args
+from typing import Literal, NoReturn, cast, get_args
 
 import jax
 
@@ -51,3 +51,23 @@ def check_backend(name: str, source: str = "backend") -> Backend:
     if name not in get_args(Backend):
         raise ValueError(f"{source} is {name!r}, expected 'auto', 'onednn' or 'xla'")
     return cast(Backend, name)
+
+
+def chosen_backend(name: Backend | None) -> Backend:
+    """The backend called ``name``; ``None`` is the current one.
+
+    Raises:
+        ValueError: another name.
+    """
+    return check_backend(name) if name else current_backend()
+
+
+def refuse(what: str, reason: str) -> NoReturn:
+    """Says that ``"onednn"`` was asked for and cannot compute ``what``.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(
+        f"backend is 'onednn', which cannot compute the {what}: {reason}; use 'auto'"
+    )

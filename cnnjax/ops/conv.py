@@ -27,7 +27,7 @@ from cnnjax.onednn import conv as conv_onednn
 from cnnjax.ops import conv_cpu, conv_depthwise, conv_gaps, conv_pointwise, conv_xla
 from cnnjax.ops import padding as pads
 from cnnjax.ops.activation import relu as relu_op
-from cnnjax.ops.backend import Backend, check_backend, current_backend
+from cnnjax.ops.backend import Backend, chosen_backend, refuse
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.dtype import check_one_floating
 from cnnjax.ops.gradient import custom_vjp, vary_alike
@@ -93,7 +93,7 @@ def conv(
     window = window._replace(
         groups=groups,
         precision=precision,
-        backend=check_backend(backend) if backend else current_backend(),
+        backend=chosen_backend(backend),
     )
     if bias is not None:
         return biased(*vary_alike(x, kernel, bias), window, relu)
@@ -174,11 +174,8 @@ def _implementations(name, x_shape, kernel_shape, window, dtype):
     found = native.implementation(name, x_shape, kernel_shape, window, dtype)
     if window.backend == "onednn":
         if found.reason:
-            raise ValueError(
-                f"backend is 'onednn', which cannot compute the {name} of {dtype} x"
-                f" {x_shape} and kernel {kernel_shape} with {window}: {found.reason};"
-                " use 'auto'"
-            )
+            arrays = f"{dtype} x {x_shape} and kernel {kernel_shape} with {window}"
+            refuse(f"{name} of {arrays}", found.reason)
         return native, native, native
     pointwise = conv_pointwise.suits(kernel_shape, window)
     other = conv_pointwise if pointwise else conv_xla

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import LARGEST_UNROLLED, scatter_taps, tap_slices
 from cnnjax.typing import Window
@@ -36,7 +37,7 @@ def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     taps = kernel.shape[:-2]
     total = None
     for tap, value in zip(_places(taps), tap_slices(x, taps, window, 0), strict=True):
-        product = _wide(value) * _wide(kernel[(*tap, 0)])
+        product = widened(value) * widened(kernel[(*tap, 0)])
         total = product if total is None else total + product
     assert total is not None
     return total.astype(x.dtype)
@@ -47,7 +48,7 @@ def input_gradient(
 ) -> jax.Array:
     """dx of spatial ``sizes``."""
     taps = kernel.shape[:-2]
-    parts = (_wide(dy) * _wide(kernel[(*tap, 0)]) for tap in _places(taps))
+    parts = (widened(dy) * widened(kernel[(*tap, 0)]) for tap in _places(taps))
     return scatter_taps(parts, taps, window, sizes).astype(dy.dtype)
 
 
@@ -59,12 +60,12 @@ def kernel_gradient(
     def add(sums, image):
         x, dy = image
         products = (
-            _wide(value[0]) * _wide(dy)
+            widened(value[0]) * widened(dy)
             for value in tap_slices(x[None], taps, window, 0)
         )
         return [a + b for a, b in zip(sums, products, strict=True)], None
 
-    zeros, _ = vary_alike(jnp.zeros(dy.shape[1:], _wide(dy).dtype), dy)
+    zeros, _ = vary_alike(jnp.zeros(dy.shape[1:], widened(dy).dtype), dy)
     sums, _ = lax.scan(add, [zeros] * math.prod(taps), (x, dy))
     channels = dy.shape[-1]
     dkernel = jnp.stack([a.reshape(-1, channels).sum(0) for a in sums])
@@ -73,7 +74,3 @@ def kernel_gradient(
 
 def _places(taps):
     return itertools.product(*map(range, taps))
-
-
-def _wide(x):
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -21,6 +21,7 @@ from jax import lax
 
 from cnnjax.onednn.conv import output_shape
 from cnnjax.ops.conv_xla import rotate_and_exchange
+from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import tap_slices
 from cnnjax.typing import Window
@@ -44,10 +45,10 @@ def suits(x_shape: Shape, y_shape: Shape, taps: Shape) -> bool:
 
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in, out) -> (n, *positions, out)``."""
-    taps, matrix = kernel.shape[:-2], _wide(kernel).reshape(-1, kernel.shape[-1])
+    taps, matrix = kernel.shape[:-2], widened(kernel).reshape(-1, kernel.shape[-1])
 
     def image(x):
-        rows = _patches(_wide(x[None]), taps, window)[0]
+        rows = _patches(widened(x[None]), taps, window)[0]
         y = jnp.matmul(rows, matrix, precision=window.precision)
         return y.astype(x.dtype)
 
@@ -78,8 +79,8 @@ def kernel_gradient(
     is_wide = columns > outputs // groups
 
     def product(x, dy):
-        left = _patches(_wide(x), taps, window).reshape(-1, columns)
-        right = _wide(dy).reshape(-1, dy.shape[-1])
+        left = _patches(widened(x), taps, window).reshape(-1, columns)
+        right = widened(dy).reshape(-1, dy.shape[-1])
         if is_wide:
             left, right = right, left
         return jnp.matmul(left.T, right, precision=window.precision)
@@ -90,7 +91,7 @@ def kernel_gradient(
 
     shape = (columns, outputs // groups)[:: -1 if is_wide else 1]
     shape = (groups, *shape) if groups > 1 else shape
-    total, *_ = vary_alike(jnp.zeros(shape, _wide(x).dtype), x, dy)
+    total, *_ = vary_alike(jnp.zeros(shape, widened(x).dtype), x, dy)
     count = _images_a_step(x.shape, dy.shape, taps)
     for part in _parts(len(x), count):
         images = [_split(a[part], groups, count) for a in (x, dy)]
@@ -143,7 +144,3 @@ def _images_a_step(x_shape, y_shape, taps):
 
 def _image_bytes(x_shape, y_shape, taps):
     return 4 * math.prod(y_shape[1:-1]) * math.prod(taps) * x_shape[-1]
-
-
-def _wide(x):
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

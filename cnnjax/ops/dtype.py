@@ -1,4 +1,4 @@
-"""What the dtypes of an operation's arrays have to be."""
+"""What the dtypes of an operation's arrays have to be, and the one it sums in."""
 
 import jax
 import jax.numpy as jnp
@@ -15,3 +15,8 @@ def check_one_floating(x: jax.Array, kernel: jax.Array) -> None:
             f"x is {x.dtype} and kernel {kernel.dtype}, expected one floating dtype for"
             " both; cast one of them with .astype"
         )
+
+
+def widened(x: jax.Array) -> jax.Array:
+    """``x`` in the dtype of its sums: half precision loses what many terms add."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

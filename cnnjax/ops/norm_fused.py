@@ -27,7 +27,7 @@ from jax import lax
 from cnnjax.onednn import norm as norm_native
 from cnnjax.ops.activation import capped_relu
 from cnnjax.ops.activation import relu as relu_op
-from cnnjax.ops.backend import Backend, check_backend, current_backend
+from cnnjax.ops.backend import Backend, chosen_backend, refuse
 from cnnjax.ops.gradient import custom_vjp, vary_alike
 from cnnjax.ops.norm import moments, normalize
 
@@ -85,13 +85,10 @@ def normalize_batch(
     """
     if add is not None and add.shape != x.shape:
         raise ValueError(f"add has shape {add.shape}, expected {x.shape} as x")
-    backend = check_backend(backend) if backend else current_backend()
+    backend = chosen_backend(backend)
     reason = norm_native.refusal(x.dtype)
     if backend == "onednn" and reason:
-        raise ValueError(
-            f"backend is 'onednn', which cannot compute the batch normalization of"
-            f" {x.dtype} x {x.shape}: {reason}; use 'auto'"
-        )
+        refuse(f"batch normalization of {x.dtype} x {x.shape}", reason)
     dtype = jnp.dtype(dtype or x.dtype)
     relu = float(math.inf if relu is True else relu)
     options = Options(epsilon, relu, fast, add is not None, dtype)
@@ -134,14 +131,10 @@ def finish(y: jax.Array, add: jax.Array | None, relu: bool | float) -> jax.Array
 @custom_vjp("options", stock=separate)
 def fused(x, scale, bias, add, options) -> tuple[jax.Array, jax.Array, jax.Array]:
     """y of ``x (..., channels)`` and its moments; ``scale, bias (channels,)``."""
-    return _fused(x, scale, bias, add, options)
-
-
-def _fused(x, scale, bias, add, options):
     mean, variance = _on_cpu(norm_native.moments, _moments)(x)
     factor = lax.rsqrt(variance + options.epsilon) * scale
-    static = {"relu": options.relu}
-    y = _on_cpu(norm_native.apply, _apply, **static)(x, mean, factor, bias, add)
+    apply = _on_cpu(norm_native.apply, _apply, relu=options.relu)
+    y = apply(x, mean, factor, bias, add)
     return y, mean, variance
 
 
@@ -164,8 +157,8 @@ def _fused_bwd(options, residuals, cotangents):
     count = math.prod(x.shape[:-1])
     lines = 2 * dvariance / count, dmean / count
     if options.adds:  # g is there already
-        dy, y, options = g, None, options._replace(relu=0.0)
-    dx = _gradient(dy, x, y, mean, factor, bias, *lines, options)
+        dy, options = g, options._replace(relu=0.0)
+    dx = _gradient(dy, x, mean, factor, bias, *lines, options)
     return dx, r * product, total, g
 
 
@@ -182,9 +175,9 @@ def _sums(dy, x, y, mean, factor, bias, options):
 
 
 @custom_vjp("options")
-def _gradient(dy, x, y, mean, factor, bias, by_distance, constant, options):
+def _gradient(dy, x, mean, factor, bias, by_distance, constant, options):
     run = _on_cpu(norm_native.gradient, _plain_gradient, relu=options.relu)
-    return run(dy, x, y, mean, factor, bias, by_distance, constant)
+    return run(dy, x, mean, factor, bias, by_distance, constant)
 
 
 def _on_cpu(native, plain, **static):
@@ -225,8 +218,8 @@ def _plain_sums(dy, x, y, mean, factor, bias, *, relu, wants_g):
     return g.sum(axes), (g * (x - mean)).sum(axes), kept
 
 
-def _plain_gradient(dy, x, y, mean, factor, bias, by_distance, constant, *, relu):
-    g = _passed(dy, x, y, mean, factor, bias, relu)
+def _plain_gradient(dy, x, mean, factor, bias, by_distance, constant, *, relu):
+    g = _passed(dy, x, None, mean, factor, bias, relu)
     return (g * factor + (x - mean) * by_distance + constant).astype(x.dtype)
 
 

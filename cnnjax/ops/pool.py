@@ -23,7 +23,8 @@ from jax import lax
 from cnnjax.onednn import pool as pool_native
 from cnnjax.ops import padding as pads
 from cnnjax.ops import pool_xla
-from cnnjax.ops.backend import Backend, check_backend, current_backend
+from cnnjax.ops.backend import Backend, chosen_backend, refuse
+from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import custom_vjp
 from cnnjax.ops.taps import stages
 from cnnjax.typing import Padding, Sizes, Window
@@ -94,8 +95,7 @@ def avg_pool(
     count = math.prod(taps)
     if not count_include_pad:
         count = jnp.asarray(_counts(x.shape[1:-1], taps, whole)[..., None], x.dtype)
-    # Half-precision sums lose what many small terms add.
-    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    y = widened(x)
     for part_taps, part in stages(taps, whole):
         y = window_sum(y, part_taps, part, y.shape[1:-1])
     return (y / count).astype(x.dtype)
@@ -142,10 +142,8 @@ def _run(name, taps, window, sizes, *arrays):
     reason = pool_native.refusal(taps, dtype)
     if window.backend == "onednn":
         if reason:
-            raise ValueError(
-                f"backend is 'onednn', which cannot compute the {name} of {dtype} x of"
-                f" {sizes} positions with windows of {taps}: {reason}; use 'auto'"
-            )
+            arrays = f"{dtype} x of {sizes} positions with windows of {taps}"
+            refuse(f"{name} of {arrays}", reason)
         return of(pool_native)(*arrays)
     if window.backend == "xla" or reason or not pool_native.is_fast(taps, channels):
         return of(pool_xla)(*arrays)
@@ -203,8 +201,8 @@ def _make_window(x, window, strides, padding, dilation, backend=None):
     covered = pads.span(taps, dilation)
     pairs = pads.padding_pairs(padding, x.shape[1:-1], covered, strides)
     pads.output_sizes(x.shape[1:-1], covered, strides, pairs)
-    backend = check_backend(backend) if backend else current_backend()
-    return taps, Window(strides, pairs, dilation, (1,) * rank, backend=backend)
+    name = chosen_backend(backend)
+    return taps, Window(strides, pairs, dilation, (1,) * rank, backend=name)
 
 
 def _counts(sizes, taps, window):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from cnnjax.ops.dtype import widened
 from cnnjax.ops.taps import scatter_taps, tap_slices
 
 
@@ -27,7 +28,7 @@ def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
 def place(dy, which, taps, window, sizes) -> jax.Array:
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
     # Sums are float32 at least; and XLA on a CPU interleaves bfloat16 13 times slower.
-    wide = dy.astype(jnp.promote_types(dy.dtype, jnp.float32))
+    wide = widened(dy)
     chosen = (jnp.where(which == number, wide, 0) for number in range(math.prod(taps)))
     return scatter_taps(chosen, taps, window, sizes).astype(dy.dtype)
 
