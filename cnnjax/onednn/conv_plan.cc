@@ -1,7 +1,6 @@
 #include "conv_plan.h"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 #include <unordered_map>
 #include <utility>
@@ -17,7 +16,6 @@ using dnnl::memory;
 using Tag = memory::format_tag;
 
 constexpr std::size_t kPlans = 512;
-constexpr double kProductsPerThread = 4e6;  // about 100 microseconds of one core
 
 void check_sizes(const ConvProblem& problem) {
   const auto width = static_cast<std::int64_t>(memory::data_type_size(problem.dtype));
@@ -84,7 +82,6 @@ memory::desc bias_desc(const ConvProblem& problem) {
 
 // The descriptor of the problem's map, of one of three types with one base.
 dnnl::primitive_desc_base describe(const ConvProblem& problem) {
-  check_sizes(problem);
   use_threads(problem.threads());
   const auto x = image_desc(problem.x, problem.dtype);
   const auto y = image_desc(problem.y, problem.dtype);
@@ -126,29 +123,23 @@ Names names(Map map) {
 
 }  // namespace
 
-Key ConvProblem::key() const {
-  Key key = {static_cast<std::int64_t>(map), static_cast<std::int64_t>(dtype), groups,
-             threads(), has_bias, relu};
-  for (const Dims* dims : {&x, &kernel, &y, &strides, &dilation, &low, &high}) {
-    key.push_back(static_cast<std::int64_t>(dims->size()));
-    key.insert(key.end(), dims->begin(), dims->end());
-  }
-  return key;
-}
-
-int ConvProblem::threads() const {
-  const auto outputs = static_cast<double>(kernel.back());
-  const double products = count(y) / outputs * static_cast<double>(count(kernel));
-  const double wanted = std::ceil(products / kProductsPerThread);
-  return static_cast<int>(std::clamp<double>(wanted, 1, cnnjax::threads()));
-}
-
 std::string implementation(const ConvProblem& problem) {
+  check_sizes(problem);
+  if (ConvProducts::suits(problem)) return "products";
   return describe(problem).impl_info_str();
 }
 
 ConvPlan::ConvPlan(const ConvProblem& problem)
     : map_(problem.map), threads_(problem.threads()) {
+  check_sizes(problem);
+  if (ConvProducts::suits(problem)) {
+    products_.emplace(problem);
+  } else {
+    prepare_primitive(problem);
+  }
+}
+
+void ConvPlan::prepare_primitive(const ConvProblem& problem) {
   const dnnl::primitive_desc_base pd = describe(problem);
   const Names name = names(map_);
   const auto what = dnnl::query::exec_arg_md;
@@ -181,6 +172,7 @@ void ConvPlan::reorder(dnnl::stream& stream, std::byte* from, std::byte* to) con
 }
 
 void ConvPlan::run(const ConvArrays& arrays) const {
+  if (products_) return products_->run(arrays);
   use_threads(threads_);
   dnnl::stream stream(engine());
   const std::size_t copy = reorder_ ? Arena::round_up(kernel_.get_size()) : 0;
