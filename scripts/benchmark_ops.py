@@ -5,9 +5,11 @@
 For each shape and each of its maps there are three variants: ``autodiff`` (the stock
 operation, differentiated by JAX), ``xla`` (ours without oneDNN) and ``auto`` (ours,
 with oneDNN where it is built). All are compiled beforehand and take turns, so that a
-busy machine slows all alike. A ratio is the median over rounds of autodiff's time by
-ours: above 1 ours is faster. ``--clock cpu`` counts the seconds of all cores together,
-which says less about waiting but is steady on a machine with other work.
+busy machine slows all alike; of two calls in a turn the second one counts, for the
+threads of XLA and those of oneDNN wake up in the first. A ratio is the median over
+rounds of autodiff's time by ours: above 1 ours is faster. ``--clock cpu`` counts the
+seconds of all cores together, which says less about waiting but is steady on a machine
+with other work.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import ops
+from cnnjax.memory import keep_freed_memory
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 VARIANTS = {
@@ -134,6 +137,7 @@ def measure(task: Task, rounds: int, clock: Callable[[], float]) -> dict[str, An
     times = {name: [] for name in compiled}
     for number in range(rounds + 1):  # the first of them warms up
         for name in list(compiled)[:: 1 if number % 2 else -1]:
+            jax.block_until_ready(compiled[name](*task.arrays))
             start = clock()
             jax.block_until_ready(compiled[name](*task.arrays))
             if number:
@@ -159,6 +163,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--out", type=Path, help="a JSON file for all numbers")
     args = parser.parse_args()
+    keep_freed_memory()  # as the command line does
     print("| map | autodiff, ms | xla, ms | auto, ms | xla, ratio | auto, ratio |")
     print("|---|---|---|---|---|---|")
     rows = []

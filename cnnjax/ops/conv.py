@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.onednn import conv as conv_onednn
-from cnnjax.ops import conv_cpu, conv_depthwise, conv_gaps, conv_pointwise, conv_xla
+from cnnjax.ops import conv_cpu, conv_gaps, conv_pointwise, conv_xla
 from cnnjax.ops import padding as pads
 from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
@@ -179,8 +179,7 @@ def _implementations(name, x_shape, kernel_shape, window, dtype):
         return native, native, native
     pointwise = conv_pointwise.suits(kernel_shape, window)
     other = conv_pointwise if pointwise else conv_xla
-    depthwise = conv_depthwise.suits(kernel_shape, window)
-    faster = found.is_depthwise if depthwise else found.is_fast
+    faster = conv_cpu.prefers_onednn(name, x_shape, kernel_shape, window, found)
     if window.backend == "auto" and faster:
         return native, native, other
     return native, conv_cpu.choose(name, x_shape, kernel_shape, window), other

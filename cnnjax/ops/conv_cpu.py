@@ -1,14 +1,14 @@
-"""Which formulation computes a map of a convolution fastest by XLA on a CPU.
+"""Which formulation computes a map of a convolution fastest on a CPU.
 
-XLA's own convolution (``conv_xla``) is a product of matrices at full speed in 1-D and
-2-D, for the forward map and for the input gradient without strides. Elsewhere it is
-slow:
+oneDNN is faster almost everywhere (``prefers_onednn``). XLA's own convolution
+(``conv_xla``) is a product of matrices at full speed in 1-D and 2-D, for the forward
+map and for the input gradient without strides. Elsewhere it is slow:
 
 * depthwise, it goes from group to group: a loop over the taps (``conv_depthwise``);
 * in groups the same, and the kernel gradient is no product of matrices at all: one
   convolution per group (``conv_groups``), and ``conv_unfold``;
 * in 3-D it makes no product of matrices either, worse with gaps: ``conv_unfold``;
-* the input gradient with strides multiplies zeros: ``conv_phases``;
+* the input gradient with strides multiplies zeros: ``conv_phases``, once x is large;
 * the kernel gradient has a window as large as the image, which is slow once x and dy do
   not stay in the cache: ``conv_unfold``.
 
@@ -18,7 +18,7 @@ The limits below come from measurements by ``scripts/benchmark_ops.py``.
 import math
 from types import ModuleType
 
-from cnnjax.onednn.conv import output_shape
+from cnnjax.onednn.conv import Implementation, output_shape
 from cnnjax.ops import (
     conv_depthwise,
     conv_groups,
@@ -35,13 +35,39 @@ CACHE_BYTES = 2**22
 FEWEST_POSITIONS = 32
 """Outputs of one image below which its window, dy, is small enough for XLA."""
 
-NARROWEST = 16
+NARROWEST = 32
 """Sides of the product below which a value is used too rarely to copy it."""
 
 FEW_GROUPS = 8
 """Groups up to which a product each beats XLA's loop."""
 
+FEW_PLACES = 16
+"""Places of an image up to which a 1x1 kernel is a faster product by XLA."""
+
+FEW_INPUTS, FEW_OUTPUTS = 4, 16
+"""Channels up to which oneDNN's gradient of an image wastes more than XLA's."""
+
 Shape = tuple[int, ...]
+
+
+def prefers_onednn(
+    name: str,
+    x_shape: Shape,
+    kernel_shape: Shape,
+    window: Window,
+    found: Implementation,
+) -> bool:
+    """Whether oneDNN's map called ``name`` is faster than all of XLA's."""
+    if conv_depthwise.suits(kernel_shape, window):
+        return found.is_depthwise
+    if conv_pointwise.suits(kernel_shape, window):
+        return found.is_fast and math.prod(x_shape[1:-1]) > FEW_PLACES
+    *taps, inputs, outputs = kernel_shape
+    if name == "input_gradient" and inputs <= FEW_INPUTS and window.groups == 1:
+        pairs = zip(taps, window.strides, strict=True)
+        dense = all(k >= 3 * s for k, s in pairs)
+        return found.is_fast and dense and outputs <= FEW_OUTPUTS
+    return found.is_fast
 
 
 def choose(
@@ -70,7 +96,8 @@ def _input_gradient(x, kernel, y, window):
         return conv_groups if window.groups <= FEW_GROUPS else conv_xla
     bounded = len(x) < 5 or conv_unfold.suits(y, x, kernel[:-2])
     if max(window.strides) > 1:
-        phases = conv_phases.suits(kernel, window)
+        large = len(x) == 5 or 4 * math.prod(x) >= 2 * CACHE_BYTES
+        phases = large and conv_phases.suits(kernel, window)
         return conv_phases if phases and bounded else conv_xla
     return conv_unfold if len(x) == 5 and bounded else conv_xla
 

@@ -10,6 +10,7 @@ import pytest
 from cnnjax import ops
 from cnnjax.onednn import library
 from cnnjax.onednn.conv import implementation
+from cnnjax.ops.conv_cpu import prefers_onednn
 from cnnjax.typing import Window
 from tests.ops.closeness import normal
 from tests.ops.conv_cases import CASES
@@ -47,7 +48,7 @@ def test_auto_equals_loops_in_numpy(case):
 
 
 SHAPES = [
-    ((3, 9, 7, 1), (3, 3, 1, 32), {}),
+    ((3, 9, 7, 1), (3, 3, 1, 16), {}),
     ((2, 14, 13, 32), (3, 2, 32, 48), {"strides": 2}),
     ((2, 14, 13, 32), (3, 2, 8, 64), {"groups": 4, "padding": 1}),
     ((2, 11, 12, 32), (3, 3, 1, 32), {"groups": 32, "strides": (2, 1)}),
@@ -133,3 +134,25 @@ def test_says_what_would_run():
     assert implementation("kernel_gradient", *depthwise).is_depthwise
     far = (2, 7, 6, 3), (3, 3, 3, 4), window._replace(padding=((4, 9), (4, 9)))
     assert not implementation("forward", *far, "float32").is_fast
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "kernel", "strides", "expected"),
+    [
+        ("input_gradient", (8, 28, 28, 3), (3, 3, 3, 16), 1, True),
+        ("input_gradient", (8, 28, 28, 3), (3, 3, 3, 16), 2, False),
+        ("input_gradient", (8, 28, 28, 3), (3, 3, 3, 64), 1, False),
+        ("kernel_gradient", (8, 28, 28, 3), (3, 3, 3, 64), 2, True),
+        ("forward", (8, 4, 4, 32), (1, 1, 32, 64), 1, False),
+        ("forward", (8, 4, 4, 32), (1, 1, 32, 64), 2, True),
+        ("forward", (8, 5, 4, 32), (1, 1, 32, 64), 1, True),
+    ],
+)
+def test_auto_leaves_to_xla_what_xla_does_faster(name, x, kernel, strides, expected):
+    window = Window((strides,) * 2, ((1, 1),) * 2, (1, 1), (1, 1))
+    if kernel[:2] == (1, 1):
+        window = window._replace(padding=((0, 0), (0, 0)))
+    found = implementation(name, x, kernel, window, "float32")
+    assert found.name
+    if HAS_AVX512:
+        assert prefers_onednn(name, x, kernel, window, found) is expected

@@ -15,6 +15,10 @@ LARGE = Case((128, 32, 32, 16), (3, 3, 16, 32), {"strides": 2})
 CHOICES = {
     "large": (LARGE._replace(options={}), "xla xla unfold"),
     "strided": (LARGE, "xla phases unfold"),
+    "strided, small": (
+        Case((128, 16, 16, 32), (3, 3, 32, 64), {"strides": 2}),
+        "xla xla unfold",
+    ),
     "small": (Case((8, 9, 8, 16), (3, 3, 16, 32), {}), "xla xla xla"),
     "1-D": (Case((128, 256, 32), (5, 32, 64), {"strides": 2}), "xla xla xla"),
     "few outputs": (Case((64, 56, 56, 64), (3, 3, 64, 8), {}), "xla xla xla"),
