@@ -31,7 +31,7 @@ counts = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
 for _ in range(16):
     step(x).block_until_ready()
     counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(sorted(after - before for before, after in zip(counts, counts[1:]))[4])
+print(sorted(after - before for before, after in zip(counts, counts[1:]))[8])
 """
 
 
@@ -43,7 +43,7 @@ def count_faults(how):
 
 
 @pytest.mark.alone
-def test_steps_find_the_memory_of_the_one_before():
+def test_most_steps_find_the_memory_of_the_one_before():
     """Not each of them: what lies between the blocks depends on the threads' order."""
     assert count_faults("kept") < 0.01 * count_faults("returned")
 
