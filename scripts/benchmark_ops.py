@@ -75,9 +75,18 @@ CONVOLUTIONS = [
     Point((8, 16, 16, 16, 16), (3, 3, 3, 16, 32)),
     Point((8, 16, 16, 16, 16), (3, 3, 3, 16, 32), {"strides": 2}),
 ]
+HALVES = {"window": 2, "strides": 2}
+OVERLAPS = {"window": 3, "strides": 2, "padding": "SAME"}
 POOLS = [
-    ((128, 28, 28, 32), {"window": 2, "strides": 2}),
-    ((32, 56, 56, 64), {"window": 3, "strides": 2, "padding": "SAME"}),
+    ((128, 28, 28, 32), HALVES),
+    ((128, 14, 14, 64), HALVES),
+    ((128, 32, 32, 64), HALVES),
+    ((128, 16, 16, 128), HALVES),
+    ((128, 8, 8, 256), HALVES),
+    ((128, 256, 32), HALVES),
+    ((8, 16, 16, 16, 32), HALVES),
+    ((32, 56, 56, 64), OVERLAPS),
+    ((32, 32, 32, 64), OVERLAPS),
 ]
 
 
@@ -100,7 +109,8 @@ def make_tasks() -> Iterator[Task]:
 
         x = _normal(shape)
         dy = _normal(jax.eval_shape(pool, x).shape)
-        label = f"max-pool {shape}, {options['window']}x{options['window']}"
+        window = "x".join([str(options["window"])] * (len(shape) - 2))
+        label = f"max-pool {shape}, {window}"
         yield Task(f"{label}, input gradient", _pullback(pool), (dy, x))
 
 

@@ -27,10 +27,6 @@ constexpr std::int64_t kLanes = 16;      // numbers in a line of the cache
 constexpr double kLargestShare = 0.75;
 constexpr std::int64_t kFewPlaces = 4, kMostPlaces = 64, kFewChannels = 64;
 
-std::int64_t divide_up(std::int64_t number, std::int64_t by) {
-  return (number + by - 1) / by;
-}
-
 // Copies (rows, columns, width) to (columns, rows, width).
 void swap_axes(const float* from, float* to, std::int64_t rows, std::int64_t columns,
                std::int64_t width, int threads) {
@@ -83,8 +79,8 @@ ConvProducts::ConvProducts(const ConvProblem& problem)
 void ConvProducts::run(const ConvArrays& arrays) const {
   const std::int64_t x_size = x_places_ * images_ * inputs_;
   const std::int64_t y_size = y_places_ * images_ * outputs_;
-  auto* scratch = reinterpret_cast<float*>(Arena::of_this_thread().reserve(
-      Arena::round_up((x_size + y_size) * sizeof(float))));
+  auto* scratch = reinterpret_cast<float*>(
+      Arena::of_this_thread().reserve((x_size + y_size) * sizeof(float)));
   const Matrices own = {scratch, reinterpret_cast<float*>(arrays.kernel),
                         scratch + x_size, reinterpret_cast<float*>(arrays.bias)};
   auto* x = reinterpret_cast<float*>(arrays.x);

@@ -10,9 +10,13 @@
 
 namespace cnnjax {
 
+inline std::int64_t divide_up(std::int64_t number, std::int64_t by) {
+  return (number + by - 1) / by;
+}
+
 // How many threads a piece of work deserves: waking one takes some microseconds.
 inline int threads_for(std::int64_t work, std::int64_t work_per_thread) {
-  const std::int64_t wanted = (work + work_per_thread - 1) / work_per_thread;
+  const std::int64_t wanted = divide_up(work, work_per_thread);
   return static_cast<int>(std::clamp<std::int64_t>(wanted, 1, threads()));
 }
 

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax._src.distributed import global_state
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.config import ConfigError
 
@@ -114,6 +116,22 @@ def join(place: Place) -> None:
             f"the processes of the run did not find each other ({error}); give"
             " --coordinator=host:port --num_processes=N --process_id=I to each"
         ) from error
+    _meet()
+
+
+def _meet() -> None:
+    """Connects the first devices of all processes, then the second ones, and so on.
+
+    JAX's barrier needs all these groups. On CPUs, XLA would connect them at once and in
+    any order, and processes that begin with different ones wait for ever.
+    """
+    rows = np.array(jax.devices()).reshape(jax.process_count(), -1)
+    for group in rows.T:
+        mesh = Mesh(group, ("processes",))
+        place = NamedSharding(mesh, PartitionSpec("processes"))
+        x = jax.make_array_from_callback(rows.shape[:1], place, lambda at: np.zeros(1))
+        total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))
+        total(x).block_until_ready()
 
 
 @contextlib.contextmanager

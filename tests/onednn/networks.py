@@ -1,5 +1,7 @@
 """A program that takes a gradient of every model, for ``ONEDNN_VERBOSE`` to watch."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -20,7 +22,8 @@ ANY_RANK = [(8, 28, 28, 1), (8, 32, 32, 3), (8, 40, 1), (2, 16, 16, 16, 1)]
 def train(name: str, shape: tuple[int, ...]) -> None:
     model = make_model(name, num_classes=10)
     x = jax.random.normal(jax.random.key(0), shape)
-    variables = model.init({"params": jax.random.key(1)}, x, train=False)
+    init = jax.jit(partial(model.init, train=False))
+    variables = init({"params": jax.random.key(1)}, x)
 
     def loss(variables, x):
         return jnp.sum(model.apply(variables, x, train=False) ** 2)

@@ -7,33 +7,23 @@ import pytest
 
 from cnnjax import ops
 from cnnjax.onednn.conv import MAPS, implementation
-from cnnjax.ops.padding import padding_pairs, per_axis, span
-from cnnjax.typing import Window
+from tests.ops.conv_cases import Case
+from tests.ops.formulation_check import make_window
 
 CASES = [
-    ((5, 2, 2, 128), (3, 3, 128, 130), {}),
-    ((1, 2, 2, 64), (3, 3, 64, 65), {}),
-    ((3, 4, 4, 128), (3, 3, 128, 144), {"strides": 2, "padding": 1}),
-    ((4, 4, 4, 128), (3, 3, 128, 128), {}),
-    ((7, 1, 1, 64), (3, 3, 64, 96), {"padding": 1}),
-    ((3, 2, 3, 130), (3, 2, 130, 128), {"padding": ((0, 2), (1, 3))}),
-    ((2, 4, 5, 128), (2, 3, 128, 128), {"dilation": (3, 2), "padding": (2, 3)}),
-    ((6, 3, 128), (5, 128, 128), {}),
-    ((2, 2, 3, 2, 128), (3, 3, 3, 128, 128), {"strides": (1, 2, 1)}),
-    ((2, 2, 1, 128), (1, 1, 128, 128), {"padding": 2}),  # windows in the padding alone
+    Case((5, 2, 2, 128), (3, 3, 128, 130), {}),
+    Case((1, 2, 2, 64), (3, 3, 64, 65), {}),
+    Case((3, 4, 4, 128), (3, 3, 128, 144), {"strides": 2, "padding": 1}),
+    Case((4, 4, 4, 128), (3, 3, 128, 128), {}),
+    Case((7, 1, 1, 64), (3, 3, 64, 96), {"padding": 1}),
+    Case((3, 2, 3, 130), (3, 2, 130, 128), {"padding": ((0, 2), (1, 3))}),
+    Case((2, 4, 5, 128), (2, 3, 128, 128), {"dilation": (3, 2), "padding": (2, 3)}),
+    Case((6, 3, 128), (5, 128, 128), {}),
+    Case((2, 2, 3, 2, 128), (3, 3, 3, 128, 128), {"strides": (1, 2, 1)}),
+    Case(
+        (2, 2, 1, 128), (1, 1, 128, 128), {"padding": 2}
+    ),  # windows in the padding alone
 ]
-
-
-def window_of(x, kernel, options):
-    axes = range(1, len(x) - 1)
-    numbers = {
-        name: per_axis(options.get(name, 1), len(axes), name)
-        for name in ("strides", "dilation")
-    }
-    covered = span(kernel[:-2], numbers["dilation"])
-    padding = options.get("padding", "SAME")
-    pairs = padding_pairs(padding, x[1:-1], covered, numbers["strides"])
-    return Window(numbers["strides"], pairs, numbers["dilation"], (1,) * len(axes))
 
 
 def arrays_for(x, kernel):
@@ -56,7 +46,7 @@ def value_and_gradients(arrays, backend, **options):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case[0]))
 def test_equals_float64(case, relu, x64):
     x, kernel, options = case
-    window = window_of(x, kernel, options)
+    window = make_window(case)
     for name in MAPS:
         found = implementation(name, x, kernel, window, "float32")
         assert found.name == "products" and found.is_fast
@@ -106,5 +96,5 @@ def test_what_is_not_finite_stays_in_its_window(value):
     ],
 )
 def test_only_where_it_pays(x, kernel, options, dtype):
-    window = window_of(x, kernel, options)
+    window = make_window(Case(x, kernel, options))
     assert implementation("forward", x, kernel, window, dtype).name != "products"

@@ -41,9 +41,18 @@ def step_text(config):
 
 def test_each_backend_reaches_the_step(with_library, small_config):
     assert TARGET not in step_text(small_config(backend="xla"))
-    text = step_text(small_config(backend="onednn", precision="bfloat16"))
+    text = step_text(small_config(backend="onednn"))
     assert TARGET in text
     assert "stablehlo.convolution" not in text
+
+
+def test_onednn_computes_bfloat16_or_is_refused(with_library, small_config):
+    config = small_config(backend="onednn", precision="bfloat16")
+    if "AVX512" in library.describe():
+        assert "stablehlo.convolution" not in step_text(config)
+    else:
+        with pytest.raises(ConfigError, match=r"bfloat16 x .*; use 'auto'"):
+            step_text(config)
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
