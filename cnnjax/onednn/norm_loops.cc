@@ -103,7 +103,7 @@ std::int64_t run_channels(const NormJob& job, std::int64_t row, float* sums,
 template <Norm map, class T, int rows>
 void run_rows(const NormJob& job, std::int64_t row, float* sums) {
   std::int64_t channel = 0;
-  channel = run_channels<map, T, 16, rows>(job, row, sums, channel);
+  channel = run_channels<map, T, kLanes, rows>(job, row, sums, channel);
   channel = run_channels<map, T, 4, rows>(job, row, sums, channel);
   run_channels<map, T, 1, rows>(job, row, sums, channel);
 }
