@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from cnnjax.onednn import conv
 from cnnjax.typing import Window
 
-EVERY = 250
+EVERY, AT_ONCE = 250, 25
 WINDOW = Window((1,), ((1, 1),), (1,), (1,))
 
 
@@ -22,24 +22,33 @@ def resident_megabytes() -> float:
     return pages * 4096 / 1e6
 
 
-def meet(number: int) -> None:
-    """A forward pass and a kernel gradient of a shape that nobody had before.
+def meet(numbers: range) -> None:
+    """A forward pass and a kernel gradient of shapes that nobody had before.
 
-    Primitives of long signals are larger; an order at random keeps that apart.
+    Primitives of long signals are larger; an order at random keeps that apart. Of one
+    program for many shapes, XLA's own share is small.
     """
-    place = number * 7919 % 10007
-    x = np.ones((1 + place % 7, 3 + place // 7, 16), np.float32)
-    kernel = np.ones((3, 16, 16), np.float32)
-    y = conv.forward(x, kernel, WINDOW)
-    conv.kernel_gradient(x, y, WINDOW, (3,)).block_until_ready()
+
+    def maps() -> list[jax.Array]:
+        return [
+            array for number in numbers for array in _maps_of(number * 7919 % 10007)
+        ]
+
+    jax.block_until_ready(jax.jit(maps)())
+
+
+def _maps_of(place: int) -> tuple[jax.Array, jax.Array]:
+    x = jnp.ones((1 + place % 7, 3 + place // 7, 16))
+    y = conv.forward(x, jnp.ones((3, 16, 16)), WINDOW)
+    return y, conv.kernel_gradient(x, y, WINDOW, (3,))
 
 
 def main(count: int) -> None:
-    for number in range(count):
-        meet(number)
-        if (number + 1) % EVERY == 0:
+    for number in range(0, count, AT_ONCE):
+        meet(range(number, number + AT_ONCE))
+        if (number + AT_ONCE) % EVERY == 0:
             jax.clear_caches()  # XLA's programs are not what is measured
-            print(number + 1, round(resident_megabytes()), flush=True)
+            print(number + AT_ONCE, round(resident_megabytes()), flush=True)
 
 
 if __name__ == "__main__":
