@@ -60,10 +60,8 @@ def tail(line):
     [
         {},
         {"gradients": "autodiff"},
-        {"parallel": "pmap"},
-        {"accumulate_steps": "2"},
-        {"shard_optimizer": "true"},
-        {"average_decay": "0.9"},
+        {"parallel": "pmap", "average_decay": "0.9"},
+        {"accumulate_steps": "2", "shard_optimizer": "true"},
     ],
 )
 def test_the_state_stays_float32_and_the_loss_is_near(
