@@ -17,10 +17,14 @@ PROGRAM = Path(__file__).with_name("steps_on_devices.py")
 
 
 def start(devices, *words):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    here = {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # fifty steps are soon done
+    }
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), *map(str, words)],
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        env=os.environ | here,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
