@@ -8,8 +8,6 @@ from jax import lax
 
 from cnnjax import cli
 from cnnjax.compare.grid import CASES, compare_case
-from cnnjax.compare.model import compare_problem, make_problem
-from cnnjax.config_file import load_config
 from cnnjax.ops import activation, bias, conv_xla, norm, pool
 from cnnjax.ops.taps import scatter_taps, tap_slices
 
@@ -112,9 +110,10 @@ def test_an_unknown_operation_is_refused(capsys):
 
 
 @pytest.mark.parametrize("fault", [wrong_rotation, bias_over_the_wrong_axes])
-def test_a_fault_is_seen_in_the_network_of_a_config(fault, monkeypatch):
+def test_a_fault_is_seen_in_the_network_of_a_config(fault, monkeypatch, capsys):
     fault(monkeypatch)
-    small = {"model.widths": "(4, 8)", "batch_size": "16"}
-    compared = compare_problem(make_problem(load_config(DIGITS, small)))
-    assert not compared.ok
-    assert any(not row.ok for row in compared.rows)
+    small = ["--config.model.widths=(4, 8)", "--config.batch_size=16"]
+    assert cli.main(["compare", f"--config={DIGITS}", *small]) == 1
+    out = capsys.readouterr().out
+    network = out.split("network simple_cnn on digits")[1].split("operations")[0]
+    assert "OFF" in network

@@ -29,15 +29,14 @@ def meet(numbers: range) -> None:
     program for many shapes, XLA's own share is small.
     """
 
-    def maps() -> list[jax.Array]:
-        return [
-            array for number in numbers for array in _maps_of(number * 7919 % 10007)
-        ]
+    def maps() -> list[tuple[jax.Array, jax.Array]]:
+        return [_maps_of(number) for number in numbers]
 
     jax.block_until_ready(jax.jit(maps)())
 
 
-def _maps_of(place: int) -> tuple[jax.Array, jax.Array]:
+def _maps_of(number: int) -> tuple[jax.Array, jax.Array]:
+    place = number * 7919 % 10007
     x = jnp.ones((1 + place % 7, 3 + place // 7, 16))
     y = conv.forward(x, jnp.ones((3, 16, 16)), WINDOW)
     return y, conv.kernel_gradient(x, y, WINDOW, (3,))

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from cnnjax.onednn import library
 from cnnjax.onednn.conv import implementation
 from cnnjax.ops.conv_cpu import prefers_onednn
 from cnnjax.typing import Window
+from tests.onednn.instructions import HAS_AVX512
 from tests.ops.closeness import normal
 from tests.ops.conv_cases import CASES
 from tests.ops.conv_check import check
 
 DTYPES = [jnp.float32, jnp.bfloat16]
-HAS_AVX512 = "AVX512" in library.describe()
 
 
 def is_possible(case, dtype):

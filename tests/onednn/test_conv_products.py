@@ -20,9 +20,8 @@ CASES = [
     Case((2, 4, 5, 128), (2, 3, 128, 128), {"dilation": (3, 2), "padding": (2, 3)}),
     Case((6, 3, 128), (5, 128, 128), {}),
     Case((2, 2, 3, 2, 128), (3, 3, 3, 128, 128), {"strides": (1, 2, 1)}),
-    Case(
-        (2, 2, 1, 128), (1, 1, 128, 128), {"padding": 2}
-    ),  # windows in the padding alone
+    # Windows in the padding alone.
+    Case((2, 2, 1, 128), (1, 1, 128, 128), {"padding": 2}),
 ]
 
 

@@ -2,10 +2,8 @@
 
 import pytest
 
-from cnnjax.onednn import library
+from tests.onednn.instructions import HAS_AVX512
 from tests.onednn.programs import run
-
-HAS_AVX512 = "AVX512" in library.describe()
 
 
 @pytest.mark.parametrize("isa", ["DEFAULT", "AVX2"] if HAS_AVX512 else ["DEFAULT"])
