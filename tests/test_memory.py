@@ -28,10 +28,11 @@ def step(x):
 
 x = jnp.ones((4096, 4096))
 counts = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
-for _ in range(16):
+for _ in range(40):
     step(x).block_until_ready()
     counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(sorted(after - before for before, after in zip(counts, counts[1:]))[8])
+late = [after - before for before, after in zip(counts[20:], counts[21:])]
+print(sorted(late)[len(late) // 2])
 """
 
 
@@ -43,8 +44,8 @@ def count_faults(how):
 
 
 @pytest.mark.alone
-def test_most_steps_find_the_memory_of_the_one_before():
-    """Not each of them: what lies between the blocks depends on the threads' order."""
+def test_most_steps_find_the_memory_of_those_before():
+    """Not the first ones: what lies between the blocks depends on the threads' order."""
     assert count_faults("kept") < 0.01 * count_faults("returned")
 
 
