@@ -45,7 +45,7 @@ def count_faults(how):
 
 @pytest.mark.alone
 def test_most_steps_find_the_memory_of_those_before():
-    """Not the first ones: what lies between the blocks depends on the threads' order."""
+    """Not the first: what lies between the blocks depends on the threads' order."""
     assert count_faults("kept") < 0.01 * count_faults("returned")
 
 
