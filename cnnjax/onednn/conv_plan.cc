@@ -7,6 +7,7 @@
 
 #include "arena.h"
 #include "engine.h"
+#include "parallel.h"
 
 namespace cnnjax {
 
@@ -16,6 +17,7 @@ using dnnl::memory;
 using Tag = memory::format_tag;
 
 constexpr std::size_t kPlans = 512;
+constexpr std::int64_t kReorderedPerThread = 1 << 17;
 
 void check_sizes(const ConvProblem& problem) {
   const auto width = static_cast<std::int64_t>(memory::data_type_size(problem.dtype));
@@ -126,6 +128,7 @@ Names names(Map map) {
 std::string implementation(const ConvProblem& problem) {
   check_sizes(problem);
   if (ConvProducts::suits(problem)) return "products";
+  if (ConvOuter::suits(problem)) return "outer products";
   return describe(problem).impl_info_str();
 }
 
@@ -134,6 +137,8 @@ ConvPlan::ConvPlan(const ConvProblem& problem)
   check_sizes(problem);
   if (ConvProducts::suits(problem)) {
     products_.emplace(problem);
+  } else if (ConvOuter::suits(problem)) {
+    outer_.emplace(problem);
   } else {
     prepare_primitive(problem);
   }
@@ -157,14 +162,17 @@ void ConvPlan::prepare_reorder(const ConvProblem& problem) {
   memory::desc from = kernel_desc(problem), to = kernel_;
   if (from == to) return;
   if (map_ == Map::kKernelGradient) std::swap(from, to);
+  const int threads = threads_for(count(problem.kernel), kReorderedPerThread);
+  use_threads(threads);
   const dnnl::reorder::primitive_desc pd(engine(), from, engine(), to, attributes());
-  reorder_ = Reorder{dnnl::primitive(pd.get()), from, to, pd.scratchpad_desc()};
+  reorder_ = Reorder{dnnl::primitive(pd.get()), from, to, pd.scratchpad_desc(), threads};
   scratch_bytes_ =
       std::max(scratch_bytes_, Arena::round_up(reorder_->scratch.get_size()));
 }
 
 void ConvPlan::reorder(dnnl::stream& stream, std::byte* from, std::byte* to) const {
   std::byte* scratch = Arena::of_this_thread().reserve(0);
+  use_threads(reorder_->threads);
   reorder_->primitive.execute(
       stream, {{DNNL_ARG_FROM, memory(reorder_->from, engine(), from)},
                {DNNL_ARG_TO, memory(reorder_->to, engine(), to)},
@@ -173,13 +181,14 @@ void ConvPlan::reorder(dnnl::stream& stream, std::byte* from, std::byte* to) con
 
 void ConvPlan::run(const ConvArrays& arrays) const {
   if (products_) return products_->run(arrays);
-  use_threads(threads_);
+  if (outer_) return outer_->run(arrays);
   dnnl::stream stream(engine());
   const std::size_t copy = reorder_ ? Arena::round_up(kernel_.get_size()) : 0;
   std::byte* scratch = Arena::of_this_thread().reserve(scratch_bytes_ + copy);
   std::byte* kernel = reorder_ ? scratch + scratch_bytes_ : arrays.kernel;
   if (reorder_ && map_ != Map::kKernelGradient) reorder(stream, arrays.kernel, kernel);
 
+  use_threads(threads_);
   const Names name = names(map_);
   std::unordered_map<int, memory> arguments = {
       {name.x, memory(x_, engine(), arrays.x)},

@@ -1,5 +1,5 @@
 // One convolution of given shapes: oneDNN's primitive and the reorders around it, or
-// products of matrices.
+// loops of our own, or products of matrices.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "conv_outer.h"
 #include "conv_problem.h"
 #include "conv_products.h"
 
@@ -31,6 +32,7 @@ class ConvPlan {
   struct Reorder {
     dnnl::primitive primitive;
     dnnl::memory::desc from, to, scratch;
+    int threads;
   };
 
   void prepare_primitive(const ConvProblem& problem);
@@ -40,6 +42,7 @@ class ConvPlan {
   Map map_;
   int threads_;
   std::optional<ConvProducts> products_;
+  std::optional<ConvOuter> outer_;
   dnnl::primitive conv_;
   dnnl::memory::desc x_, kernel_, y_, bias_, scratch_;
   std::optional<Reorder> reorder_;

@@ -39,16 +39,17 @@ void on_threads(int count, std::int64_t parts, const Function& function) {
   }
 }
 
-// One of three, by the instructions that oneDNN uses (ONEDNN_MAX_CPU_ISA).
+// Whether oneDNN uses these instructions here (ONEDNN_MAX_CPU_ISA may forbid it).
+inline bool uses(dnnl::cpu_isa isa) {
+  const auto bits = static_cast<unsigned>(isa);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
+}
+
+// One of three, by these instructions.
 template <class Loop>
 Loop best_for_this_cpu(Loop on_avx512, Loop on_avx2, Loop on_any) {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto has = [&](dnnl::cpu_isa other) {
-    const auto bits = static_cast<unsigned>(other);
-    return (isa & bits) == bits;
-  };
-  if (has(dnnl::cpu_isa::avx512_core)) return on_avx512;
-  return has(dnnl::cpu_isa::avx2) ? on_avx2 : on_any;
+  if (uses(dnnl::cpu_isa::avx512_core)) return on_avx512;
+  return uses(dnnl::cpu_isa::avx2) ? on_avx2 : on_any;
 }
 
 }  // namespace cnnjax
