@@ -4,6 +4,8 @@ oneDNN is faster almost everywhere (``prefers_onednn``). XLA's own convolution
 (``conv_xla``) is a product of matrices at full speed in 1-D and 2-D, for the forward
 map and for the input gradient without strides. Elsewhere it is slow:
 
+* a 1x1 kernel with strides is a product of fewer rows, and of dx the others are zero,
+  which oneDNN does not know either: ``conv_pointwise``;
 * depthwise, it goes from group to group: a loop over the taps (``conv_depthwise``);
 * in groups the same, and the kernel gradient is no product of matrices at all: one
   convolution per group (``conv_groups``), and ``conv_unfold``;
@@ -61,7 +63,9 @@ def prefers_onednn(
     if conv_depthwise.suits(kernel_shape, window):
         return found.is_depthwise
     if conv_pointwise.suits(kernel_shape, window):
-        return found.is_fast and math.prod(x_shape[1:-1]) > FEW_PLACES
+        zeros = name == "input_gradient" and max(window.strides) > 1
+        large = math.prod(x_shape[1:-1]) > FEW_PLACES
+        return found.is_fast and large and not zeros
     *taps, inputs, outputs = kernel_shape
     if name == "input_gradient" and inputs <= FEW_INPUTS and window.groups == 1:
         pairs = zip(taps, window.strides, strict=True)

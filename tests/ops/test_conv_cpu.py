@@ -42,6 +42,10 @@ CHOICES = {
         "depthwise depthwise depthwise",
     ),
     "1x1": (Case((2, 9, 8, 8), (1, 1, 8, 4), {}), "pointwise pointwise pointwise"),
+    "1x1, strided": (
+        Case((2, 9, 8, 8), (1, 1, 8, 4), {"strides": (2, 3)}),
+        "pointwise pointwise pointwise",
+    ),
     "no images": (Case((0, 9, 8, 8), (3, 3, 2, 8), {"groups": 4}), "xla xla xla"),
 }
 
@@ -64,7 +68,7 @@ def gradient_of(case):
     return jax.grad(loss, argnums=(0, 1))
 
 
-@pytest.mark.parametrize("name", ["strided", "volume", "groups"])
+@pytest.mark.parametrize("name", ["strided", "volume", "groups", "1x1, strided"])
 def test_gradients_of_two_orders_equal_autodiff(name):
     case, _ = CHOICES[name]
     rng = np.random.default_rng(0)
