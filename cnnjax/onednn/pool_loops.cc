@@ -9,48 +9,71 @@ namespace cnnjax {
 
 namespace {
 
-// What the windows join to one pixel, along each axis.
+// What the windows join to the pixels of one row, but for the axis of the columns.
+struct Row {
+  std::int64_t offset, plane_step, row_step, column_step;
+  std::int32_t tap, plane_tap_step, row_tap_step, column_tap_step;
+  std::int32_t planes, rows;
+  std::int64_t taps;  // of a whole window
+
+  Row(const PoolJob& job, const Reach& of_planes, const Reach& of_rows)
+      : offset(of_planes.offset + of_rows.offset),
+        plane_step(job.axes[0].offset_step),
+        row_step(job.axes[1].offset_step),
+        column_step(job.axes[2].offset_step),
+        tap(of_planes.tap + of_rows.tap),
+        plane_tap_step(job.axes[0].tap_step),
+        row_tap_step(job.axes[1].tap_step),
+        column_tap_step(job.axes[2].tap_step),
+        planes(of_planes.count),
+        rows(of_rows.count),
+        taps(job.taps) {}
+};
+
 struct Pixel {
-  const Reach* reach[3];
+  Row row;
+  Reach columns;
 
   // Visits the pairs in the order of their taps.
   template <class Visit>
-  void visit(const PoolJob& job, const Visit& visit) const {
-    const auto& [planes, rows, columns] = reach;
-    const Axis* axes = job.axes;
-    for (std::int32_t p = 0; p < planes->count; ++p) {
-      for (std::int32_t r = 0; r < rows->count; ++r) {
-        std::int64_t offset = planes->offset + p * axes[0].offset_step + rows->offset +
-                              r * axes[1].offset_step + columns->offset;
-        std::int32_t tap = planes->tap + p * axes[0].tap_step + rows->tap +
-                           r * axes[1].tap_step + columns->tap;
-        for (std::int32_t c = 0; c < columns->count; ++c) {
+  void visit(const Visit& visit) const {
+    for (std::int32_t p = 0; p < row.planes; ++p) {
+      for (std::int32_t r = 0; r < row.rows; ++r) {
+        std::int64_t offset =
+            row.offset + p * row.plane_step + r * row.row_step + columns.offset;
+        std::int32_t tap =
+            row.tap + p * row.plane_tap_step + r * row.row_tap_step + columns.tap;
+        for (std::int32_t c = 0; c < columns.count; ++c) {
           visit(offset, tap);
-          offset += axes[2].offset_step;
-          tap += axes[2].tap_step;
+          offset += row.column_step;
+          tap += row.column_tap_step;
         }
       }
     }
   }
 
   // Zeros of the padding are terms of a sum too, and 0 + -0 is 0.
-  float neutral(const PoolJob& job) const {
-    const std::int64_t pairs =
-        std::int64_t{reach[0]->count} * reach[1]->count * reach[2]->count;
-    return pairs == job.taps ? -0.0f : 0.0f;
+  float neutral() const {
+    const std::int64_t pairs = std::int64_t{row.planes} * row.rows * columns.count;
+    return pairs == row.taps ? -0.0f : 0.0f;
   }
 };
 
-// The values of `parts` vectors of channels from one channel on, for one pixel.
+// The values of `parts` vectors of channels from one channel on, for one pixel. GCC keeps
+// them in registers only where it unrolls the loops over the parts early.
 template <class T, int lanes, int parts>
-void take_maximum(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
-                  std::uint8_t* which) {
+void take_maximum(const Pixel& pixel, const T* in, T* out, std::uint8_t* which) {
   using Floats = Vector<float, lanes>;
   using Numbers = Vector<std::int32_t, lanes>;
   Floats best[parts];
-  Numbers winner[parts] = {};
-  for (auto& lowest : best) lowest = Floats{} - __builtin_inff();
-  pixel.visit(job, [&](std::int64_t offset, std::int32_t tap) {
+  Numbers winner[parts];
+#pragma GCC unroll 4
+  for (int part = 0; part < parts; ++part) {
+    best[part] = Floats{} - __builtin_inff();
+    winner[part] = Numbers{};
+  }
+  pixel.visit([&](std::int64_t offset, std::int32_t tap) {
+#pragma GCC unroll 4
     for (int part = 0; part < parts; ++part) {
       const Floats value = load_floats<lanes>(in + offset + part * lanes);
       Floats& most = best[part];
@@ -60,21 +83,22 @@ void take_maximum(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
       winner[part] = wins ? Numbers{} + tap : winner[part];
     }
   });
+#pragma GCC unroll 4
   for (int part = 0; part < parts; ++part) {
     store_floats<lanes>(best[part], out + part * lanes);
-    using Bytes = Vector<std::uint8_t, lanes>;
-    const auto bytes = __builtin_convertvector(winner[part], Bytes);
-    std::memcpy(which + part * lanes, &bytes, sizeof(bytes));
+    store_bytes<lanes>(winner[part], which + part * lanes);
   }
 }
 
 template <class T, int lanes, int parts, bool placed>
-void add_up(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
-            const std::uint8_t* which) {
+void add_up(const Pixel& pixel, const T* in, T* out, const std::uint8_t* which) {
   using Floats = Vector<float, lanes>;
   Floats sum[parts];
-  for (auto& start : sum) start = Floats{} + pixel.neutral(job);
-  pixel.visit(job, [&](std::int64_t offset, std::int32_t tap) {
+  const float neutral = pixel.neutral();
+#pragma GCC unroll 4
+  for (int part = 0; part < parts; ++part) sum[part] = Floats{} + neutral;
+  pixel.visit([&](std::int64_t offset, std::int32_t tap) {
+#pragma GCC unroll 4
     for (int part = 0; part < parts; ++part) {
       const std::int64_t from = offset + part * lanes;
       Floats value = load_floats<lanes>(in + from);
@@ -85,6 +109,7 @@ void add_up(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
       sum[part] += value;
     }
   });
+#pragma GCC unroll 4
   for (int part = 0; part < parts; ++part) {
     store_floats<lanes>(rounded<T, lanes>(sum[part]), out + part * lanes);
   }
@@ -96,11 +121,10 @@ std::int64_t run_channels(const PoolJob& job, const Pixel& pixel, const T* in, T
                           std::uint8_t* which, std::int64_t channel) {
   for (; channel + lanes * parts <= job.channels; channel += lanes * parts) {
     if constexpr (pool == Pool::kMax) {
-      take_maximum<T, lanes, parts>(job, pixel, in + channel, out + channel,
-                                    which + channel);
+      take_maximum<T, lanes, parts>(pixel, in + channel, out + channel, which + channel);
     } else {
-      add_up<T, lanes, parts, pool == Pool::kPlace>(job, pixel, in + channel,
-                                                    out + channel, which + channel);
+      add_up<T, lanes, parts, pool == Pool::kPlace>(pixel, in + channel, out + channel,
+                                                    which + channel);
     }
   }
   return channel;
@@ -113,11 +137,11 @@ void run(const PoolJob& job, std::int64_t begin, std::int64_t end) {
     const std::int64_t row = number / columns.size, plane = row / rows.size;
     const std::int64_t image = plane / planes.size;
     std::int64_t column = number % columns.size;
-    Pixel pixel = {
-        {planes.places + plane % planes.size, rows.places + row % rows.size, nullptr}};
+    Pixel pixel = {{job, planes.places[plane % planes.size], rows.places[row % rows.size]},
+                   {}};
     const T* in = static_cast<const T*>(job.in) + image * job.image;
     for (; column < columns.size && number < end; ++column, ++number) {
-      pixel.reach[2] = columns.places + column;
+      pixel.columns = columns.places[column];
       T* out = static_cast<T*>(job.out) + number * job.channels;
       // The winners lie beside the maxima: beside `out` or, to place, beside `in`.
       std::uint8_t* which =

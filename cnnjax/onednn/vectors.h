@@ -81,6 +81,29 @@ Vector<float, lanes> load_floats(const Half* from) {
   return same_bits<Vector<float, lanes>>(load_wide<Half, lanes>(from) << 16);
 }
 
+// The lowest byte of each, of numbers below 256; GCC would take them one by one.
+template <int lanes>
+void store_bytes(const Vector<std::int32_t, lanes>& numbers, std::uint8_t* to) {
+#ifdef __AVX512F__
+  if constexpr (lanes == 16) {
+    const __m128i bytes = _mm512_cvtepi32_epi8(same_bits<__m512i>(numbers));
+    std::memcpy(to, &bytes, sizeof(bytes));
+  } else
+#endif
+#ifdef __AVX2__
+      if constexpr (lanes == 8) {
+    const auto wide = same_bits<__m256i>(numbers);
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(wide),
+                                            _mm256_extracti128_si256(wide, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(halves, halves));
+  } else
+#endif
+  {
+    const auto bytes = __builtin_convertvector(numbers, Vector<std::uint8_t, lanes>);
+    std::memcpy(to, &bytes, sizeof(bytes));
+  }
+}
+
 template <int lanes>
 void store_floats(const Vector<float, lanes>& values, float* to) {
   std::memcpy(to, &values, sizeof(values));
