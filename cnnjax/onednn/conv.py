@@ -60,10 +60,10 @@ def output_shape(x: Shape, kernel: Shape, window: Window) -> Shape:
 
 
 class Implementation(NamedTuple):
-    """What of oneDNN would compute a map.
+    """What of the compiled library would compute a map.
 
     Attributes:
-        name: oneDNN's name of it; empty where there is none.
+        name: oneDNN's name of it, or that of ours; empty where there is none.
         reason: why there is none.
     """
 

@@ -1,8 +1,10 @@
 #include "conv_outer.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "arena.h"
+#include "conv_terms.h"
 #include "parallel.h"
 
 namespace cnnjax {
@@ -15,8 +17,27 @@ constexpr std::int64_t kWidestBlock = 64;  // channels
 
 constexpr std::int64_t kFewestInputs = 8, kOutputs = 16;  // at a time
 constexpr std::int64_t kValuesPerThread = 1 << 16;
+constexpr std::int64_t kManyParts = 4;  // for each thread
 
-// The width of equal ranges, none of which is wider than the widest block.
+using Numbers = ConvOuter::Numbers;
+
+// The axes that the problem lacks come first.
+Numbers last_axes(const Dims& dims, std::int64_t first) {
+  Numbers numbers;
+  numbers.fill(first);
+  std::copy(dims.begin(), dims.end(), numbers.end() - dims.size());
+  return numbers;
+}
+
+Dims taps_of(const ConvProblem& problem) {
+  return Dims(problem.kernel.begin(), problem.kernel.end() - 2);
+}
+
+std::int64_t product(const Numbers& numbers) {
+  return numbers[0] * numbers[1] * numbers[2];
+}
+
+// The width of ranges, none of which is wider than the widest block.
 std::int64_t block_width(std::int64_t channels) {
   const std::int64_t width = divide_up(channels, divide_up(channels, kWidestBlock));
   return divide_up(width, kOutputs) * kOutputs;
@@ -33,48 +54,36 @@ bool has_only_avx2() {
 // oneDNN's loops read them faster.
 bool ConvOuter::suits(const ConvProblem& problem) {
   static const bool can = has_only_avx2();
-  const std::int64_t taps = count(problem.kernel) / problem.x.back() / problem.y.back();
-  return can && problem.map == Map::kKernelGradient && problem.groups == 1 && taps > 1 &&
-         problem.dtype == dnnl::memory::data_type::f32 &&
-         problem.strides.size() <= kAxes && problem.x.back() >= kFewestInputs &&
-         problem.y.back() % kOutputs == 0;
+  const bool floats = problem.dtype == dnnl::memory::data_type::f32;
+  const std::int64_t inputs = problem.x.back(), outputs = problem.y.back();
+  return can && floats && problem.map == Map::kKernelGradient && problem.groups == 1 &&
+         problem.strides.size() <= kAxes && count(taps_of(problem)) > 1 &&
+         inputs >= kFewestInputs && outputs > 0 && outputs % kOutputs == 0;
 }
 
 ConvOuter::ConvOuter(const ConvProblem& problem)
     : threads_(problem.threads()),
       images_(problem.x.front()),
       inputs_(problem.x.back()),
-      outputs_(problem.y.back()) {
-  const std::size_t axes = problem.strides.size();
-  for (std::size_t axis = 0; axis < kAxes; ++axis) {
-    prepare_axis(problem, axis, kAxes - axes);
-  }
+      outputs_(problem.y.back()),
+      taps_(last_axes(taps_of(problem), 1)),
+      strides_(last_axes(problem.strides, 1)),
+      dilation_(last_axes(problem.dilation, 1)),
+      low_(last_axes(problem.low, 0)),
+      x_sizes_(last_axes(spatial(problem.x), 1)),
+      y_sizes_(last_axes(spatial(problem.y), 1)) {
+  for (std::size_t axis = 0; axis < kAxes; ++axis) prepare_axis(axis);
+  const auto at_least_one = [](std::int64_t number) {
+    return std::max<std::int64_t>(number, 1);
+  };
   box_[2] = std::min(y_sizes_[2], kPlacesOfBox);
-  box_[1] = std::min(y_sizes_[1], divide_up(kPlacesOfBox, box_[2]));
+  box_[1] = std::min(y_sizes_[1], at_least_one(kPlacesOfBox / box_[2]));
   box_[0] = 1;
-  images_of_box_ = divide_up(kPlacesOfBox, box_[1] * box_[2]);
-  const std::int64_t wide = block_width(inputs_), high = block_width(outputs_);
-  for (std::int64_t in = 0; in < inputs_; in += wide) {
-    for (std::int64_t out = 0; out < outputs_; out += high) {
-      blocks_.push_back({{in, std::min(in + wide, inputs_)},
-                         {out, std::min(out + high, outputs_)}});
-    }
-  }
-  const auto blocks = static_cast<std::int64_t>(blocks_.size());
-  shares_ = std::min<std::int64_t>(divide_up(threads_, blocks), images_);
+  images_of_box_ = at_least_one(kPlacesOfBox / product(box_));
+  prepare_parts();
 }
 
-// The axes that the problem lacks come first, of one place.
-void ConvOuter::prepare_axis(const ConvProblem& problem, std::size_t axis,
-                             std::size_t from) {
-  const bool is_there = axis >= from;
-  const std::size_t i = is_there ? axis - from : 0;
-  taps_[axis] = is_there ? problem.kernel[i] : 1;
-  strides_[axis] = is_there ? problem.strides[i] : 1;
-  dilation_[axis] = is_there ? problem.dilation[i] : 1;
-  low_[axis] = is_there ? problem.low[i] : 0;
-  x_sizes_[axis] = is_there ? problem.x[i + 1] : 1;
-  y_sizes_[axis] = is_there ? problem.y[i + 1] : 1;
+void ConvOuter::prepare_axis(std::size_t axis) {
   const std::int64_t stride = strides_[axis];
   for (std::int64_t tap = 0; tap < taps_[axis]; ++tap) {
     const std::int64_t shift = low_[axis] - dilation_[axis] * tap;
@@ -85,21 +94,41 @@ void ConvOuter::prepare_axis(const ConvProblem& problem, std::size_t axis,
   }
 }
 
+// The channels are divided first, for the cache; then the images, so that the threads
+// have as many parts each, and last the taps.
+void ConvOuter::prepare_parts() {
+  const std::int64_t in_width = block_width(inputs_), out_width = block_width(outputs_);
+  const std::int64_t blocks =
+      divide_up(inputs_, in_width) * divide_up(outputs_, out_width);
+  if (blocks < kManyParts * threads_) {
+    shares_ = std::min(threads_ / std::gcd<std::int64_t>(blocks, threads_), images_);
+  }
+  const std::int64_t taps = product(taps_);
+  const std::int64_t pieces = std::min(divide_up(threads_, blocks * shares_), taps);
+  for (std::int64_t in = 0; in < inputs_; in += in_width) {
+    for (std::int64_t out = 0; out < outputs_; out += out_width) {
+      for (std::int64_t part = 0; part < pieces * shares_; ++part) {
+        const std::int64_t piece = part / shares_, share = part % shares_;
+        parts_.push_back({{in, std::min(in + in_width, inputs_)},
+                          {out, std::min(out + out_width, outputs_)},
+                          {taps * piece / pieces, taps * (piece + 1) / pieces},
+                          share});
+      }
+    }
+  }
+}
+
 void ConvOuter::run(const ConvArrays& arrays) const {
   const auto* x = reinterpret_cast<const float*>(arrays.x);
   const auto* y = reinterpret_cast<const float*>(arrays.y);
   auto* kernel = reinterpret_cast<float*>(arrays.kernel);
-  const std::int64_t rows = taps_[0] * taps_[1] * taps_[2] * inputs_;
-  const std::int64_t size = rows * outputs_;
-  // The first images' sums are made in place, those of the others are added.
+  const std::int64_t rows = product(taps_) * inputs_, size = rows * outputs_;
+  // The sums of the first images are made in place, those of the others are added.
   auto* others = reinterpret_cast<float*>(
       Arena::of_this_thread().reserve((shares_ - 1) * size * sizeof(float)));
-  const auto blocks = static_cast<std::int64_t>(blocks_.size());
-  on_threads(threads_, blocks * shares_, [&](std::int64_t part) {
-    const std::int64_t share = part % shares_;
-    const Range images = {images_ * share / shares_, images_ * (share + 1) / shares_};
-    add_images(blocks_[part / shares_], images, x, y,
-               share ? others + (share - 1) * size : kernel);
+  on_threads(threads_, static_cast<std::int64_t>(parts_.size()), [&](std::int64_t i) {
+    const Part& part = parts_[i];
+    run_part(part, x, y, part.share ? others + (part.share - 1) * size : kernel);
   });
   if (shares_ == 1) return;
   on_threads(threads_for(size, kValuesPerThread), rows, [&](std::int64_t row) {
@@ -111,50 +140,42 @@ void ConvOuter::run(const ConvArrays& arrays) const {
   });
 }
 
-void ConvOuter::add_images(const Block& block, Range images, const float* x,
-                           const float* y, float* kernel) const {
-  const auto [begin, end] = block.outputs;
-  for (std::int64_t tap = 0; tap < taps_[0] * taps_[1] * taps_[2]; ++tap) {
-    for (std::int64_t i = block.inputs.begin; i < block.inputs.end; ++i) {
-      float* row = kernel + (tap * inputs_ + i) * outputs_;
-      std::fill(row + begin, row + end, 0.f);
-    }
-  }
+void ConvOuter::run_part(const Part& part, const float* x, const float* y,
+                         float* kernel) const {
   OuterJob job = {};
-  job.w = kernel + block.inputs.begin * outputs_ + begin;
-  job.inputs = block.inputs.end - block.inputs.begin;
-  job.outputs = end - begin;
-  job.x_image = x_sizes_[0] * x_sizes_[1] * x_sizes_[2] * inputs_;
+  job.w = kernel + part.inputs.begin * outputs_ + part.outputs.begin;
+  job.inputs = part.inputs.end - part.inputs.begin;
+  job.outputs = part.outputs.end - part.outputs.begin;
+  job.x_image = product(x_sizes_) * inputs_;
   job.x_row = strides_[1] * x_sizes_[2] * inputs_;
   job.x_step = strides_[2] * inputs_;
-  job.y_image = y_sizes_[0] * y_sizes_[1] * y_sizes_[2] * outputs_;
+  job.y_image = product(y_sizes_) * outputs_;
   job.y_row = y_sizes_[2] * outputs_;
   job.y_step = outputs_;
   job.w_step = outputs_;
-  for (std::int64_t image = images.begin; image < images.end; image += job.images) {
-    job.images = std::min(images_of_box_, images.end - image);
-    job.x = x + image * job.x_image + block.inputs.begin;
-    job.y = y + image * job.y_image + begin;
-    add_boxes(job);
-  }
-}
-
-void ConvOuter::add_boxes(const OuterJob& job) const {
-  Numbers at;
-  for (at[0] = 0; at[0] < y_sizes_[0]; at[0] += box_[0]) {
-    for (at[1] = 0; at[1] < y_sizes_[1]; at[1] += box_[1]) {
-      for (at[2] = 0; at[2] < y_sizes_[2]; at[2] += box_[2]) add_box(job, at);
+  for (std::int64_t tap = part.taps.begin; tap < part.taps.end; ++tap) {
+    for (std::int64_t i = 0; i < job.inputs; ++i) {
+      std::fill_n(job.w + (tap * inputs_ + i) * outputs_, job.outputs, 0.f);
     }
   }
+  std::int64_t image = images_ * part.share / shares_;
+  const std::int64_t end = images_ * (part.share + 1) / shares_;
+  for (; image < end; image += job.images) {
+    job.images = std::min(images_of_box_, end - image);
+    job.x = x + image * job.x_image + part.inputs.begin;
+    job.y = y + image * job.y_image + part.outputs.begin;
+    add_boxes(job, part.taps);
+  }
 }
 
-void ConvOuter::add_box(OuterJob job, const Numbers& begin) const {
-  Numbers tap;
-  for (tap[0] = 0; tap[0] < taps_[0]; ++tap[0]) {
-    for (tap[1] = 0; tap[1] < taps_[1]; ++tap[1]) {
-      for (tap[2] = 0; tap[2] < taps_[2]; ++tap[2]) {
-        add_tap(job, tap, met(begin, tap));
-        job.w += inputs_ * outputs_;
+void ConvOuter::add_boxes(const OuterJob& job, Range taps) const {
+  Numbers begin;
+  for (begin[0] = 0; begin[0] < y_sizes_[0]; begin[0] += box_[0]) {
+    for (begin[1] = 0; begin[1] < y_sizes_[1]; begin[1] += box_[1]) {
+      for (begin[2] = 0; begin[2] < y_sizes_[2]; begin[2] += box_[2]) {
+        for (std::int64_t tap = taps.begin; tap < taps.end; ++tap) {
+          add_tap(job, tap, begin);
+        }
       }
     }
   }
@@ -171,20 +192,23 @@ ConvOuter::Box ConvOuter::met(const Numbers& begin, const Numbers& tap) const {
   return part;
 }
 
-void ConvOuter::add_tap(OuterJob job, const Numbers& tap, const Box& box) const {
+void ConvOuter::add_tap(OuterJob job, std::int64_t number, const Numbers& begin) const {
+  const Numbers tap = {number / taps_[2] / taps_[1], number / taps_[2] % taps_[1],
+                       number % taps_[2]};
+  const Box box = met(begin, tap);
   job.rows = box[1].end - box[1].begin;
   job.places = box[2].end - box[2].begin;
   if (job.rows <= 0 || job.places <= 0 || box[0].begin >= box[0].end) return;
   std::int64_t x_place = 0, y_place = 0;
   for (std::size_t axis = 0; axis < kAxes; ++axis) {
-    const std::int64_t begin = box[axis].begin;
-    y_place = y_place * y_sizes_[axis] + begin;
-    x_place = x_place * x_sizes_[axis] + strides_[axis] * begin +
+    y_place = y_place * y_sizes_[axis] + box[axis].begin;
+    x_place = x_place * x_sizes_[axis] + strides_[axis] * box[axis].begin +
               dilation_[axis] * tap[axis] - low_[axis];
   }
   job.x += x_place * inputs_;
   job.y += y_place * outputs_;
-  add_outer_products(job);
+  job.w += number * inputs_ * outputs_;
+  outer_on_avx2(job);
 }
 
 }  // namespace cnnjax

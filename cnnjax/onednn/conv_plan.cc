@@ -165,7 +165,7 @@ void ConvPlan::prepare_reorder(const ConvProblem& problem) {
   const int threads = threads_for(count(problem.kernel), kReorderedPerThread);
   use_threads(threads);
   const dnnl::reorder::primitive_desc pd(engine(), from, engine(), to, attributes());
-  reorder_ = Reorder{dnnl::primitive(pd.get()), from, to, pd.scratchpad_desc(), threads};
+  reorder_ = {dnnl::primitive(pd.get()), from, to, pd.scratchpad_desc(), threads};
   scratch_bytes_ =
       std::max(scratch_bytes_, Arena::round_up(reorder_->scratch.get_size()));
 }

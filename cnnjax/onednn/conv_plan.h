@@ -14,8 +14,8 @@
 
 namespace cnnjax {
 
-// Which implementation would run: oneDNN's name of it, or "products". Throws where
-// there is none.
+// Which implementation would run: oneDNN's name of it, "products" or "outer products".
+// Throws where there is none.
 std::string implementation(const ConvProblem& problem);
 
 class ConvPlan {

@@ -1,4 +1,4 @@
-// CMake compiles this file for AVX2 and FMA.
+// CMake compiles this file for AVX2 and FMA, under the name CNNJAX_OUTER_LOOP.
 
 #include "outer_loops.h"
 
@@ -79,7 +79,7 @@ void add_column(const OuterJob& job, std::int64_t output) {
 
 }  // namespace
 
-void add_outer_products(const OuterJob& job) {
+void CNNJAX_OUTER_LOOP(const OuterJob& job) {
   for (std::int64_t output = 0; output < job.outputs; output += kVectors * kLanes) {
     add_column(job, output);
   }

@@ -18,6 +18,6 @@ struct OuterJob {
 };
 
 // Needs a CPU with AVX2 and FMA.
-void add_outer_products(const OuterJob& job);
+void outer_on_avx2(const OuterJob& job);
 
 }  // namespace cnnjax

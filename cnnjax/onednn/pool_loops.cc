@@ -9,7 +9,8 @@ namespace cnnjax {
 
 namespace {
 
-// What the windows join to the pixels of one row, but for the axis of the columns.
+// What the windows join to the pixels of one row, but for the axis of the columns: a
+// copy, for the compiler has to expect that bytes written into `which` change the job.
 struct Row {
   std::int64_t offset, plane_step, row_step, column_step;
   std::int32_t tap, plane_tap_step, row_tap_step, column_tap_step;
@@ -54,7 +55,8 @@ struct Pixel {
 
   // Zeros of the padding are terms of a sum too, and 0 + -0 is 0.
   float neutral() const {
-    const std::int64_t pairs = std::int64_t{row.planes} * row.rows * columns.count;
+    const std::int64_t pairs =
+        std::int64_t{row.planes} * row.rows * columns.count;
     return pairs == row.taps ? -0.0f : 0.0f;
   }
 };
@@ -121,7 +123,8 @@ std::int64_t run_channels(const PoolJob& job, const Pixel& pixel, const T* in, T
                           std::uint8_t* which, std::int64_t channel) {
   for (; channel + lanes * parts <= job.channels; channel += lanes * parts) {
     if constexpr (pool == Pool::kMax) {
-      take_maximum<T, lanes, parts>(pixel, in + channel, out + channel, which + channel);
+      take_maximum<T, lanes, parts>(pixel, in + channel, out + channel,
+                                    which + channel);
     } else {
       add_up<T, lanes, parts, pool == Pool::kPlace>(pixel, in + channel, out + channel,
                                                     which + channel);
@@ -137,8 +140,8 @@ void run(const PoolJob& job, std::int64_t begin, std::int64_t end) {
     const std::int64_t row = number / columns.size, plane = row / rows.size;
     const std::int64_t image = plane / planes.size;
     std::int64_t column = number % columns.size;
-    Pixel pixel = {{job, planes.places[plane % planes.size], rows.places[row % rows.size]},
-                   {}};
+    Pixel pixel = {
+        {job, planes.places[plane % planes.size], rows.places[row % rows.size]}, {}};
     const T* in = static_cast<const T*>(job.in) + image * job.image;
     for (; column < columns.size && number < end; ++column, ++number) {
       pixel.columns = columns.places[column];

@@ -177,8 +177,9 @@ def _implementations(name, x_shape, kernel_shape, window, dtype):
             arrays = f"{dtype} x {x_shape} and kernel {kernel_shape} with {window}"
             refuse(f"{name} of {arrays}", found.reason)
         return native, native, native
-    dense = max(window.strides) == 1
-    pointwise = dense and conv_pointwise.suits(kernel_shape, window)
+    # Other devices have kernels for strides, which need no copy of x.
+    every = max(window.strides) == 1
+    pointwise = every and conv_pointwise.suits(kernel_shape, window)
     other = conv_pointwise if pointwise else conv_xla
     faster = conv_cpu.prefers_onednn(name, x_shape, kernel_shape, window, found)
     if window.backend == "auto" and faster:

@@ -44,7 +44,7 @@ FEW_GROUPS = 8
 """Groups up to which a product each beats XLA's loop."""
 
 FEW_PLACES = 16
-"""Places of an image up to which a 1x1 kernel is a faster product by XLA."""
+"""Outputs of an image up to which a 1x1 kernel is a faster product by XLA."""
 
 FEW_INPUTS, FEW_OUTPUTS = 4, 16
 """Channels up to which oneDNN's gradient of an image wastes more than XLA's."""
@@ -63,9 +63,10 @@ def prefers_onednn(
     if conv_depthwise.suits(kernel_shape, window):
         return found.is_depthwise
     if conv_pointwise.suits(kernel_shape, window):
-        zeros = name == "input_gradient" and max(window.strides) > 1
-        large = math.prod(x_shape[1:-1]) > FEW_PLACES
-        return found.is_fast and large and not zeros
+        if name == "input_gradient" and max(window.strides) > 1:
+            return False
+        places = math.prod(output_shape(x_shape, kernel_shape, window)[1:-1])
+        return found.is_fast and places > FEW_PLACES
     *taps, inputs, outputs = kernel_shape
     if name == "input_gradient" and inputs <= FEW_INPUTS and window.groups == 1:
         pairs = zip(taps, window.strides, strict=True)
