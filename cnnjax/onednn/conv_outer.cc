@@ -29,10 +29,6 @@ Numbers last_axes(const Dims& dims, std::int64_t first) {
   return numbers;
 }
 
-Dims taps_of(const ConvProblem& problem) {
-  return Dims(problem.kernel.begin(), problem.kernel.end() - 2);
-}
-
 std::int64_t product(const Numbers& numbers) {
   return numbers[0] * numbers[1] * numbers[2];
 }
@@ -57,7 +53,7 @@ bool ConvOuter::suits(const ConvProblem& problem) {
   const bool floats = problem.dtype == dnnl::memory::data_type::f32;
   const std::int64_t inputs = problem.x.back(), outputs = problem.y.back();
   return can && floats && problem.map == Map::kKernelGradient && problem.groups == 1 &&
-         problem.strides.size() <= kAxes && count(taps_of(problem)) > 1 &&
+         problem.strides.size() <= kAxes && count(taps_of(problem.kernel)) > 1 &&
          inputs >= kFewestInputs && outputs > 0 && outputs % kOutputs == 0;
 }
 
@@ -66,7 +62,7 @@ ConvOuter::ConvOuter(const ConvProblem& problem)
       images_(problem.x.front()),
       inputs_(problem.x.back()),
       outputs_(problem.y.back()),
-      taps_(last_axes(taps_of(problem), 1)),
+      taps_(last_axes(taps_of(problem.kernel), 1)),
       strides_(last_axes(problem.strides, 1)),
       dilation_(last_axes(problem.dilation, 1)),
       low_(last_axes(problem.low, 0)),

@@ -28,6 +28,15 @@ void check_sizes(const ConvProblem& problem) {
   }
 }
 
+enum class Way { kProducts, kOuter, kPrimitive };
+
+// The fastest way to compute a problem. Throws where it is too large for any.
+Way choose(const ConvProblem& problem) {
+  check_sizes(problem);
+  if (ConvProducts::suits(problem)) return Way::kProducts;
+  return ConvOuter::suits(problem) ? Way::kOuter : Way::kPrimitive;
+}
+
 // (batch, *spatial, channels) -> (batch, channels, *spatial), the order of oneDNN's
 // dimensions; memory stays as it is.
 memory::desc image_desc(const Dims& shape, memory::data_type dtype) {
@@ -126,21 +135,27 @@ Names names(Map map) {
 }  // namespace
 
 std::string implementation(const ConvProblem& problem) {
-  check_sizes(problem);
-  if (ConvProducts::suits(problem)) return "products";
-  if (ConvOuter::suits(problem)) return "outer products";
-  return describe(problem).impl_info_str();
+  switch (choose(problem)) {
+    case Way::kProducts:
+      return "products";
+    case Way::kOuter:
+      return "outer products";
+    default:
+      return describe(problem).impl_info_str();
+  }
 }
 
 ConvPlan::ConvPlan(const ConvProblem& problem)
     : map_(problem.map), threads_(problem.threads()) {
-  check_sizes(problem);
-  if (ConvProducts::suits(problem)) {
-    products_.emplace(problem);
-  } else if (ConvOuter::suits(problem)) {
-    outer_.emplace(problem);
-  } else {
-    prepare_primitive(problem);
+  switch (choose(problem)) {
+    case Way::kProducts:
+      products_.emplace(problem);
+      break;
+    case Way::kOuter:
+      outer_.emplace(problem);
+      break;
+    default:
+      prepare_primitive(problem);
   }
 }
 

@@ -61,7 +61,7 @@ ConvProducts::ConvProducts(const ConvProblem& problem)
       y_places_(count(spatial(problem.y))) {
   const auto axes = problem.strides.size();
   const std::int64_t x_row = problem.x[axes], y_row = problem.y[axes];
-  const std::int64_t taps = count(problem.kernel) / inputs_ / outputs_;
+  const std::int64_t taps = count(taps_of(problem.kernel));
   columns_ = of_result(outputs_, inputs_, outputs_);
   rows_ = of_result(images_ * y_row, images_ * x_row, inputs_);
   pieces_.resize(of_result(y_places_ / y_row, x_places_ / x_row, taps));

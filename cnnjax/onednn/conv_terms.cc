@@ -35,7 +35,7 @@ std::int64_t met(const ConvProblem& problem, const Dims& k, const Dims& p,
 
 std::vector<ConvTerm> terms_of(const ConvProblem& problem, std::int64_t tap) {
   const Dims x_sizes = spatial(problem.x), y_sizes = spatial(problem.y);
-  const Dims k = place_at(tap, Dims(problem.kernel.begin(), problem.kernel.end() - 2));
+  const Dims k = place_at(tap, taps_of(problem.kernel));
   std::vector<ConvTerm> terms;
   for (std::int64_t p = 0; p < count(y_sizes); ++p) {
     const std::int64_t q = met(problem, k, place_at(p, y_sizes), x_sizes);

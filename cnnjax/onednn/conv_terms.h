@@ -23,4 +23,8 @@ inline Dims spatial(const Dims& shape) {
   return Dims(shape.begin() + 1, shape.end() - 1);
 }
 
+inline Dims taps_of(const Dims& kernel) {
+  return Dims(kernel.begin(), kernel.end() - 2);
+}
+
 }  // namespace cnnjax
