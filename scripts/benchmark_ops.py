@@ -94,7 +94,7 @@ class Task(NamedTuple):
     """A function of arrays to time, and the arrays."""
 
     label: str
-    function: Callable[..., jax.Array]
+    function: Callable[..., Any]
     arrays: tuple[jax.Array, ...]
 
 
@@ -112,6 +112,7 @@ def make_tasks() -> Iterator[Task]:
         window = "x".join([str(options["window"])] * (len(shape) - 2))
         label = f"max-pool {shape}, {window}"
         yield Task(f"{label}, input gradient", _pullback(pool), (dy, x))
+        yield Task(f"{label}, value and input gradient", _both(pool), (dy, x))
 
 
 def _conv_tasks(point):
@@ -134,6 +135,16 @@ def _pullback(function):
         return pull(dy)[0]
 
     return gradient
+
+
+def _both(function):
+    """What a training step computes: the value is needed too."""
+
+    def value_and_gradient(dy, x):
+        y, pull = jax.vjp(function, x)
+        return y, *pull(dy)
+
+    return value_and_gradient
 
 
 def _normal(shape):

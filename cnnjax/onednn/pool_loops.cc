@@ -55,14 +55,13 @@ struct Pixel {
 
   // Zeros of the padding are terms of a sum too, and 0 + -0 is 0.
   float neutral() const {
-    const std::int64_t pairs =
-        std::int64_t{row.planes} * row.rows * columns.count;
+    const std::int64_t pairs = std::int64_t{row.planes} * row.rows * columns.count;
     return pairs == row.taps ? -0.0f : 0.0f;
   }
 };
 
-// The values of `parts` vectors of channels from one channel on, for one pixel. GCC keeps
-// them in registers only where it unrolls the loops over the parts early.
+// The values of `parts` vectors of channels from one channel on, for one pixel. GCC
+// keeps them in registers only where it unrolls the loops over the parts early.
 template <class T, int lanes, int parts>
 void take_maximum(const Pixel& pixel, const T* in, T* out, std::uint8_t* which) {
   using Floats = Vector<float, lanes>;
@@ -79,10 +78,10 @@ void take_maximum(const Pixel& pixel, const T* in, T* out, std::uint8_t* which) 
     for (int part = 0; part < parts; ++part) {
       const Floats value = load_floats<lanes>(in + offset + part * lanes);
       Floats& most = best[part];
-      // Larger, or the first NaN.
-      const Numbers wins = (value > most) | ((value != value) & (most == most));
-      most = wins ? value : most;
-      winner[part] = wins ? Numbers{} + tap : winner[part];
+      // A NaN wins too, and nothing after it.
+      const Numbers stays = (value <= most) | (most != most);
+      most = stays ? most : value;
+      winner[part] = stays ? winner[part] : Numbers{} + tap;
     }
   });
 #pragma GCC unroll 4
@@ -98,7 +97,7 @@ void add_up(const Pixel& pixel, const T* in, T* out, const std::uint8_t* which) 
   Floats sum[parts];
   const float neutral = pixel.neutral();
 #pragma GCC unroll 4
-  for (int part = 0; part < parts; ++part) sum[part] = Floats{} + neutral;
+  for (int part = 0; part < parts; ++part) sum[part] = neutral - Floats{};  // keeps -0
   pixel.visit([&](std::int64_t offset, std::int32_t tap) {
 #pragma GCC unroll 4
     for (int part = 0; part < parts; ++part) {

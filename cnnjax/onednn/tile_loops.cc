@@ -1,0 +1,87 @@
+// CMake compiles this file once for each instruction set, under the name
+// CNNJAX_TILE_LOOP.
+
+#include "tile_loops.h"
+
+#include "vectors.h"
+
+namespace cnnjax {
+
+namespace {
+
+// The values of `parts` vectors of channels. GCC keeps them in registers only where it
+// unrolls the loops over the parts early.
+template <class T, int lanes, int parts, bool placed>
+void fill(const TileJob& job, float neutral, const T* in, const std::uint8_t* which,
+          T* out) {
+  using Floats = Vector<float, lanes>;
+  using Numbers = Vector<std::int32_t, lanes>;
+  Floats value[parts];
+  Numbers winner[parts];
+#pragma GCC unroll 4
+  for (int part = 0; part < parts; ++part) {
+    value[part] = load_floats<lanes>(in + part * lanes) + neutral;
+    if constexpr (placed) {
+      winner[part] = load_wide<std::uint8_t, lanes>(which + part * lanes);
+    }
+  }
+  for (std::int32_t tap = 0; tap < job.taps; ++tap) {
+    T* to = out + job.offsets[tap];
+#pragma GCC unroll 4
+    for (int part = 0; part < parts; ++part) {
+      Floats here = value[part];
+      if constexpr (placed) here = winner[part] == tap ? here : Floats{};
+      store_floats<lanes>(here, to + part * lanes);
+    }
+  }
+}
+
+// Channels from `channel` on, as long as so many of them are left.
+template <class T, int lanes, int parts, bool placed>
+std::int64_t fill_channels(const TileJob& job, float neutral, const T* in,
+                           const std::uint8_t* which, T* out, std::int64_t channel) {
+  for (; channel + lanes * parts <= job.channels; channel += lanes * parts) {
+    fill<T, lanes, parts, placed>(job, neutral, in + channel, which + channel,
+                                  out + channel);
+  }
+  return channel;
+}
+
+template <class T, bool placed>
+void fill_windows(const TileJob& job, std::int64_t begin, std::int64_t end) {
+  const auto& [planes, rows, columns] = job.windows;
+  // A sum has zeros of other windows among its terms, and 0 + -0 is 0.
+  const float neutral = job.taps == 1 ? -0.0f : 0.0f;
+  for (std::int64_t number = begin; number < end;) {
+    const std::int64_t row = number / columns, plane = row / rows;
+    std::int64_t column = number % columns;
+    T* start = static_cast<T*>(job.out) + plane / planes * job.steps[0] +
+               plane % planes * job.steps[1] + row % rows * job.steps[2];
+    for (; column < columns && number < end; ++column, ++number) {
+      T* out = start + column * job.steps[3];
+      const T* in = static_cast<const T*>(job.in) + number * job.channels;
+      const std::uint8_t* which = job.which + number * job.channels;
+      std::int64_t c = 0;
+      c = fill_channels<T, kLanes, 4, placed>(job, neutral, in, which, out, c);
+      c = fill_channels<T, kLanes, 2, placed>(job, neutral, in, which, out, c);
+      c = fill_channels<T, kLanes, 1, placed>(job, neutral, in, which, out, c);
+      c = fill_channels<T, 4, 1, placed>(job, neutral, in, which, out, c);
+      fill_channels<T, 1, 1, placed>(job, neutral, in, which, out, c);
+    }
+  }
+}
+
+template <class T>
+void fill_all(const TileJob& job, std::int64_t begin, std::int64_t end) {
+  return job.which ? fill_windows<T, true>(job, begin, end)
+                   : fill_windows<T, false>(job, begin, end);
+}
+
+}  // namespace
+
+void CNNJAX_TILE_LOOP(const TileJob& job, std::int64_t begin, std::int64_t end) {
+  return job.is_bfloat16 ? fill_all<Half>(job, begin, end)
+                         : fill_all<float>(job, begin, end);
+}
+
+}  // namespace cnnjax
