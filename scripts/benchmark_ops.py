@@ -18,6 +18,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -91,11 +92,12 @@ POOLS = [
 
 
 class Task(NamedTuple):
-    """A function of arrays to time, and the arrays."""
+    """A function of arrays to time, the arrays, and what is done to them before."""
 
     label: str
     function: Callable[..., Any]
     arrays: tuple[jax.Array, ...]
+    before: Callable[..., tuple] = lambda *arrays: arrays
 
 
 def make_tasks() -> Iterator[Task]:
@@ -103,16 +105,13 @@ def make_tasks() -> Iterator[Task]:
     for point in CONVOLUTIONS:
         yield from _conv_tasks(point)
     for shape, options in POOLS:
-
-        def pool(x, options=options):
-            return ops.max_pool(x, **options)
-
+        pool = partial(ops.max_pool, **options)
         x = _normal(shape)
         dy = _normal(jax.eval_shape(pool, x).shape)
         window = "x".join([str(options["window"])] * (len(shape) - 2))
         label = f"max-pool {shape}, {window}"
         yield Task(f"{label}, input gradient", _pullback(pool), (dy, x))
-        yield Task(f"{label}, value and input gradient", _both(pool), (dy, x))
+        yield Task(f"{label}, backward pass", _apply, (dy, x), _kept_by(pool))
 
 
 def _conv_tasks(point):
@@ -137,14 +136,17 @@ def _pullback(function):
     return gradient
 
 
-def _both(function):
-    """What a training step computes: the value is needed too."""
+def _kept_by(function):
+    """The backward pass of a training step: what the forward pass keeps is given."""
 
-    def value_and_gradient(dy, x):
-        y, pull = jax.vjp(function, x)
-        return y, *pull(dy)
+    def pull_and_dy(dy, x):
+        return jax.vjp(function, x)[1], dy
 
-    return value_and_gradient
+    return pull_and_dy
+
+
+def _apply(function, *arrays):
+    return function(*arrays)
 
 
 def _normal(shape):
@@ -158,9 +160,9 @@ def measure(task: Task, rounds: int, clock: Callable[[], float]) -> dict[str, An
     times = {name: [] for name in compiled}
     for number in range(rounds + 1):  # the first of them warms up
         for name in list(compiled)[:: 1 if number % 2 else -1]:
-            jax.block_until_ready(compiled[name](*task.arrays))
+            jax.block_until_ready(compiled[name]())
             start = clock()
-            jax.block_until_ready(compiled[name](*task.arrays))
+            jax.block_until_ready(compiled[name]())
             if number:
                 times[name].append(1e3 * (clock() - start))
     row: dict[str, Any] = {"map": task.label}
@@ -173,7 +175,8 @@ def measure(task: Task, rounds: int, clock: Callable[[], float]) -> dict[str, An
 
 def _compile(task, mode, backend):
     with ops.gradients(mode), ops.backend(backend):
-        return jax.jit(task.function).lower(*task.arrays).compile()
+        arrays = task.before(*task.arrays)
+        return partial(jax.jit(task.function).lower(*arrays).compile(), *arrays)
 
 
 def main() -> None:
