@@ -12,15 +12,14 @@ namespace {
 // The values of `parts` vectors of channels. GCC keeps them in registers only where it
 // unrolls the loops over the parts early.
 template <class T, int lanes, int parts, bool placed>
-void fill(const TileJob& job, float neutral, const T* in, const std::uint8_t* which,
-          T* out) {
+void fill(const TileJob& job, const T* in, const std::uint8_t* which, T* out) {
   using Floats = Vector<float, lanes>;
   using Numbers = Vector<std::int32_t, lanes>;
   Floats value[parts];
   Numbers winner[parts];
 #pragma GCC unroll 4
   for (int part = 0; part < parts; ++part) {
-    value[part] = load_floats<lanes>(in + part * lanes) + neutral;
+    value[part] = load_floats<lanes>(in + part * lanes);
     if constexpr (placed) {
       winner[part] = load_wide<std::uint8_t, lanes>(which + part * lanes);
     }
@@ -38,11 +37,10 @@ void fill(const TileJob& job, float neutral, const T* in, const std::uint8_t* wh
 
 // Channels from `channel` on, as long as so many of them are left.
 template <class T, int lanes, int parts, bool placed>
-std::int64_t fill_channels(const TileJob& job, float neutral, const T* in,
-                           const std::uint8_t* which, T* out, std::int64_t channel) {
+std::int64_t fill_channels(const TileJob& job, const T* in, const std::uint8_t* which,
+                           T* out, std::int64_t channel) {
   for (; channel + lanes * parts <= job.channels; channel += lanes * parts) {
-    fill<T, lanes, parts, placed>(job, neutral, in + channel, which + channel,
-                                  out + channel);
+    fill<T, lanes, parts, placed>(job, in + channel, which + channel, out + channel);
   }
   return channel;
 }
@@ -50,8 +48,6 @@ std::int64_t fill_channels(const TileJob& job, float neutral, const T* in,
 template <class T, bool placed>
 void fill_windows(const TileJob& job, std::int64_t begin, std::int64_t end) {
   const auto& [planes, rows, columns] = job.windows;
-  // A sum has zeros of other windows among its terms, and 0 + -0 is 0.
-  const float neutral = job.taps == 1 ? -0.0f : 0.0f;
   for (std::int64_t number = begin; number < end;) {
     const std::int64_t row = number / columns, plane = row / rows;
     std::int64_t column = number % columns;
@@ -62,11 +58,11 @@ void fill_windows(const TileJob& job, std::int64_t begin, std::int64_t end) {
       const T* in = static_cast<const T*>(job.in) + number * job.channels;
       const std::uint8_t* which = job.which + number * job.channels;
       std::int64_t c = 0;
-      c = fill_channels<T, kLanes, 4, placed>(job, neutral, in, which, out, c);
-      c = fill_channels<T, kLanes, 2, placed>(job, neutral, in, which, out, c);
-      c = fill_channels<T, kLanes, 1, placed>(job, neutral, in, which, out, c);
-      c = fill_channels<T, 4, 1, placed>(job, neutral, in, which, out, c);
-      fill_channels<T, 1, 1, placed>(job, neutral, in, which, out, c);
+      c = fill_channels<T, kLanes, 4, placed>(job, in, which, out, c);
+      c = fill_channels<T, kLanes, 2, placed>(job, in, which, out, c);
+      c = fill_channels<T, kLanes, 1, placed>(job, in, which, out, c);
+      c = fill_channels<T, 4, 1, placed>(job, in, which, out, c);
+      fill_channels<T, 1, 1, placed>(job, in, which, out, c);
     }
   }
 }

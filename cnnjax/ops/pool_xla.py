@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from cnnjax.ops.dtype import widened
-from cnnjax.ops.taps import scatter_taps, tap_slices
+from cnnjax.ops.taps import scatter_taps, tap_slices, windows_tile
 
 
 def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
@@ -27,6 +27,11 @@ def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
 
 def place(dy, which, taps, window, sizes) -> jax.Array:
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
+    if windows_tile(taps, window, sizes):  # on a CPU, XLA makes vectors of this alone
+        numbers = jnp.arange(math.prod(taps), dtype=which.dtype)
+        numbers = numbers.reshape(1, *(n for k in taps for n in (1, k)), 1)
+        chosen = jnp.where(_at_taps(which, taps) == numbers, _at_taps(dy, taps), 0)
+        return chosen.reshape(len(dy), *sizes, dy.shape[-1])
     # Sums are float32 at least; and XLA on a CPU interleaves bfloat16 13 times slower.
     wide = widened(dy)
     chosen = (jnp.where(which == number, wide, 0) for number in range(math.prod(taps)))
@@ -49,7 +54,17 @@ def window_sum(x, taps, window, sizes) -> jax.Array:
 
 def spread(dy, taps, window, sizes) -> jax.Array:
     """Adds each value to all taps of its window: the transpose of ``window_sum``."""
+    if windows_tile(taps, window, sizes):
+        return _at_taps(dy, taps).reshape(len(dy), *sizes, dy.shape[-1])
     return scatter_taps(itertools.repeat(dy, math.prod(taps)), taps, window, sizes)
+
+
+def _at_taps(y, taps):
+    """Each value once per tap, ``(n, p1, k1, p2, k2, c)``."""
+    y = jnp.expand_dims(y, tuple(range(2, 2 * len(taps) + 1, 2)))
+    shape = list(y.shape)
+    shape[2:-1:2] = taps
+    return jnp.broadcast_to(y, shape)
 
 
 def stock_max(x, taps, window, sizes):

@@ -165,6 +165,23 @@ def test_a_nan_is_the_maximum_and_the_first_takes_the_gradient():
     np.testing.assert_array_equal(dx.ravel(), [0, 3, 0, 7, 0, 0, 5])
 
 
+@pytest.mark.parametrize("shape", [(1, 6, 1), (2, 4, 1, 3), (1, 2, 4, 2, 1)])
+@pytest.mark.parametrize("axis", [0, 2, -1])
+def test_windows_that_tile_the_image_under_vmap(shape, axis):
+    """The axes of their taps stand beside those of the image, some of one place."""
+    window = tuple(min(size, 2) for size in shape[1:-1])
+
+    def pools(x):
+        largest = ops.max_pool(x, window, strides=window, backend="xla")
+        return largest + ops.avg_pool(x, window, strides=window, backend="xla")
+
+    gradient = jax.grad(lambda x: jnp.sum(jnp.sin(pools(x))))
+    many = jax.random.normal(jax.random.key(0), (3, *shape))
+    mapped = jax.jit(jax.vmap(gradient, axis, axis))(jnp.moveaxis(many, 0, axis))
+    alone = jnp.stack([gradient(x) for x in many])
+    np.testing.assert_allclose(jnp.moveaxis(mapped, axis, 0), alone, rtol=1e-6)
+
+
 def test_minus_infinity_keeps_its_value_and_flows_as_in_xla():
     """A window of -inf alone is a tie with the padding, which comes first here."""
     case = Case((1, 3, 3, 1), (2, 2), {"padding": ((1, 0), (0, 1))})
