@@ -17,9 +17,7 @@ from cnnjax.typing import Window
 LARGEST_UNROLLED = 32
 
 
-def windows_tile(
-    taps: tuple[int, ...], window: Window, sizes: tuple[int, ...]
-) -> bool:
+def windows_tile(taps: tuple[int, ...], window: Window, sizes: tuple[int, ...]) -> bool:
     """Whether each place of an image of ``sizes`` lies in exactly one window."""
     whole = all(size % count == 0 for size, count in zip(sizes, taps, strict=True))
     padded = any(side for pair in window.padding for side in pair)
