@@ -127,7 +127,7 @@ def _conv_tasks(point):
 
 
 def _pullback(function):
-    """The gradient alone of the first argument; the forward map is dead code."""
+    """The gradient by the first argument, with what it needs of the forward map."""
 
     def gradient(dy, first, *others):
         _, pull = jax.vjp(lambda first: function(first, *others), first)
@@ -137,7 +137,7 @@ def _pullback(function):
 
 
 def _kept_by(function):
-    """The backward pass of a training step: what the forward pass keeps is given."""
+    """Makes the arguments of ``_apply``: the pullback, with what it keeps, and dy."""
 
     def pull_and_dy(dy, x):
         return jax.vjp(function, x)[1], dy

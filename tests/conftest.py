@@ -4,6 +4,7 @@ import gc
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 gc.set_threshold(100_000, 50, 1000)  # JAX keeps much, and looking through it takes long
 
@@ -13,3 +14,11 @@ def x64():
     """Arrays of 64 bits, for this test alone."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_on_disk_are_for_this_module():
+    """A run keeps its programs on disk; the rest of the tests compile theirs once."""
+    yield
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()

@@ -19,20 +19,6 @@ constexpr std::int64_t kFewestInputs = 8, kOutputs = 16;  // at a time
 constexpr std::int64_t kValuesPerThread = 1 << 16;
 constexpr std::int64_t kManyParts = 4;  // for each thread
 
-using Numbers = ConvOuter::Numbers;
-
-// The axes that the problem lacks come first.
-Numbers last_axes(const Dims& dims, std::int64_t first) {
-  Numbers numbers;
-  numbers.fill(first);
-  std::copy(dims.begin(), dims.end(), numbers.end() - dims.size());
-  return numbers;
-}
-
-std::int64_t product(const Numbers& numbers) {
-  return numbers[0] * numbers[1] * numbers[2];
-}
-
 // The width of ranges, none of which is wider than the widest block.
 std::int64_t block_width(std::int64_t channels) {
   const std::int64_t width = divide_up(channels, divide_up(channels, kWidestBlock));
@@ -165,7 +151,7 @@ void ConvOuter::run_part(const Part& part, const float* x, const float* y,
 }
 
 void ConvOuter::add_boxes(const OuterJob& job, Range taps) const {
-  Numbers begin;
+  PerAxis begin;
   for (begin[0] = 0; begin[0] < y_sizes_[0]; begin[0] += box_[0]) {
     for (begin[1] = 0; begin[1] < y_sizes_[1]; begin[1] += box_[1]) {
       for (begin[2] = 0; begin[2] < y_sizes_[2]; begin[2] += box_[2]) {
@@ -178,7 +164,7 @@ void ConvOuter::add_boxes(const OuterJob& job, Range taps) const {
 }
 
 // The part of a box whose windows meet the image with this tap.
-ConvOuter::Box ConvOuter::met(const Numbers& begin, const Numbers& tap) const {
+ConvOuter::Box ConvOuter::met(const PerAxis& begin, const PerAxis& tap) const {
   Box part;
   for (std::size_t axis = 0; axis < kAxes; ++axis) {
     const Range& within = within_[axis][tap[axis]];
@@ -188,9 +174,8 @@ ConvOuter::Box ConvOuter::met(const Numbers& begin, const Numbers& tap) const {
   return part;
 }
 
-void ConvOuter::add_tap(OuterJob job, std::int64_t number, const Numbers& begin) const {
-  const Numbers tap = {number / taps_[2] / taps_[1], number / taps_[2] % taps_[1],
-                       number % taps_[2]};
+void ConvOuter::add_tap(OuterJob job, std::int64_t number, const PerAxis& begin) const {
+  const PerAxis tap = place_at(number, taps_);
   const Box box = met(begin, tap);
   job.rows = box[1].end - box[1].begin;
   job.places = box[2].end - box[2].begin;

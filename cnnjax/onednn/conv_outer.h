@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "axes.h"
 #include "conv_problem.h"
 #include "outer_loops.h"
 
@@ -16,9 +17,6 @@ namespace cnnjax {
 
 class ConvOuter {
  public:
-  static constexpr std::size_t kAxes = 3;
-  using Numbers = std::array<std::int64_t, kAxes>;
-
   // Whether this is faster than oneDNN's convolution.
   static bool suits(const ConvProblem& problem);
 
@@ -44,14 +42,14 @@ class ConvOuter {
   void prepare_parts();
   void run_part(const Part& part, const float* x, const float* y, float* kernel) const;
   void add_boxes(const OuterJob& job, Range taps) const;
-  void add_tap(OuterJob job, std::int64_t number, const Numbers& begin) const;
-  Box met(const Numbers& begin, const Numbers& tap) const;
+  void add_tap(OuterJob job, std::int64_t number, const PerAxis& begin) const;
+  Box met(const PerAxis& begin, const PerAxis& tap) const;
 
   int threads_;
   std::int64_t images_, inputs_, outputs_;
-  Numbers taps_, strides_, dilation_, low_, x_sizes_, y_sizes_;
+  PerAxis taps_, strides_, dilation_, low_, x_sizes_, y_sizes_;
   std::array<std::vector<Range>, kAxes> within_;  // by tap: where it meets the image
-  Numbers box_;                                   // the places of y computed at a time
+  PerAxis box_;                                   // the places of y computed at a time
   std::int64_t images_of_box_;
   std::vector<Part> parts_;
   std::int64_t shares_ = 1;  // of the images, each of which is summed apart

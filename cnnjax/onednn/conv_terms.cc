@@ -4,7 +4,7 @@ namespace cnnjax {
 
 namespace {
 
-// The index on each axis of the place with this number, in row-major order.
+// As place_at of axes.h, for any number of axes.
 Dims place_at(std::int64_t number, const Dims& sizes) {
   Dims place(sizes.size());
   for (std::size_t axis = sizes.size(); axis-- > 0; number /= sizes[axis]) {

@@ -3,10 +3,10 @@
 //
 // Under vmap every array has the mapped axes in front, and these are more images.
 
-#include <algorithm>
 #include <functional>
 #include <numeric>
 #include <stdexcept>
+#include <utility>
 
 #include "guarded.h"
 #include "pool_gather.h"
@@ -38,18 +38,10 @@ struct Images {
   }
 };
 
-// What stands for missing axes comes first.
-template <class Range>
-PerAxis last_axes(const Range& numbers, std::int64_t missing) {
-  PerAxis all = {missing, missing, missing};
-  std::copy(numbers.begin(), numbers.end(), all.end() - numbers.size());
-  return all;
-}
-
 Images make_images(const Buffer& buffer, const Window& window) {
   const std::size_t spatial = window.strides.size();
   const auto dims = buffer.dimensions();
-  if (spatial > kPoolAxes || dims.size() < spatial + 2) {
+  if (spatial > kAxes || dims.size() < spatial + 2) {
     throw std::invalid_argument("an array lacks axes");
   }
   const std::size_t mapped = dims.size() - 1 - spatial;

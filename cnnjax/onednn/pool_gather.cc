@@ -4,6 +4,8 @@
 #include <numeric>
 #include <vector>
 
+#include "parallel.h"
+
 namespace cnnjax {
 
 namespace {
@@ -61,7 +63,7 @@ class Axes {
     const PerAxis& in = of_windows ? problem.x : problem.y;
     const PerAxis& out = of_windows ? problem.y : problem.x;
     std::int64_t values = problem.channels, taps = 1;
-    for (std::size_t axis = kPoolAxes; axis-- > 0;) {
+    for (std::size_t axis = kAxes; axis-- > 0;) {
       const Line line = {problem.taps[axis],     problem.strides[axis],
                          problem.dilation[axis], problem.low[axis],
                          problem.x[axis],        problem.y[axis]};
@@ -82,8 +84,8 @@ class Axes {
   Axis operator[](std::size_t axis) const { return axes_[axis]; }
 
  private:
-  std::vector<Reach> places_[kPoolAxes];
-  Axis axes_[kPoolAxes];
+  std::vector<Reach> places_[kAxes];
+  Axis axes_[kAxes];
 };
 
 }  // namespace

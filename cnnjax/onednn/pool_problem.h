@@ -1,20 +1,15 @@
-// A pooling: its shapes and its window, one number per axis.
+// A pooling: its shapes and its window.
 #pragma once
 
-#include <array>
-#include <cstddef>
+#include <algorithm>
 #include <cstdint>
 
+#include "axes.h"
 #include "parallel.h"
 
 namespace cnnjax {
 
-constexpr std::size_t kPoolAxes = 3;  // missing ones come first, of one place
-using PerAxis = std::array<std::int64_t, kPoolAxes>;
-
-inline std::int64_t product(const PerAxis& numbers) {
-  return numbers[0] * numbers[1] * numbers[2];
-}
+constexpr std::int64_t kPooledPerThread = 1 << 17;  // some 50 microseconds of one core
 
 struct PoolProblem {
   bool is_bfloat16;
@@ -25,17 +20,15 @@ struct PoolProblem {
   // Whether the windows cover the image, each place by one of them.
   bool is_tiled() const {
     bool tiled = taps == strides && dilation == PerAxis{1, 1, 1} && low == PerAxis{};
-    for (std::size_t axis = 0; axis < kPoolAxes; ++axis) {
+    for (std::size_t axis = 0; axis < kAxes; ++axis) {
       tiled = tiled && x[axis] == y[axis] * taps[axis];
     }
     return tiled;
   }
 
   int threads() const {
-    constexpr std::int64_t kValuesPerThread = 1
-                                              << 17;  // some 50 microseconds of a core
     const std::int64_t places = std::max(product(x), product(y));
-    return threads_for(images * places * channels, kValuesPerThread);
+    return threads_for(images * places * channels, kPooledPerThread);
   }
 };
 

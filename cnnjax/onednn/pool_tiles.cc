@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "parallel.h"
 #include "tile_loops.h"
 
 namespace cnnjax {
@@ -12,8 +13,8 @@ namespace {
 std::vector<std::int64_t> offsets_of(const PerAxis& taps, const PerAxis& steps) {
   std::vector<std::int64_t> offsets;
   for (std::int64_t tap = 0; tap < product(taps); ++tap) {
-    offsets.push_back(tap / taps[2] / taps[1] * steps[0] +
-                      tap / taps[2] % taps[1] * steps[1] + tap % taps[2] * steps[2]);
+    const PerAxis place = place_at(tap, taps);
+    offsets.push_back(place[0] * steps[0] + place[1] * steps[1] + place[2] * steps[2]);
   }
   return offsets;
 }

@@ -1,4 +1,8 @@
-"""The maps of the poolings as operations of XLA: one slice of the image per tap."""
+"""The maps of the poolings as operations of XLA.
+
+They take one slice of the image per tap. Backwards, where the windows tile the image,
+they share each value among its taps in one broadcast.
+"""
 
 import itertools
 import math
@@ -27,11 +31,11 @@ def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
 
 def place(dy, which, taps, window, sizes) -> jax.Array:
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
-    if windows_tile(taps, window, sizes):  # on a CPU, XLA makes vectors of this alone
+    if windows_tile(taps, window, sizes):  # XLA on a CPU vectorizes this, not the sums
         numbers = jnp.arange(math.prod(taps), dtype=which.dtype)
         numbers = numbers.reshape(1, *(n for k in taps for n in (1, k)), 1)
         chosen = jnp.where(_at_taps(which, taps) == numbers, _at_taps(dy, taps), 0)
-        return chosen.reshape(len(dy), *sizes, dy.shape[-1])
+        return _joined(chosen, sizes)
     # Sums are float32 at least; and XLA on a CPU interleaves bfloat16 13 times slower.
     wide = widened(dy)
     chosen = (jnp.where(which == number, wide, 0) for number in range(math.prod(taps)))
@@ -55,7 +59,7 @@ def window_sum(x, taps, window, sizes) -> jax.Array:
 def spread(dy, taps, window, sizes) -> jax.Array:
     """Adds each value to all taps of its window: the transpose of ``window_sum``."""
     if windows_tile(taps, window, sizes):
-        return _at_taps(dy, taps).reshape(len(dy), *sizes, dy.shape[-1])
+        return _joined(_at_taps(dy, taps), sizes)
     return scatter_taps(itertools.repeat(dy, math.prod(taps)), taps, window, sizes)
 
 
@@ -65,6 +69,16 @@ def _at_taps(y, taps):
     shape = list(y.shape)
     shape[2:-1:2] = taps
     return jnp.broadcast_to(y, shape)
+
+
+def _joined(y, sizes):
+    """``(n, p1, k1, p2, k2, c) -> (n, *sizes, c)``.
+
+    Of arrays with an explicit sharding, JAX joins no more than two axes at a time.
+    """
+    for axis, size in enumerate(sizes, start=1):
+        y = y.reshape(*y.shape[:axis], size, *y.shape[axis + 2 :])
+    return y
 
 
 def stock_max(x, taps, window, sizes):

@@ -19,9 +19,9 @@ LARGEST_UNROLLED = 32
 
 def windows_tile(taps: tuple[int, ...], window: Window, sizes: tuple[int, ...]) -> bool:
     """Whether each place of an image of ``sizes`` lies in exactly one window."""
-    whole = all(size % count == 0 for size, count in zip(sizes, taps, strict=True))
-    padded = any(side for pair in window.padding for side in pair)
-    return whole and not padded and window.strides == taps and max(window.dilation) == 1
+    axes = zip(sizes, taps, window.padding, strict=True)
+    whole = all(n % k == 0 and low == 0 and 0 <= high < k for n, k, (low, high) in axes)
+    return whole and window.strides == taps and max(window.dilation) == 1
 
 
 def tap_slices(

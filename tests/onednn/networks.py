@@ -22,8 +22,9 @@ ANY_RANK = [(8, 28, 28, 1), (8, 32, 32, 3), (8, 40, 1), (2, 16, 16, 16, 1)]
 def train(name: str, shape: tuple[int, ...]) -> None:
     model = make_model(name, num_classes=10)
     x = jax.random.normal(jax.random.key(0), shape)
-    init = jax.jit(partial(model.init, train=False))
-    variables = init({"params": jax.random.key(1)}, x)
+    init = partial(model.init, {"params": jax.random.key(1)}, train=False)
+    shapes = jax.eval_shape(init, x)
+    variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1, leaf.dtype), shapes)
 
     def loss(variables, x):
         return jnp.sum(model.apply(variables, x, train=False) ** 2)

@@ -43,7 +43,7 @@ def recorder():
     return Recorder()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_config():
     """A config of 12 steps on the digits; further settings by their dotted names."""
 

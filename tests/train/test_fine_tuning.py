@@ -1,20 +1,31 @@
 """Fine-tuning: weights of another run, a new head, frozen parts."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.train.run import train
+from tests.train.conftest import Recorder
 from tests.train.faults import assert_same
 
 HEAD_ANEW = r"(?!Dense_1\.).*"
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, small_config):
+    """A run on the ten digits: its result and its folder."""
+    folder = tmp_path_factory.mktemp("base") / "run"
+    return train(small_config(), folder, Recorder()), folder
+
+
 @pytest.fixture
-def pretrained(tmp_path, small_config, recorder):
-    """A run on the ten digits, and the path of a set with three classes."""
-    result = train(small_config(), tmp_path / "base", recorder)
+def pretrained(tmp_path, base):
+    """A copy of that run, and the path of a set with three classes."""
+    result, folder = base
+    shutil.copytree(folder, tmp_path / "base")
     draw = np.random.default_rng(0)
     np.savez(
         tmp_path / "three.npz",

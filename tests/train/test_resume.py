@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -14,6 +15,7 @@ from cnnjax.train.integrity import CheckpointError
 from cnnjax.train.interruption import Interrupted
 from cnnjax.train.run import train
 from cnnjax.train.trained import make_run_state
+from tests.train.conftest import Recorder
 from tests.train.faults import (
     StopAt,
     assert_same,
@@ -28,8 +30,8 @@ from tests.train.faults import (
 )
 
 
-@pytest.fixture
-def whole(tmp_path, small_config, recorder):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, small_config):
     """A run of 30 steps that was never stopped, with augmentation and dropout."""
     config = small_config(
         duration="30 steps",
@@ -37,7 +39,16 @@ def whole(tmp_path, small_config, recorder):
         data__crop_padding="1",
         data__flip="true",
     )
-    return config, train(config, tmp_path / "whole", recorder)
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    return config, train(config, folder, Recorder()), folder
+
+
+@pytest.fixture
+def whole(tmp_path, undisturbed):
+    """Its config and result; a copy of it to spoil is in ``tmp_path / "whole"``."""
+    config, result, folder = undisturbed
+    shutil.copytree(folder, tmp_path / "whole")
+    return config, result
 
 
 @pytest.mark.parametrize(
