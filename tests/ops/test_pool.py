@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import ops
 from cnnjax.ops import taps
@@ -180,6 +181,18 @@ def test_windows_that_tile_the_image_under_vmap(shape, axis):
     mapped = jax.jit(jax.vmap(gradient, axis, axis))(jnp.moveaxis(many, 0, axis))
     alone = jnp.stack([gradient(x) for x in many])
     np.testing.assert_allclose(jnp.moveaxis(mapped, axis, 0), alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pool", [ops.max_pool, ops.avg_pool])
+def test_a_mesh_with_explicit_axes_keeps_its_sharding(pool):
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
+    gradient = jax.grad(lambda x: jnp.sum(pool(x, 2, strides=2, backend="xla") ** 2))
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
+    with jax.set_mesh(mesh):
+        sharded = jax.device_put(x, PartitionSpec("data"))
+        dx = jax.jit(gradient)(sharded)
+        assert jax.typeof(dx) == jax.typeof(sharded)
+    np.testing.assert_allclose(dx, gradient(x), rtol=1e-6)
 
 
 def test_minus_infinity_keeps_its_value_and_flows_as_in_xla():
