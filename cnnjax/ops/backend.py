@@ -16,6 +16,11 @@ import jax
 Backend = Literal["auto", "onednn", "xla"]
 VARIABLE = "CNNJAX_BACKEND"
 
+
+class BackendError(ValueError):
+    """The chosen backend cannot compute an operation."""
+
+
 _backend = jax.make_user_context("")
 
 
@@ -66,8 +71,8 @@ def refuse(what: str, reason: str) -> NoReturn:
     """Says that ``"onednn"`` was asked for and cannot compute ``what``.
 
     Raises:
-        ValueError: always.
+        BackendError: always.
     """
-    raise ValueError(
+    raise BackendError(
         f"backend is 'onednn', which cannot compute the {what}: {reason}; use 'auto'"
     )

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.onednn import conv as conv_onednn
-from cnnjax.ops import conv_cpu, conv_gaps, conv_pointwise, conv_xla
+from cnnjax.ops import conv_cpu, conv_gaps, conv_pointwise, conv_xla, explicit
 from cnnjax.ops import padding as pads
 from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
@@ -117,6 +117,8 @@ def biased(
     x: jax.Array, kernel: jax.Array, bias: jax.Array, window: Window, relu: bool
 ) -> jax.Array:
     """y = f(x, w) + b, and ReLU of that; oneDNN writes y once."""
+    if explicit.is_divided(x, kernel):
+        return _one_by_one(x, kernel, bias, window, relu)
     shapes = x.shape, kernel.shape
     native, cpu, other = _implementations("forward", *shapes, window, x.dtype)
     if native not in (cpu, other) or 0 in x.shape:
@@ -161,6 +163,10 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
     def of(implementation):
         return partial(getattr(implementation, name), window=window, **static)
 
+    if explicit.is_divided(*arrays):
+        if window.backend == "onednn":
+            refuse(f"{name} of a divided x {x_shape}", explicit.REASON)
+        return of(conv_xla)(*arrays)
     dtype = arrays[0].dtype
     _, cpu, other = _implementations(name, x_shape, kernel_shape, window, dtype)
     if cpu is other:

@@ -17,6 +17,7 @@ The padding at the end of each axis is what makes the output come out at its giv
 import jax
 from jax import lax
 
+from cnnjax.ops.explicit import sharding_of_product
 from cnnjax.typing import Window
 
 
@@ -90,6 +91,7 @@ def kernel_gradient(
         dimension_numbers=images_as_channels,
         batch_group_count=window.groups,
         precision=window.precision,
+        out_sharding=sharding_of_product(x.ndim, (x, -1), (dy, -1)),
     )
 
 

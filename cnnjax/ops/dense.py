@@ -11,6 +11,7 @@ from jax import lax
 
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.dtype import check_one_floating
+from cnnjax.ops.explicit import sharding_of_product
 from cnnjax.ops.gradient import custom_vjp, vary_alike
 
 
@@ -47,7 +48,8 @@ def dense(
 @custom_vjp("precision")
 def matmul(a: jax.Array, b: jax.Array, precision=None) -> jax.Array:
     """The product of two matrices; its gradients are products of the same kind."""
-    return jnp.matmul(a, b, precision=precision)
+    sharding = sharding_of_product(2, (a, 0), (b, 1))
+    return jnp.matmul(a, b, precision=precision, out_sharding=sharding)
 
 
 def _fwd(a, b, precision):

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.onednn import norm as norm_native
+from cnnjax.ops import explicit
 from cnnjax.ops.activation import capped_relu
 from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
@@ -86,7 +87,8 @@ def normalize_batch(
     if add is not None and add.shape != x.shape:
         raise ValueError(f"add has shape {add.shape}, expected {x.shape} as x")
     backend = chosen_backend(backend)
-    reason = norm_native.refusal(x.dtype)
+    divided = explicit.REASON if explicit.is_divided(x) else ""
+    reason = divided or norm_native.refusal(x.dtype)
     if backend == "onednn" and reason:
         refuse(f"batch normalization of {x.dtype} x {x.shape}", reason)
     dtype = jnp.dtype(dtype or x.dtype)

@@ -21,8 +21,8 @@ import numpy as np
 from jax import lax
 
 from cnnjax.onednn import pool as pool_native
+from cnnjax.ops import explicit, pool_xla
 from cnnjax.ops import padding as pads
-from cnnjax.ops import pool_xla
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
 from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import custom_vjp
@@ -139,7 +139,8 @@ def _run(name, taps, window, sizes, *arrays):
         return partial(function, taps=taps, window=window, sizes=sizes)
 
     dtype, channels = arrays[0].dtype, arrays[0].shape[-1]
-    reason = pool_native.refusal(taps, dtype)
+    divided = explicit.REASON if explicit.is_divided(*arrays) else ""
+    reason = divided or pool_native.refusal(taps, dtype)
     if window.backend == "onednn":
         if reason:
             arrays = f"{dtype} x of {sizes} positions with windows of {taps}"

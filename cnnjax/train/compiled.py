@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec
 
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Batch, Split
+from cnnjax.ops.backend import BackendError
 from cnnjax.train.arithmetic import as_configured
 from cnnjax.train.devices import AXIS, Devices, batch_shapes, wish_shape
 from cnnjax.train.evaluation import Score, evaluate
@@ -27,7 +28,7 @@ def make_start(experiment: Experiment, config: Config) -> TrainState:
     """The state before the first step, on one device.
 
     Raises:
-        ConfigError: images that the network cannot take.
+        ConfigError: images that the network cannot take, or the backend not compute.
     """
     shape = experiment.dataset.train.images.shape[1:]
     averaged = config.average_decay is not None
@@ -40,6 +41,8 @@ def make_start(experiment: Experiment, config: Config) -> TrainState:
             config.seed,
             averaged=averaged,
         )
+    except BackendError as error:
+        raise ConfigError(str(error)) from error
     except ValueError as error:
         raise ConfigError(
             f"model {config.model.name!r} cannot take images of shape {shape}: {error}"
