@@ -45,7 +45,8 @@ def run(count, program):
 
 
 def test_each_process_is_told_its_place():
-    status, out, err = run(3, "import sys; print(*sys.argv[1:])")
+    tells = "import os, sys; os.write(1, (' '.join(sys.argv[1:]) + '\\n').encode())"
+    status, out, err = run(3, tells)  # a line in one piece
     assert (status, err) == (0, "")
     lines = sorted(out.splitlines())
     ports = {re.match(r"--coordinator=localhost:(\d+) ", line)[1] for line in lines}
