@@ -39,6 +39,14 @@ void on_threads(int count, std::int64_t parts, const Function& function) {
   }
 }
 
+// Runs `loop(job, begin, end)` on equal shares of `places`, one for each thread.
+template <class Loop, class Job>
+void share_among_threads(int count, Loop loop, const Job& job, std::int64_t places) {
+  on_threads(count, count, [&](std::int64_t part) {
+    loop(job, places * part / count, places * (part + 1) / count);
+  });
+}
+
 // Whether oneDNN uses these instructions here (ONEDNN_MAX_CPU_ISA may forbid it).
 inline bool uses(dnnl::cpu_isa isa) {
   const auto bits = static_cast<unsigned>(isa);

@@ -108,10 +108,7 @@ void gather(Pool pool, bool of_windows, const PoolProblem& problem,
                        arrays.which};
   const std::int64_t places =
       problem.images * product(of_windows ? problem.y : problem.x);
-  const int count = problem.threads();
-  on_threads(count, count, [&](std::int64_t part) {
-    loop(job, places * part / count, places * (part + 1) / count);
-  });
+  share_among_threads(problem.threads(), loop, job, places);
 }
 
 }  // namespace cnnjax

@@ -116,22 +116,6 @@ void add_up(const Pixel& pixel, const T* in, T* out, const std::uint8_t* which) 
   }
 }
 
-// Channels from `channel` on, as long as so many of them are left.
-template <Pool pool, class T, int lanes, int parts>
-std::int64_t run_channels(const PoolJob& job, const Pixel& pixel, const T* in, T* out,
-                          std::uint8_t* which, std::int64_t channel) {
-  for (; channel + lanes * parts <= job.channels; channel += lanes * parts) {
-    if constexpr (pool == Pool::kMax) {
-      take_maximum<T, lanes, parts>(pixel, in + channel, out + channel,
-                                    which + channel);
-    } else {
-      add_up<T, lanes, parts, pool == Pool::kPlace>(pixel, in + channel, out + channel,
-                                                    which + channel);
-    }
-  }
-  return channel;
-}
-
 template <Pool pool, class T>
 void run(const PoolJob& job, std::int64_t begin, std::int64_t end) {
   const auto& [planes, rows, columns] = job.axes;
@@ -148,12 +132,16 @@ void run(const PoolJob& job, std::int64_t begin, std::int64_t end) {
       // The winners lie beside the maxima: beside `out` or, to place, beside `in`.
       std::uint8_t* which =
           job.which + (pool == Pool::kMax ? number * job.channels : image * job.image);
-      std::int64_t channel = 0;
-      channel = run_channels<pool, T, kLanes, 4>(job, pixel, in, out, which, channel);
-      channel = run_channels<pool, T, kLanes, 2>(job, pixel, in, out, which, channel);
-      channel = run_channels<pool, T, kLanes, 1>(job, pixel, in, out, which, channel);
-      channel = run_channels<pool, T, 4, 1>(job, pixel, in, out, which, channel);
-      run_channels<pool, T, 1, 1>(job, pixel, in, out, which, channel);
+      // Copies: bytes written into `which` could change what it refers to.
+      over_channels(job.channels, [=](auto lanes, auto parts, std::int64_t channel) {
+        if constexpr (pool == Pool::kMax) {
+          take_maximum<T, lanes, parts>(pixel, in + channel, out + channel,
+                                        which + channel);
+        } else {
+          add_up<T, lanes, parts, pool == Pool::kPlace>(pixel, in + channel,
+                                                        out + channel, which + channel);
+        }
+      });
     }
   }
 }

@@ -38,11 +38,8 @@ void fill_tiles(const PoolProblem& problem, const PoolArrays& arrays) {
       arrays.in,
       arrays.which,
       arrays.out};
-  const std::int64_t windows = problem.images * product(problem.y);
-  const int count = problem.threads();
-  on_threads(count, count, [&](std::int64_t part) {
-    loop(job, windows * part / count, windows * (part + 1) / count);
-  });
+  share_among_threads(problem.threads(), loop, job,
+                      problem.images * product(problem.y));
 }
 
 }  // namespace cnnjax

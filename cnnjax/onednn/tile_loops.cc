@@ -35,16 +35,6 @@ void fill(const TileJob& job, const T* in, const std::uint8_t* which, T* out) {
   }
 }
 
-// Channels from `channel` on, as long as so many of them are left.
-template <class T, int lanes, int parts, bool placed>
-std::int64_t fill_channels(const TileJob& job, const T* in, const std::uint8_t* which,
-                           T* out, std::int64_t channel) {
-  for (; channel + lanes * parts <= job.channels; channel += lanes * parts) {
-    fill<T, lanes, parts, placed>(job, in + channel, which + channel, out + channel);
-  }
-  return channel;
-}
-
 template <class T, bool placed>
 void fill_windows(const TileJob& job, std::int64_t begin, std::int64_t end) {
   const auto& [planes, rows, columns] = job.windows;
@@ -57,12 +47,10 @@ void fill_windows(const TileJob& job, std::int64_t begin, std::int64_t end) {
       T* out = start + column * job.steps[3];
       const T* in = static_cast<const T*>(job.in) + number * job.channels;
       const std::uint8_t* which = job.which + number * job.channels;
-      std::int64_t c = 0;
-      c = fill_channels<T, kLanes, 4, placed>(job, in, which, out, c);
-      c = fill_channels<T, kLanes, 2, placed>(job, in, which, out, c);
-      c = fill_channels<T, kLanes, 1, placed>(job, in, which, out, c);
-      c = fill_channels<T, 4, 1, placed>(job, in, which, out, c);
-      fill_channels<T, 1, 1, placed>(job, in, which, out, c);
+      over_channels(job.channels, [=](auto lanes, auto parts, std::int64_t channel) {
+        fill<T, lanes, parts, placed>(job, in + channel, which + channel,
+                                      out + channel);
+      });
     }
   }
 }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace cnnjax {
 
@@ -22,6 +23,9 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #endif
 
+template <int number>
+using Number = std::integral_constant<int, number>;
+
 using Half = std::uint16_t;  // the upper half of a float: bfloat16
 
 template <class T, int lanes>
@@ -30,6 +34,22 @@ struct VectorOf {
 };
 template <class T, int lanes>
 using Vector = typename VectorOf<T, lanes>::Type;
+
+// Calls `at(lanes, parts, channel)` for all channels: as long as so many are left, for
+// `parts` vectors of `lanes` channels from one channel on.
+template <class At>
+void over_channels(std::int64_t channels, const At& at) {
+  std::int64_t channel = 0;
+  const auto as_long_as_possible = [&](auto lanes, auto parts) {
+    constexpr int width = lanes * parts;
+    for (; channel + width <= channels; channel += width) at(lanes, parts, channel);
+  };
+  as_long_as_possible(Number<kLanes>{}, Number<4>{});
+  as_long_as_possible(Number<kLanes>{}, Number<2>{});
+  as_long_as_possible(Number<kLanes>{}, Number<1>{});
+  as_long_as_possible(Number<4>{}, Number<1>{});
+  as_long_as_possible(Number<1>{}, Number<1>{});
+}
 
 template <class To, class From>
 To same_bits(const From& from) {

@@ -163,9 +163,9 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
     def of(implementation):
         return partial(getattr(implementation, name), window=window, **static)
 
-    if explicit.is_divided(*arrays):
+    if reason := explicit.refusal(*arrays):
         if window.backend == "onednn":
-            refuse(f"{name} of a divided x {x_shape}", explicit.REASON)
+            refuse(f"{name} of a divided x {x_shape}", reason)
         return of(conv_xla)(*arrays)
     dtype = arrays[0].dtype
     _, cpu, other = _implementations(name, x_shape, kernel_shape, window, dtype)

@@ -9,12 +9,19 @@ device has an array of its own.
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
-REASON = "a mesh with explicit axes divides the arrays; call it inside of jax.shard_map"
-
 
 def is_divided(*arrays: jax.Array) -> bool:
     """Whether the type of any of the arrays says that a mesh divides it."""
     return any(any(jax.typeof(array).sharding.spec) for array in arrays)
+
+
+def refusal(*arrays: jax.Array) -> str:
+    """Why oneDNN's kernels cannot take these arrays; empty where they can."""
+    if not is_divided(*arrays):
+        return ""
+    return (
+        "a mesh with explicit axes divides the arrays; call it inside of jax.shard_map"
+    )
 
 
 def sharding_of_product(
@@ -30,9 +37,9 @@ def sharding_of_product(
     Returns:
         ``None`` where nothing is divided.
     """
-    if not is_divided(one[0], other[0]):
-        return None
     shardings = [jax.typeof(array).sharding for array, _ in (one, other)]
+    meshes = [sharding.mesh for sharding in shardings if any(sharding.spec)]
+    if not meshes:
+        return None
     spec = [s.spec[axis] for s, (_, axis) in zip(shardings, (one, other), strict=True)]
-    mesh = next(s.mesh for s in shardings if any(s.spec))
-    return NamedSharding(mesh, PartitionSpec(*[None] * (ndim - 2), *spec))
+    return NamedSharding(meshes[0], PartitionSpec(*[None] * (ndim - 2), *spec))

@@ -87,8 +87,7 @@ def normalize_batch(
     if add is not None and add.shape != x.shape:
         raise ValueError(f"add has shape {add.shape}, expected {x.shape} as x")
     backend = chosen_backend(backend)
-    divided = explicit.REASON if explicit.is_divided(x) else ""
-    reason = divided or norm_native.refusal(x.dtype)
+    reason = explicit.refusal(x) or norm_native.refusal(x.dtype)
     if backend == "onednn" and reason:
         refuse(f"batch normalization of {x.dtype} x {x.shape}", reason)
     dtype = jnp.dtype(dtype or x.dtype)

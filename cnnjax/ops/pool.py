@@ -139,8 +139,7 @@ def _run(name, taps, window, sizes, *arrays):
         return partial(function, taps=taps, window=window, sizes=sizes)
 
     dtype, channels = arrays[0].dtype, arrays[0].shape[-1]
-    divided = explicit.REASON if explicit.is_divided(*arrays) else ""
-    reason = divided or pool_native.refusal(taps, dtype)
+    reason = explicit.refusal(*arrays) or pool_native.refusal(taps, dtype)
     if window.backend == "onednn":
         if reason:
             arrays = f"{dtype} x of {sizes} positions with windows of {taps}"

@@ -52,7 +52,9 @@ def test_onednn_computes_bfloat16_or_is_refused(with_library, small_config):
     if HAS_AVX512:
         assert "stablehlo.convolution" not in step_text(config)
     else:
-        with pytest.raises(ConfigError, match=r"^backend is 'onednn'.*bfloat16 x"):
+        with pytest.raises(
+            ConfigError, match=r"^backend is.*bfloat16 x .*; use 'auto'"
+        ):
             step_text(config)
 
 

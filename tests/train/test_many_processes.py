@@ -152,15 +152,15 @@ def test_a_signal_to_one_stops_all_and_any_number_goes_on(
 @pytest.mark.slow
 def test_killed_processes_are_missed_and_the_run_ends_the_same(tmp_path, launch):
     whole, run = tmp_path / "whole", tmp_path / "run"
-    status, out, err = finish(launch(2, whole))
+    status, out, err = finish(launch(3, whole))
     assert status == 0, err
     assert "launch_local" not in err
     assert out.count("step compiled in") == out.count("test accuracy") == 1
     assert count_records(whole) == ONCE
 
     draw, last = np.random.default_rng(), 0
-    for victim in (1, 0):
-        process = launch(2, run)
+    for victim in (draw.integers(1, 3), 0):
+        process = launch(3, run)
         wait_for_step(run, last + 10)
         time.sleep(draw.uniform(0, 0.5))
         os.kill(children(process)[victim], signal.SIGKILL)
@@ -176,7 +176,7 @@ def test_killed_processes_are_missed_and_the_run_ends_the_same(tmp_path, launch)
             assert "stack trace" not in err
         steps = [path.name for path in (run / "checkpoints").iterdir()]
         last = max(int(step) for step in steps if step.isdigit())
-    status, out, err = finish(launch(2, run))
+    status, out, err = finish(launch(3, run))
     assert status == 0, err
     assert f"going on after step {last}\n" in out
     assert_same(run, whole)
