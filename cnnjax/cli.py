@@ -8,11 +8,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from cnnjax import __version__
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 from cnnjax.memory import keep_freed_memory
+from cnnjax.printable import printable
 
 OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
 FAILED, USAGE = 1, 2
@@ -60,8 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(error, FAILED)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that shows control characters in words escaped when it refuses them."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuses the command line."""
+        super().error(printable(message))
+
+
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cnnjax", description="Train CNNs in JAX.")
+    parser = _Parser(prog="cnnjax", description="Train CNNs in JAX.")
     parser.add_argument("--version", action="version", version=f"cnnjax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = commands.add_parser(
@@ -279,7 +289,7 @@ def _benchmark(args, overrides) -> int:
         return 0
     from rich.console import Console
 
-    Console(highlight=False).print(benchmark_table(values))
+    Console(highlight=False, markup=False, emoji=False).print(benchmark_table(values))
     return 0
 
 
@@ -307,7 +317,7 @@ def _run_errors():
 
 
 def _refuse(error: Exception, status: int) -> int:
-    print(f"cnnjax: error: {error}", file=sys.stderr)
+    print(f"cnnjax: error: {printable(error)}", file=sys.stderr)
     return status
 
 

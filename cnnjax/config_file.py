@@ -18,6 +18,7 @@ from cnnjax.config import (
     find,
     validate,
 )
+from cnnjax.json_file import parse_json
 from cnnjax.spelling import unknown_name
 
 WORDS = {"true": True, "false": False, "none": None}
@@ -50,13 +51,13 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None) ->
 def _checked(config, path) -> Config:
     """The same settings on top of the defaults: types, names and values checked."""
     try:
-        text = to_json(config)
-    except TypeError as error:
+        changes = json.loads(to_json(config), object_pairs_hook=_with_tuples)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{path}: settings are texts, numbers, true, false, None and tuples of"
             f" these ({error})"
         ) from error
-    return from_json(text)
+    return _from_settings(changes)
 
 
 def to_json(config: Config) -> str:
@@ -71,11 +72,15 @@ def from_json(text: str) -> Config:
         ConfigError: damaged text, or settings that this version does not know.
     """
     try:
-        changes = json.loads(text, object_pairs_hook=_with_tuples)
-    except json.JSONDecodeError as error:
+        changes = parse_json(text, object_pairs_hook=_with_tuples)
+    except ValueError as error:
         raise ConfigError(f"the config is not JSON: {error}") from error
     if not isinstance(changes, dict):
         raise ConfigError(f"the config is {changes!r}, expected settings by name")
+    return _from_settings(changes)
+
+
+def _from_settings(changes: Mapping[str, Any]) -> Config:
     config = default_config()
     for name, value in _flatten(changes):
         _set(config, name, value)

@@ -11,6 +11,7 @@ from cnnjax.compare.table import (
     row_texts,
     summary,
 )
+from cnnjax.printable import printable
 
 TEMPLATE = """\
 <!doctype html>
@@ -60,14 +61,14 @@ def page(title: str, sections: Iterable[Section], timing: Timing | None) -> str:
         jinja2.Environment(autoescape=True)
         .from_string(TEMPLATE)
         .render(
-            title=title,
+            title=printable(title),
             ok=all(row.ok for _, rows in sections for row in rows),
             summary=summary(sections),
             timing=describe_timing(timing) if timing else "",
             headings=HEADINGS,
             legend=LEGEND,
             sections=[
-                (name, [(row.ok, row_texts(row)) for row in rows])
+                (printable(name), [(row.ok, row_texts(row)) for row in rows])
                 for name, rows in sections
             ],
         )

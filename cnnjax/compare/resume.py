@@ -19,6 +19,7 @@ import numpy as np
 
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
+from cnnjax.json_file import parse_json
 from cnnjax.train.names import named_leaves
 from cnnjax.train.state import TrainState
 
@@ -123,7 +124,7 @@ def _run_part(path, changes, workdir: Path, end: int | None) -> Part:
     process.start()
     process.join()
     lines = log.read_text().splitlines() if log.exists() else []
-    records = [json.loads(line) for line in lines]
+    records = [parse_json(line) for line in lines]
     if records and "error" in records[-1]:
         raise ConfigError(records[-1]["error"])
     if process.exitcode != (0 if end is None else -signal.SIGKILL):

@@ -6,6 +6,7 @@ from typing import Any
 from cnnjax.compare.gradients import Row
 from cnnjax.compare.model import Timing
 from cnnjax.compare.tolerance import FACTOR, FINITE_DIFFERENCE
+from cnnjax.printable import printable
 
 Section = tuple[str, Sequence[Row]]
 
@@ -39,7 +40,12 @@ def lines(sections: Iterable[Section], timing: Timing | None = None) -> list[str
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     found = []
     for title, rows in texts.items():
-        found += ["", title, _line(HEADINGS, widths), *(_line(r, widths) for r in rows)]
+        found += [
+            "",
+            printable(title),
+            _line(HEADINGS, widths),
+            *(_line(r, widths) for r in rows),
+        ]
     found += ["", LEGEND]
     if timing:
         found += ["", describe_timing(timing)]
@@ -49,7 +55,11 @@ def lines(sections: Iterable[Section], timing: Timing | None = None) -> list[str
 def summary(sections: Iterable[Section]) -> str:
     """One sentence: all is right, or what is off."""
     rows = [row for _, rows in sections for row in rows]
-    wrong = [f"{row.name}: {'; '.join(row.failures)}" for row in rows if not row.ok]
+    wrong = [
+        printable(f"{row.name}: {'; '.join(row.failures)}")
+        for row in rows
+        if not row.ok
+    ]
     if not wrong:
         return f"all {len(rows)} gradients are right"
     return f"{len(wrong)} of {len(rows)} gradients are off:\n  " + "\n  ".join(wrong)
@@ -78,7 +88,7 @@ def row_texts(row: Row) -> tuple[str, ...]:
     """The cells of one row, under ``HEADINGS``."""
     slope = row.finite_difference
     return (
-        row.name,
+        printable(row.name),
         "x".join(map(str, row.shape)) or "scalar",
         f"{row.max_abs:.1e}",
         f"{row.max_rel:.1e}",

@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnjax.data.errors import DataError
 from cnnjax.data.stream import StreamedImages
+from cnnjax.json_file import read_json
 from cnnjax.typing import Images
 from cnnjax.whole_file import write_whole
 
@@ -84,9 +85,9 @@ def read_normalization(path: str | Path) -> Normalization:
       DataError: if the file is missing or damaged.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = read_json(path)
         mean, std = (np.array(content[name], np.float32) for name in ("mean", "std"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(
             f"{path} cannot be read as a normalization ({type(error).__name__}:"
             f" {error}): measure the training split again"

@@ -11,6 +11,7 @@ import jax
 from cnnjax import __version__
 from cnnjax.onednn import library
 from cnnjax.ops.backend import current_backend
+from cnnjax.printable import printable
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -35,7 +36,9 @@ def describe_installation(compilation_cache: Path) -> str:
         "tfds data": _folder(_tfds_folder()),
     }
     width = max(map(len, rows))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+    return "\n".join(
+        f"{name:<{width}}  {printable(value)}" for name, value in rows.items()
+    )
 
 
 def _device(device) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cnnjax.json_file import parse_json
 from cnnjax.whole_file import write_whole
 
 # JSON has no such numbers.
@@ -63,7 +64,8 @@ def _stays(record: Mapping[str, Any], last_step: int) -> bool:
 
 def _line(record: Mapping[str, Any]) -> str:
     values = {key: _encode(value) for key, value in record.items()}
-    return json.dumps(values, allow_nan=False) + "\n"
+    # JSON leaves DEL, alone of the control characters, as it is.
+    return json.dumps(values, allow_nan=False).replace("\x7f", r"\u007f") + "\n"
 
 
 def _open(path: Path) -> BinaryIO:
@@ -120,7 +122,7 @@ def _encode(value: Any) -> Any:
 
 def _decode(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError as error:
         raise ValueError(_damaged(path, number, line)) from error
     if not isinstance(record, dict):

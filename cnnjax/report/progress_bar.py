@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar as Bar
 from rich.table import Table
 from rich.text import Text
 
+from cnnjax.printable import printable
 from cnnjax.report.lines import duration_text, fit, header, log_line, step_text
 
 REFRESH_SECONDS = 0.2
@@ -72,7 +73,7 @@ class ProgressBar:
 
     def message(self, text: str) -> None:
         """Print a text above the bar."""
-        self._console.print(text)
+        self._console.print(printable(text))
 
     def close(self) -> None:
         """Draw the bar a last time and give the terminal back."""

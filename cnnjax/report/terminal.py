@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from cnnjax.printable import printable
 from cnnjax.report.lines import header, log_line
 from cnnjax.typing import Reporter
 
@@ -56,7 +57,7 @@ class PlainLines:
 
     def message(self, text: str) -> None:
         """Print a text."""
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing: each line is out already."""

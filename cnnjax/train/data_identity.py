@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnjax.config import ConfigError
 from cnnjax.data import Dataset
+from cnnjax.json_file import read_json
 from cnnjax.whole_file import write_whole
 
 NAME = "data.json"
@@ -38,8 +39,8 @@ def check(workdir: Path, dataset: Dataset) -> None:
     if not path.exists():
         return
     try:
-        stored = dict(json.loads(path.read_text()))
-    except (TypeError, ValueError) as error:
+        stored = dict(read_json(path))
+    except (OSError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is damaged ({error})") from error
     for name, found in describe(dataset).items():
         if stored.get(name) != found:

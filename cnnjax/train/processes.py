@@ -20,6 +20,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.config import ConfigError
+from cnnjax.printable import printable
 
 HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
 CONNECT_SECONDS = 120
@@ -183,7 +184,8 @@ def _watch() -> None:
 
 def _leave(reason: str, status: int = FAILED) -> None:
     _over.set()
-    print(f"cnnjax: process {jax.process_index()}: error: {reason}", file=sys.stderr)
+    where = f"cnnjax: process {jax.process_index()}"
+    print(f"{where}: error: {printable(reason)}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.suppress(Exception):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax.config import Config
+from cnnjax.printable import printable
 from cnnjax.train import compilation_cache, data_identity
 from cnnjax.train.arithmetic import adapt_kernels
 from cnnjax.train.checkpoint import Checkpoints, Restored
@@ -98,4 +99,4 @@ def take_best(
 
 
 def _warn(text: str) -> None:
-    print(f"cnnjax: {text}", file=sys.stderr)
+    print(f"cnnjax: {printable(text)}", file=sys.stderr)

@@ -1,0 +1,94 @@
+"""JSON that may be damaged, or made to do harm: read within bounds."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cnnjax.regular_file import open_regular
+
+MAX_BYTES = 64 * 2**20
+"""The largest file that is read."""
+
+MAX_DEPTH = 100
+"""How deep arrays and objects may be nested."""
+
+MAX_DIGITS = 40
+"""The longest whole number; larger ones fit no setting and no array."""
+
+Pairs = Callable[[list[tuple[str, Any]]], Any]
+
+
+def read_json(path: str | Path, *, object_pairs_hook: Pairs | None = None) -> Any:
+    """The value in a JSON file.
+
+    Args:
+        path: a regular file of UTF-8 text.
+        object_pairs_hook: makes objects of their keys and values; a dict by default.
+
+    Raises:
+        OSError: a file that cannot be read, or is not a regular one.
+        ValueError: whatever ``parse_json`` refuses.
+    """
+    with open_regular(path) as file:
+        content = file.read(MAX_BYTES + 1)
+    return parse_json(content, object_pairs_hook=object_pairs_hook)
+
+
+def parse_json(text: str | bytes, *, object_pairs_hook: Pairs | None = None) -> Any:
+    """The value that JSON text stands for.
+
+    Args:
+        text: the text; bytes are UTF-8.
+        object_pairs_hook: makes objects of their keys and values; a dict by default.
+
+    Raises:
+        ValueError: text that is not JSON, is too long or nested too deeply, or holds
+            NaN, Infinity or an absurdly long number.
+    """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES:,} bytes, expected fewer")
+    if isinstance(text, bytes):
+        text = text.decode()
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=object_pairs_hook,
+            parse_int=_parse_int,
+            parse_constant=_refuse_constant,
+        )
+    except RecursionError:
+        raise ValueError(_too_deep()) from None
+    _check_depth(value)
+    return value
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(
+            f"a number of {len(digits):,} digits, expected at most {MAX_DIGITS}"
+        )
+    return int(digits)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON, expected a finite number")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return
+    raise ValueError(_too_deep())
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _too_deep() -> str:
+    return f"arrays and objects are nested more than {MAX_DEPTH} levels deep"

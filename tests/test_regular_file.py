@@ -1,0 +1,72 @@
+"""Files of other kinds than regular ones: refused at once instead of waited for."""
+
+import os
+import socket
+
+import pytest
+
+from cnnjax.regular_file import check_regular, open_regular
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def make_link_to_pipe(path):
+    os.mkfifo(f"{path}.pipe")
+    path.symlink_to(f"{path}.pipe")
+
+
+def make_link_to_device(path):
+    path.symlink_to("/dev/zero")
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def make_folder(path):
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (make_pipe, "a named pipe"),
+        (make_link_to_pipe, "a named pipe"),
+        (make_link_to_device, "a device"),
+        (make_socket, "a socket"),
+        (make_folder, "a folder"),
+    ],
+)
+def test_the_kind_is_named(tmp_path, monkeypatch, make, kind):
+    monkeypatch.chdir(tmp_path)  # the path of a socket has to be short
+    path = tmp_path.relative_to(tmp_path) / "file"
+    make(path)
+    for check in (open_regular, check_regular):
+        with pytest.raises(OSError, match=f"file is {kind}, expected a regular file"):
+            check(path)
+
+
+def test_a_pipe_that_takes_the_file_s_place_at_the_last_moment_is_refused(
+    tmp_path, monkeypatch
+):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("cnnjax.regular_file.check_regular", lambda path: None)
+    with pytest.raises(OSError, match="a named pipe"):
+        open_regular(tmp_path / "pipe")
+
+
+def test_regular_files_and_links_to_them_are_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for name in ("file", "link"):
+        with open_regular(tmp_path / name) as file:
+            assert file.read() == b"content"
+            assert file.seek(3) == 3
+
+
+def test_a_missing_file_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "none")
