@@ -23,14 +23,14 @@ def read_json(path: str | Path, *, object_pairs_hook: Pairs | None = None) -> An
     """The value in a JSON file.
 
     Args:
-        path: a regular file of UTF-8 text.
+        path: a regular file of UTF-8 text, which belongs to a run: no link to one.
         object_pairs_hook: makes objects of their keys and values; a dict by default.
 
     Raises:
         OSError: a file that cannot be read, or is not a regular one.
         ValueError: whatever ``parse_json`` refuses.
     """
-    with open_regular(path) as file:
+    with open_regular(path, follow_links=False) as file:
         content = file.read(MAX_BYTES + 1)
     return parse_json(content, object_pairs_hook=object_pairs_hook)
 

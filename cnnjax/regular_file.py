@@ -1,49 +1,80 @@
-"""Files that are opened only if they are regular ones."""
+"""Files that are opened only if they are regular ones.
+
+A folder that somebody else made may hold a symbolic link or a named pipe in place of a
+file. Opened as usual, the link would lead a write elsewhere, and the pipe would wait
+forever.
+"""
 
 import os
 import stat
-from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
+_FLAGS = {
+    "r": os.O_RDONLY,
+    "a": os.O_WRONLY | os.O_APPEND | os.O_CREAT,
+    "a+": os.O_RDWR | os.O_APPEND | os.O_CREAT,
+}
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
 }
 
 
-def open_regular(path: str | Path) -> BufferedReader:
-    """Opens a file for reading if it is a regular one, or a link to one.
+class NotRegularError(OSError):
+    """Something other than a regular file in the place of one."""
+
+
+def open_regular(
+    path: str | Path, mode: str = "rb", *, follow_links: bool = True
+) -> Any:
+    """Opens a file if it is a regular one, and never waits.
 
     A named pipe would wait forever for a writer, and a device may never end.
 
+    Args:
+        path: the file.
+        mode: ``"r"``, ``"a"`` or ``"a+"``, with ``"b"`` for bytes; text is UTF-8.
+        follow_links: whether ``path`` may be a symbolic link to a regular file. A user
+            may name a link; in a run's folder, it could lead anywhere.
+
     Raises:
-        OSError: the file cannot be opened, or is of another kind.
+        NotRegularError: a file of another kind.
+        OSError: a file that is missing or cannot be opened.
     """
-    check_regular(path)
-    # Between the check and the opening the file may have become a pipe: never wait.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = os.fdopen(descriptor, "rb")
     try:
-        _check(os.fstat(file.fileno()), path)
+        check_regular(path, follow_links=follow_links)
+    except FileNotFoundError:
+        if "a" not in mode:
+            raise
+    # Between the check and the opening the file may have become a pipe or a link.
+    flags = _FLAGS[mode.replace("b", "")] | os.O_NONBLOCK | os.O_CLOEXEC
+    if not follow_links:
+        flags |= os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        _check(os.fstat(descriptor), path)
     except OSError:
-        file.close()
+        os.close(descriptor)
         raise
-    return file
+    return os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8")
 
 
-def check_regular(path: str | Path) -> None:
+def check_regular(path: str | Path, *, follow_links: bool = True) -> None:
     """Refuses what is not a regular file, without opening it.
 
     Raises:
-        OSError: no such file, or one of another kind.
+        NotRegularError: a file of another kind.
+        OSError: no such file.
     """
-    _check(os.stat(path), path)
+    _check(os.stat(path, follow_symlinks=follow_links), path)
 
 
 def _check(status: os.stat_result, path: str | Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
-        raise OSError(f"{path} is {kind}, expected a regular file")
+        raise NotRegularError(f"{path} is {kind}, expected a regular file")

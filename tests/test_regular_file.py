@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from cnnjax.regular_file import check_regular, open_regular
+from cnnjax.regular_file import NotRegularError, check_regular, open_regular
 
 
 def make_pipe(path):
@@ -19,6 +19,15 @@ def make_link_to_pipe(path):
 
 def make_link_to_device(path):
     path.symlink_to("/dev/zero")
+
+
+def make_link(path):
+    (path.parent / "target").write_text("mine")
+    path.symlink_to("target")
+
+
+def make_dangling_link(path):
+    path.symlink_to("missing")
 
 
 def make_socket(path):
@@ -49,13 +58,37 @@ def test_the_kind_is_named(tmp_path, monkeypatch, make, kind):
             check(path)
 
 
-def test_a_pipe_that_takes_the_file_s_place_at_the_last_moment_is_refused(
-    tmp_path, monkeypatch
+@pytest.mark.parametrize("mode", ["r", "rb", "a", "ab", "a+"])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (make_pipe, "a named pipe"),
+        (make_folder, "a folder"),
+        (make_link, "a symbolic link"),
+        (make_dangling_link, "a symbolic link"),
+        (make_link_to_pipe, "a symbolic link"),
+        (make_link_to_device, "a symbolic link"),
+    ],
+)
+def test_links_are_refused_on_demand_in_every_mode(tmp_path, make, kind, mode):
+    make(tmp_path / "file")
+    with pytest.raises(NotRegularError, match=f"file is {kind}"):
+        open_regular(tmp_path / "file", mode, follow_links=False)
+    assert not (tmp_path / "missing").exists()
+    if make is make_link:
+        assert (tmp_path / "target").read_text() == "mine"
+
+
+@pytest.mark.parametrize("mode", ["r", "a", "a+"])
+@pytest.mark.parametrize("make", [make_pipe, make_link, make_dangling_link])
+def test_what_takes_the_file_s_place_at_the_last_moment_is_refused(
+    tmp_path, monkeypatch, make, mode
 ):
-    os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr("cnnjax.regular_file.check_regular", lambda path: None)
-    with pytest.raises(OSError, match="a named pipe"):
-        open_regular(tmp_path / "pipe")
+    make(tmp_path / "file")
+    monkeypatch.setattr("cnnjax.regular_file.check_regular", lambda *_, **__: None)
+    with pytest.raises(OSError):
+        open_regular(tmp_path / "file", mode, follow_links=False)
+    assert not (tmp_path / "missing").exists()
 
 
 def test_regular_files_and_links_to_them_are_opened(tmp_path):
@@ -65,6 +98,15 @@ def test_regular_files_and_links_to_them_are_opened(tmp_path):
         with open_regular(tmp_path / name) as file:
             assert file.read() == b"content"
             assert file.seek(3) == 3
+
+
+def test_a_file_is_appended_to_and_read_back(tmp_path):
+    for _ in range(2):
+        with open_regular(tmp_path / "file", "a", follow_links=False) as file:
+            file.write("häst\n")
+    with open_regular(tmp_path / "file", "a+", follow_links=False) as file:
+        file.seek(0)
+        assert file.read() == "häst\n" * 2
 
 
 def test_a_missing_file_is_missing(tmp_path):

@@ -20,9 +20,11 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 from cnnjax.train.integrity import (
     CheckpointError,
     check_room,
+    check_seal,
     check_shapes,
     check_sums,
     checksums,
+    seal,
 )
 from cnnjax.train.processes import agree, is_first, wait_for_all
 from cnnjax.train.progress import read_progress
@@ -123,7 +125,9 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(arrays),
-                    notes=ocp.args.JsonSave({**notes, "checksums": checksums(arrays)}),
+                    notes=ocp.args.JsonSave(
+                        seal({**notes, "checksums": checksums(arrays)})
+                    ),
                 ),
             )
         except Exception as error:  # whatever a disk may do
@@ -227,9 +231,10 @@ class Checkpoints:
                 notes=ocp.args.JsonRestore(),
             ),
         )
-        check_sums(found.state, found.notes.pop("checksums"))
-        read_progress(found.notes)
-        return Restored(found.state, found.notes)
+        notes = check_seal(found.notes)
+        check_sums(found.state, notes.pop("checksums"))
+        read_progress(notes)
+        return Restored(found.state, notes)
 
     def _shapes(self, target: Any) -> Any:
         """What Orbax is asked for: shapes, dtypes, and where the arrays shall lie."""

@@ -1,56 +1,126 @@
-"""Whether the data of a run is still what it was when the run began."""
+"""Whether the data of a run is still the data with which it began."""
 
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cnnjax.config import ConfigError
-from cnnjax.data import Dataset
+from cnnjax.data import Dataset, Split, StreamedImages
 from cnnjax.json_file import read_json
 from cnnjax.whole_file import write_whole
 
 NAME = "data.json"
+SAMPLE = 256  # images of a split that are read where all would take too long
+ROWS = 2**24  # bytes whose checksum is taken at once, and which may have to be copied
+OLD_KEYS = ("examples", "shape", "labels")  # runs once noted a list of these
+
+_WORDS = {
+    "examples": "number of examples",
+    "shape": "shape of an image",
+    "labels": "checksum of the labels",
+    "sample": "checksum of a sample of the images",
+    "images": "checksum of the images",
+}
+
+Identity = dict[str, dict[str, Any]]
 
 
-def describe(dataset: Dataset) -> dict[str, list]:
-    """For each split its number of examples, their shape, and a checksum of the labels.
+def describe(dataset: Dataset) -> Identity:
+    """What tells one data set from another, for each split, as values for JSON.
 
-    The order of the labels tells the split: other examples held out give another one.
+    ``examples`` is how many there are and ``shape`` the shape of one; ``labels``,
+    ``sample`` and ``images`` are checksums of all labels in their order, of some evenly
+    spaced images, and of all images. The last is left out for images that are streamed.
+    The order tells the split: other examples held out give other checksums.
     """
     return {
-        name: [
-            len(split.labels),
-            list(split.images.shape[1:]),
-            zlib.crc32(np.ascontiguousarray(split.labels).tobytes()),
-        ]
+        name: _describe(split)
         for name, split in zip(dataset._fields[:3], dataset[:3], strict=True)
     }
 
 
-def check(workdir: Path, dataset: Dataset) -> None:
-    """Refuses data that is not that of the run in ``workdir``.
+def _describe(split: Split) -> dict[str, Any]:
+    images, labels = split
+    count = len(labels)
+    chosen = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
+    found = {
+        "examples": count,
+        "shape": list(images.shape[1:]),
+        "labels": _checksum(labels),
+        "sample": _checksum(images[chosen]),
+    }
+    if not isinstance(images, StreamedImages):
+        found["images"] = _checksum(images)
+    return found
+
+
+def _checksum(array: np.ndarray) -> int:
+    """The CRC-32 of the values in C order, without a copy of the whole array."""
+    total, size = 0, max(1, ROWS * len(array) // array.nbytes)
+    for start in range(0, len(array), size):
+        rows = np.ascontiguousarray(array[start : start + size])
+        total = zlib.crc32(rows.data, total)
+    return total
+
+
+def check(stored: Any, found: Identity, run: Path) -> None:
+    """Refuses data that is not that of a run.
+
+    Args:
+        stored: what ``describe`` gave when the run began. Older runs noted less, and
+            what they lack is not compared.
+        found: what it gives now.
+        run: the working directory, for the message.
 
     Raises:
-        ConfigError: other splits, or a damaged description of them.
+        ConfigError: the first difference.
+        ValueError: ``stored`` is of another kind.
+    """
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"it says {str(stored)[:60]!r}, expected splits by name")
+    for name, now in found.items():
+        before = _values(name, stored)
+        for key in (key for key in now if key in before):
+            if now[key] != before[key]:
+                raise ConfigError(
+                    f"the {name} split is not that of the run in {run}: its"
+                    f" {_WORDS[key]} is {now[key]}, and was {before[key]}; bring the"
+                    " data back, or give another --workdir"
+                )
+
+
+def _values(name: str, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    values = stored.get(name)
+    if isinstance(values, list):
+        values = dict(zip(OLD_KEYS, values, strict=False))
+    if not isinstance(values, Mapping) or not {*OLD_KEYS} <= {*values}:
+        raise ValueError(f"it says {str(values)[:60]} of the {name} split")
+    return values
+
+
+def check_file(workdir: Path, found: Identity) -> None:
+    """Refuses data that is not what the file in ``workdir`` says, if there is one.
+
+    Raises:
+        ConfigError: other data, or a damaged file.
     """
     path = workdir / NAME
-    if not path.exists():
-        return
     try:
-        stored = dict(read_json(path))
-    except (OSError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} is damaged ({error})") from error
-    for name, found in describe(dataset).items():
-        if stored.get(name) != found:
-            raise ConfigError(
-                f"the {name} split is not that of the run in {workdir}: it has"
-                f" [examples, shape, checksum of labels] {found}, and had"
-                f" {stored.get(name)}; bring the data back, or give another --workdir"
-            )
+        check(read_json(path), found, workdir)
+    except FileNotFoundError:
+        return
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} is damaged ({error}); bring it back, or give another --workdir"
+        ) from error
 
 
-def write(workdir: Path, dataset: Dataset) -> None:
-    """Writes the description for later runs to check."""
-    write_whole(workdir / NAME, json.dumps(describe(dataset)) + "\n")
+def write(workdir: Path, identity: Identity) -> None:
+    """Writes the file for later runs to check."""
+    write_whole(workdir / NAME, json.dumps(identity, indent=2) + "\n")

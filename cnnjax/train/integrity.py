@@ -1,5 +1,6 @@
 """Whether a state on disk is whole and of the right network, and finds room there."""
 
+import json
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import numpy as np
 
 from cnnjax.train.names import named_leaves
 
+SEAL = "notes_checksum"
 SPARE_BYTES = 200_000  # for what describes the arrays
 
 
@@ -35,6 +37,27 @@ def check_sums(arrays: Mapping[str, Any], noted: Mapping[str, int]) -> None:
     for name, value in checksums(arrays).items():
         if noted.get(name) != value:
             raise ValueError(f"the checksum of {name} differs")
+
+
+def seal(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """The notes of a checkpoint with a checksum of their own, see ``check_seal``."""
+    return {**notes, SEAL: _sum_of_text(notes)}
+
+
+def check_seal(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """The notes without their checksum; older checkpoints have none.
+
+    Raises:
+        ValueError: notes that are not those that were written.
+    """
+    content = {key: value for key, value in notes.items() if key != SEAL}
+    if SEAL in notes and notes[SEAL] != _sum_of_text(content):
+        raise ValueError("the checksum of its notes differs")
+    return content
+
+
+def _sum_of_text(notes: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(notes, sort_keys=True).encode())
 
 
 def check_shapes(stored: Any, like: Mapping[str, Any], place: Path) -> None:

@@ -57,8 +57,9 @@ def train(
     compilation_cache.enable(config.compilation_cache)
     devices = devices_of(config)
     experiment = make_experiment(config, known_normalization(origin))
+    identity = data_identity.describe(experiment.dataset)
     if origin:
-        data_identity.check(origin.folder, experiment.dataset)
+        data_identity.check_file(origin.folder, identity)
     shapes = describe_state(experiment, config)
     wait_for_all("settings")
     with _lock(workdir), watch() as stop:
@@ -68,7 +69,7 @@ def train(
         try:
             state = session.begin(origin)
             if is_first():
-                write(workdir, config, experiment)
+                write(workdir, config, experiment.normalization, identity)
             return session.run(state, stop, changes, watch_state)
         finally:
             session.checkpoints.close()

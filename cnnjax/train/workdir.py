@@ -7,7 +7,6 @@ from cnnjax.config import Config, ConfigError
 from cnnjax.config_file import from_json, to_json
 from cnnjax.data import Normalization, read_normalization, write_normalization
 from cnnjax.train import data_identity
-from cnnjax.train.experiment import Experiment
 from cnnjax.whole_file import write_whole
 
 CONFIG = "config.json"
@@ -102,8 +101,13 @@ def known_normalization(origin: Origin | None) -> Normalization | None:
     return read_normalization(path) if path and path.exists() else None
 
 
-def write(workdir: Path, config: Config, experiment: Experiment) -> None:
+def write(
+    workdir: Path,
+    config: Config,
+    normalization: Normalization,
+    identity: data_identity.Identity,
+) -> None:
     """Writes what describes the run; the config last, for it is what makes a run."""
-    write_normalization(experiment.normalization, workdir / NORMALIZATION)
-    data_identity.write(workdir, experiment.dataset)
+    write_normalization(normalization, workdir / NORMALIZATION)
+    data_identity.write(workdir, identity)
     write_whole(workdir / CONFIG, to_json(config))

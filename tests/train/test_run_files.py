@@ -164,3 +164,27 @@ def test_a_file_in_place_of_the_checkpoints_is_refused(run, capfd):
     assert train(run, *LONGER) in (1, 2)
     assert str(run / "checkpoints") in error(capfd)
     assert (run / "checkpoints").read_text() == "mine"
+
+
+def test_a_number_changed_in_the_notes_is_noticed(run, capfd):
+    """The best loss decides when early stopping ends the run, so it has to be right."""
+    path = run / "checkpoints" / "20" / "notes" / "metadata"
+    notes = json.loads(path.read_text())
+    notes["progress"]["best"]["loss"] += 0.25
+    path.write_text(json.dumps(notes))
+    assert evaluate(run) == 0
+    out, err = capfd.readouterr()
+    assert "checkpoint of step 20 is damaged (the checksum of its notes differs)" in err
+    assert train(run, *LONGER) == 0
+    out, err = capfd.readouterr()
+    assert "checkpoint of step 20 is damaged and was moved to" in out
+    assert "going on after step 15" in out
+
+
+def test_notes_of_an_older_version_have_no_checksum_and_are_read(run, capfd):
+    path = run / "checkpoints" / "20" / "notes" / "metadata"
+    notes = json.loads(path.read_text())
+    del notes["notes_checksum"]
+    path.write_text(json.dumps(notes))
+    assert train(run, *LONGER) == 0
+    assert "going on after step 20" in capfd.readouterr().out
