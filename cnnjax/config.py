@@ -14,10 +14,17 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from cnnjax.kinds import LARGEST, wrong_value
+
 Config: TypeAlias = Any
 """A locked ``ConfigDict``, whose attributes no type checker can know."""
 
 OPEN_SECTIONS = ("model", "optimizer")
+
+OPEN_KINDS = {"model.blocks": tuple, "model.dense": tuple, "model.widths": tuple}
+"""The options of open sections that are lists, so that one number is a list of one."""
+
+MOST_BLOCKS = 1000  # of a stage; tracing more would take hours
 
 
 class ConfigError(ValueError):
@@ -104,19 +111,23 @@ def default_config() -> Config:
 
 
 def _positive(value) -> bool:
-    return 0 < value < float("inf")
+    return 0 < value <= LARGEST
 
 
 def _not_negative(value) -> bool:
-    return 0 <= value < float("inf")
+    return 0 <= value <= LARGEST
 
 
 def _is_size(value) -> bool:
-    return type(value) is int and value >= 1
+    return type(value) is int and 1 <= value < 2**31
 
 
 def _sizes(values) -> bool:
     return isinstance(values, tuple) and all(map(_is_size, values))
+
+
+def _are_blocks(values) -> bool:
+    return _sizes(values) and max(values, default=1) <= MOST_BLOCKS
 
 
 def _share(value) -> bool:
@@ -141,30 +152,35 @@ def _is_pattern(value) -> bool:
 
 RULES = {
     "seed": (lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
-    "data.num_classes": (_is_size, "a whole number of 1 or more"),
+    "data.num_classes": (_is_size, "a whole number of 1 or more, below 2^31"),
     "data.validation_fraction": (_part, "a number between 0 and 1, both excluded"),
     "data.test_fraction": (_part, "a number between 0 and 1, both excluded"),
     "data.crop_padding": (lambda v: v >= 0, "a whole number of 0 or more pixels"),
-    "model.widths": (_sizes, "whole numbers of 1 or more"),
-    "model.dense": (_sizes, "whole numbers of 1 or more"),
-    "model.kernel_size": (_is_size, "a whole number of 1 or more"),
+    "model.blocks": (_are_blocks, f"whole numbers from 1 to {MOST_BLOCKS}"),
+    "model.multiplier": (lambda v: 0 < v <= 1000, "a number above 0, at most 1000"),
+    "model.widths": (_sizes, "whole numbers of 1 or more, below 2^31"),
+    "model.dense": (_sizes, "whole numbers of 1 or more, below 2^31"),
+    "model.kernel_size": (_is_size, "a whole number of 1 or more, below 2^31"),
     "model.dropout": (_below_one, "a number from 0 up to but not 1"),
     "loss.name": (lambda v: v in ("softmax", "sigmoid"), "'softmax' or 'sigmoid'"),
     "loss.label_smoothing": (_share, "a number from 0 to 1"),
-    "optimizer.learning_rate": (_positive, "a number above 0"),
-    "optimizer.weight_decay": (_not_negative, "a number of 0 or more"),
+    "optimizer.learning_rate": (_positive, "a number above 0, at most 3.4e38"),
+    "optimizer.weight_decay": (_not_negative, "a number from 0 to 3.4e38"),
     "optimizer.momentum": (_below_one, "a number from 0 up to but not 1"),
     "optimizer.b1": (_below_one, "a number from 0 up to but not 1"),
     "optimizer.b2": (_below_one, "a number from 0 up to but not 1"),
-    "optimizer.eps": (_positive, "a number above 0"),
+    "optimizer.b3": (_below_one, "a number from 0 up to but not 1"),
+    "optimizer.decay": (_below_one, "a number from 0 up to but not 1"),
+    "optimizer.rho": (_below_one, "a number from 0 up to but not 1"),
+    "optimizer.eps": (_positive, "a number above 0, at most 3.4e38"),
     "optimizer.nesterov": (lambda v: isinstance(v, bool), "true or false"),
     "optimizer.decay_mode": (
         lambda v: v in ("decoupled", "l2"),
         "'decoupled' or 'l2'",
     ),
-    "optimizer.clip_norm": (_positive, "a number above 0, or None"),
+    "optimizer.clip_norm": (_positive, "a number above 0, at most 3.4e38, or None"),
     "schedule.end_fraction": (_share, "a number from 0 to 1"),
-    "schedule.factor": (_positive, "a number above 0"),
+    "schedule.factor": (_positive, "a number above 0, at most 3.4e38"),
     "gradients": (
         lambda v: v in ("custom", "autodiff"),
         "'custom' or 'autodiff'",
@@ -178,21 +194,24 @@ RULES = {
         "'float32' or 'bfloat16' (in float16 small gradients would become 0)",
     ),
     "parallel": (lambda v: v in ("jit", "pmap"), "'jit' or 'pmap'"),
-    "devices": (_is_size, "a whole number of 1 or more, or None"),
-    "accumulate_steps": (_is_size, "a whole number of 1 or more"),
-    "batch_size": (_is_size, "a whole number of 1 or more"),
+    "devices": (_is_size, "a whole number of 1 or more, below 2^31, or None"),
+    "accumulate_steps": (_is_size, "a whole number of 1 or more, below 2^31"),
+    "batch_size": (_is_size, "a whole number of 1 or more, below 2^31"),
     "monitor": (lambda v: v in ("loss", "accuracy"), "'loss' or 'accuracy'"),
     "average_decay": (_part, "a number between 0 and 1, both excluded, or None"),
-    "early_stopping.patience": (_is_size, "a whole number of 1 or more, or None"),
-    "early_stopping.min_improvement": (_not_negative, "a number of 0 or more"),
+    "early_stopping.patience": (
+        _is_size,
+        "a whole number of 1 or more, below 2^31, or None",
+    ),
+    "early_stopping.min_improvement": (_not_negative, "a number from 0 to 3.4e38"),
     "on_nan": (lambda v: v in ("stop", "rollback"), "'stop' or 'rollback'"),
-    "rollback.times": (_is_size, "a whole number of 1 or more"),
+    "rollback.times": (_is_size, "a whole number of 1 or more, below 2^31"),
     "rollback.factor": (_part, "a number between 0 and 1, both excluded"),
     "spike_factor": (lambda v: 1 < v < float("inf"), "a number above 1, or None"),
     "init_load": (_is_pattern, "a regular expression"),
     "freeze": (_is_pattern, "a regular expression"),
-    "checkpoint.keep": (_is_size, "a whole number of 1 or more"),
-    "eval_batch_size": (_is_size, "a whole number of 1 or more"),
+    "checkpoint.keep": (_is_size, "a whole number of 1 or more, below 2^31"),
+    "eval_batch_size": (_is_size, "a whole number of 1 or more, below 2^31"),
 }
 
 
@@ -205,7 +224,7 @@ def validate(config: Config) -> None:
     for name, (holds, expected) in RULES.items():
         value = find(config, name)
         if value is not None and not _holds(holds, value):
-            raise ConfigError(f"{name} is {value!r}, expected {expected}")
+            raise ConfigError(str(wrong_value(name, value, expected)))
 
 
 def find(config: Config, name: str) -> Any:

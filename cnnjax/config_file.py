@@ -11,6 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cnnjax.config import (
+    OPEN_KINDS,
     OPEN_SECTIONS,
     Config,
     ConfigError,
@@ -19,16 +20,12 @@ from cnnjax.config import (
     validate,
 )
 from cnnjax.json_file import parse_json
+from cnnjax.kinds import fit, show
 from cnnjax.spelling import unknown_name
 
 WORDS = {"true": True, "false": False, "none": None}
-KINDS = {
-    bool: "true or false",
-    float: "a number",
-    int: "a whole number",
-    str: "a text",
-    tuple: "a list, as (1, 2)",
-}
+_DEFAULTS = default_config()
+LONGEST = 10_000  # characters of a value on the command line that Python's parser sees
 
 
 def load_config(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
@@ -94,7 +91,7 @@ def _with_tuples(pairs):
 
 def _flatten(tree: Mapping, prefix: str = "") -> Iterable[tuple[str, Any]]:
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
@@ -136,12 +133,20 @@ def _override(config, name, text):
     if key in section and isinstance(section[key], ConfigDict):
         keys = ", ".join(f"{name}.{k}" for k in sorted(section[key].keys()))
         raise ConfigError(f"{name} is a section, set one of its keys: {keys}")
-    _set(config, name, _parse(text, _kind(section, key)))
+    _set(config, name, _parse(text, kind_of(name)))
 
 
-def _kind(section, key):
-    """The type that a setting has, ``NoneType`` where anything goes."""
-    return section.get_type(key) if key in section else type(None)
+def kind_of(name: str) -> type | None:
+    """The type that a setting has, ``None`` where the chosen part decides.
+
+    It does not depend on the value that a config gives an option: 0 for one that takes
+    any number does not make it a whole number.
+    """
+    *path, key = name.split(".")
+    section = _DEFAULTS
+    for part in path:
+        section = section.get(part, {})
+    return section.get_type(key) if key in section else OPEN_KINDS.get(name)
 
 
 def _section(config, name):
@@ -169,34 +174,38 @@ def _unknown(config, name):
 
 def _parse(text, kind):
     """The value that ``text`` stands for, where a setting of type ``kind`` is meant."""
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
+    word = text.lower()
     if kind is str:
+        return None if word == "none" else text
+    if word in WORDS:
+        return WORDS[word]
+    if len(text) > LONGEST:
         return text
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
-    if kind is tuple and not isinstance(value, tuple | list):
-        value = (value,)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _set(config, name, value):
     section, key = _section(config, name)
-    kind = _kind(section, key)
-    if kind not in KINDS and kind is not type(None):
-        raise ConfigError(f"{name} is {value!r}, expected a section of settings")
-    if kind is float and type(value) is int:
-        value = float(value)
-    fits = type(value) is kind or kind is type(None)
-    if not fits and not (value is None and _is_optional(name)):
-        none = " or None" if _is_optional(name) else ""
-        raise ConfigError(f"{name} is {value!r}, expected {KINDS[kind]}{none}")
+    kind = kind_of(name)
+    if isinstance(value, Mapping):
+        if kind is ConfigDict:  # of which nothing is changed
+            return
+        raise ConfigError(f"{name} is {show(value)}, expected one value")
+    if kind is ConfigDict:
+        raise ConfigError(f"{name} is {show(value)}, expected a section of settings")
+    optional = _is_optional(name)
+    if kind is not None and not (value is None and optional):
+        try:
+            value = fit(name, value, kind)
+        except ValueError as error:
+            raise ConfigError(f"{error}{' or None' if optional else ''}") from error
     with section.ignore_type():
         section[key] = value
 
 
 def _is_optional(name) -> bool:
     """Whether ``None`` will do: it does by default, or ``name`` is a chosen part's."""
-    return find(default_config(), name) is None
+    return find(_DEFAULTS, name) is None

@@ -1,11 +1,21 @@
 """Settings: files, changes from the command line, checks, and the way to JSON."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
-from cnnjax.config import OPEN_SECTIONS, RULES, ConfigError, default_config, find
+from cnnjax.config import (
+    OPEN_KINDS,
+    OPEN_SECTIONS,
+    RULES,
+    ConfigError,
+    default_config,
+    find,
+)
 from cnnjax.config_file import from_json, load_config, to_json
+from cnnjax.models import MODELS
 
 HEAD = """
 from cnnjax.config import default_config
@@ -41,6 +51,11 @@ def test_every_rule_is_of_a_setting():
         ("model.widths", "(8, 16)", (8, 16)),
         ("model.widths", "[8, 16]", (8, 16)),
         ("model.widths", "8", (8,)),
+        ("model.blocks", "3", (3,)),
+        ("model.dense", "16", (16,)),
+        ("schedule.boundaries", "5 epochs", ("5 epochs",)),
+        ("schedule.boundaries", "('5%', '9%')", ("5%", "9%")),
+        ("compilation_cache", "true", "true"),
         ("model.dropout", "none", None),
         ("data.flip", "true", True),
         ("data.num_classes", "10", 10),
@@ -77,6 +92,18 @@ def test_one_setting_is_changed(name, text, value):
         ("loss.name", "hinge", "'hinge', expected 'softmax' or 'sigmoid'"),
         ("data.validation_fraction", "1", "validation_fraction is 1.0, expected"),
         ("seed", "-1", "seed is -1, expected a whole number from 0"),
+        ("seed", "true", "seed is True, expected a whole number"),
+        ("seed", "9" * 5000, "seed is '9999"),
+        ("optimizer.learning_rate", "nan", "'nan', expected a number"),
+        ("optimizer.learning_rate", "0,05", "'0,05', expected a number"),
+        ("optimizer.learning_rate", "1e39", "above 0, at most 3.4e38"),
+        ("optimizer.learning_rate", "9" * 400, "expected a number"),
+        ("model.widths", "-" * 9000, "expected whole numbers"),
+        ("model.widths", "{}", "expected one value"),
+        ("model.widths", "(2147483648,)", "1 or more, below 2^31"),
+        ("model.blocks", "1001", "blocks is (1001,), expected whole numbers from 1"),
+        ("model.multiplier", "0,5", "multiplier is (0, 5), expected a number above 0"),
+        ("early_stopping", "{}", "early_stopping is a section"),
     ],
 )
 def test_an_impossible_setting_is_refused(name, text, message):
@@ -127,6 +154,11 @@ def test_a_broken_file_is_named(tmp_path, source, message):
     ("change", "message"),
     [
         ("config.batch_size = None", "batch_size is None, expected a whole number"),
+        ("config.optimizer.learning_rate = float('nan')", "is nan, expected a number"),
+        ("config.optimizer.weight_decay = float('inf')", "is inf, expected a number"),
+        ("config.model.widths = {}", "widths is {}, expected one value"),
+        ("config.seed = 10**5000", "settings are texts, numbers"),
+        ("config.model.blocks = [[3]]", "blocks is ([3],), expected whole numbers"),
         ("config.unlock(); config.lerning_rate = 3", "unknown setting"),
         ("config.optimizer.momentum = 2.0", "optimizer.momentum is 2.0, expected"),
         ("config.model.widths = (0,)", "model.widths is (0,), expected whole"),
@@ -152,6 +184,37 @@ def test_what_a_file_leaves_out_is_the_default(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="no config file"):
         load_config(tmp_path / "none.py")
+
+
+def test_one_number_set_in_a_file_is_a_list_of_one(tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text(f"{HEAD}    config.model.widths = 16\n    return config\n")
+    assert load_config(path).model.widths == (16,)
+
+
+def test_options_that_are_lists_are_known_to_be():
+    found = {
+        f"model.{name}"
+        for network in MODELS.values()
+        for name, annotation in get_type_hints(network).items()
+        if annotation == Sequence[int]
+    }
+    assert found == OPEN_KINDS.keys()
+
+
+def test_the_value_in_a_file_does_not_decide_the_type_of_an_option(tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text(f"{HEAD}    config.optimizer.momentum = 0\n    return config\n")
+    assert load_config(path, {"optimizer.momentum": "0.9"}).optimizer.momentum == 0.9
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"model":' * 200_000, f'{{"seed": {"9" * 5000}}}']
+)
+def test_json_made_to_do_harm_is_refused_in_a_sentence(text):
+    with pytest.raises(ConfigError, match="the config is not JSON") as caught:
+        from_json(text)
+    assert len(str(caught.value)) < 200
 
 
 def test_damaged_json_is_refused():

@@ -6,15 +6,14 @@ so that logits are float32 whatever came before. ``dtype="bfloat16"`` is then mi
 precision, and ``None`` computes in the dtype of images and weights, float64 among them.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from cnnjax import layers as nn
 from cnnjax.models.cnn import SimpleCNN, SmallCNN
-from cnnjax.models.initializers import make_initializer
 from cnnjax.models.lenet import LeNet5
 from cnnjax.models.mobilenet import MobileNetV2
+from cnnjax.models.options import check_options
 from cnnjax.models.resnet import (
     ResNet,
     ResNet18,
@@ -53,17 +52,11 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
         options: other fields of the network's class.
 
     Raises:
-        ValueError: an unknown name or option.
+        ValueError: an unknown name or option, or a value that an option cannot have.
     """
     if name not in MODELS:
         raise unknown_name("model", name, MODELS)
-    fields = {field.name for field in dataclasses.fields(MODELS[name])}
-    known = sorted(fields - {"num_classes", "name", "parent"})
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of model {name!r}", option, known)
-    if "kernel_init" in options:
-        make_initializer(options["kernel_init"])  # refuses an unknown name
+    options = check_options(name, MODELS[name], options)
     return MODELS[name](num_classes=num_classes, **options)
 
 

@@ -92,10 +92,10 @@ class ResNet(nn.Module):
         """
         if x.ndim != 4:
             raise ValueError(f"x has shape {x.shape}, expected 2-D images of 4 axes")
-        if len(self.blocks) != len(self.widths):
+        if not self.blocks or len(self.blocks) != len(self.widths):
             raise ValueError(
                 f"blocks is {self.blocks} and widths {self.widths}, expected one of"
-                " each for a stage"
+                " each for a stage, and at least one stage"
             )
         init = make_initializer(self.kernel_init)
         norm = Norm(train, self.axis_name, self.dtype)

@@ -5,6 +5,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from cnnjax.kinds import show
 from cnnjax.spelling import unknown_name
 
 _UNITS = {
@@ -59,10 +60,10 @@ def parse_duration(text: str | int) -> Duration:
         raise ValueError(_expected(text))
     number, unit = match.groups()
     if unit and unit not in _UNITS:
-        raise unknown_name(f"unit in duration {text!r}:", unit, _UNITS)
+        raise unknown_name(f"unit in duration {show(text)}:", unit, _UNITS)
     amount = float(number)
     if amount < 0 or not math.isfinite(amount):
-        raise ValueError(f"duration {text!r} must be finite and zero or more")
+        raise ValueError(f"duration {show(text)} must be finite and zero or more")
     return Duration(amount, _UNITS[unit or "steps"])
 
 
@@ -126,6 +127,6 @@ def to_seconds(duration: Duration) -> float | None:
 
 def _expected(text: object) -> str:
     return (
-        f"duration {text!r} is not an amount and a unit; "
+        f"duration {show(text)} is not an amount and a unit; "
         "write '10 epochs', '500 steps', '20000 examples' or '5%'"
     )

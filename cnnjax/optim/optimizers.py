@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnnjax.kinds import fit, fit_finite, wrong_value
 from cnnjax.optim.decay_mask import decay_mask
 from cnnjax.optim.weight_decay import decoupled_weight_decay
 from cnnjax.spelling import unknown_name
@@ -22,6 +22,9 @@ _RESERVED = {
     "mask": "the rule of decay_mask",
     "weight_decay_mask": "the rule of decay_mask",
 }
+
+_DTYPES = ("bfloat16", "float16", "float32")
+_WHOLE = ("decay_offset", "key", "seed")  # annotated as arrays, or as None as well
 
 
 def make_optimizer(
@@ -63,7 +66,7 @@ def make_optimizer(
         raise unknown_name("optimizer", name, optimizer_names())
     _check_numbers(weight_decay, decay_mode, clip_norm)
     alias = getattr(optax, name)
-    _check_options(name, alias, options)
+    options = _check_options(name, alias, options)
     decoupled = weight_decay if decay_mode == "decoupled" else 0.0
     mask_option = _mask_option(name, alias)
     if mask_option:
@@ -111,18 +114,20 @@ def _try_out(
     try:
         optimizer = make()
         jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # of code that is not ours, with these options
+        reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"optimizer {name!r} cannot be used here: it has to work with a schedule, "
             "these options, and update(gradients, state, params), but a trial update "
-            f"failed with: {error}"
+            f"failed with: {reason}"
         ) from error
     return optimizer
 
 
 def _check_options(
     name: str, alias: Callable[..., Any], options: Mapping[str, Any]
-) -> None:
+) -> dict[str, Any]:
+    """The options as the alias wants them, checked against its defaults."""
     taken = inspect.signature(alias).parameters
     valid = [option for option in taken if option not in _RESERVED]
     for option in options:
@@ -133,18 +138,32 @@ def _check_options(
             )
         if option not in valid:
             raise unknown_name(f"option of {name}", option, valid)
+    return {
+        option: _check_option(option, value, taken[option])
+        for option, value in options.items()
+    }
+
+
+def _check_option(option: str, value: Any, taken: inspect.Parameter) -> Any:
+    """A value as a config may hold it: Optax itself would take a text for true."""
+    if type(taken.default) is bool:
+        return fit(option, value, bool)
+    if "dtype" in option:
+        if value not in [*_DTYPES]:
+            raise wrong_value(option, value, " or ".join(map(repr, _DTYPES)))
+        return value
+    if option in _WHOLE or taken.annotation is int:
+        if type(value) is not int or not 0 <= value < 2**31:
+            raise wrong_value(option, value, "a whole number from 0 to 2147483647")
+        return value
+    return fit_finite(option, value)
 
 
 def _check_numbers(
     weight_decay: float, decay_mode: str, clip_norm: float | None
 ) -> None:
-    if not (weight_decay >= 0 and math.isfinite(weight_decay)):
-        raise ValueError(
-            f"weight_decay must be finite and zero or more, got {weight_decay}"
-        )
+    fit_finite("weight_decay", weight_decay)
     if decay_mode not in ("decoupled", "l2"):
         raise unknown_name("decay_mode", decay_mode, ("decoupled", "l2"))
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(
-            f"clip_norm must be positive, or None for no clipping, got {clip_norm}"
-        )
+    if clip_norm is not None and not fit_finite("clip_norm", clip_norm) > 0:
+        raise wrong_value("clip_norm", clip_norm, "a number above 0, or None")

@@ -1,0 +1,63 @@
+"""The kinds of value that a setting may have, and how a wrong one is refused."""
+
+import math
+from typing import Any
+
+EXPECTED = {
+    bool: "true or false",
+    float: "a number",
+    int: "a whole number",
+    str: "a text",
+    tuple: "a list, such as (1, 2)",
+}
+
+LARGEST = 3.4e38
+"""The largest number that float32 holds."""
+
+_SHOWN = 80  # characters
+
+
+def fit(name: str, value: Any, kind: type) -> Any:
+    """``value`` as a setting of one kind: whole numbers do for numbers, one for a list.
+
+    Args:
+        name: the setting's, for the message.
+        value: what was given.
+        kind: a key of ``EXPECTED``.
+
+    Raises:
+        ValueError: a value of another kind, with what was expected.
+    """
+    if kind is float and type(value) is int and abs(value) <= LARGEST:
+        return float(value)
+    if kind is tuple:
+        return tuple(value) if isinstance(value, tuple | list) else (value,)
+    if type(value) is not kind:
+        raise wrong_value(name, value, EXPECTED[kind])
+    return value
+
+
+def fit_finite(name: str, value: Any) -> float:
+    """``value`` as a number that is neither negative nor too large for float32.
+
+    Raises:
+        ValueError: another one, with what was expected.
+    """
+    number = fit(name, value, float)
+    if math.isnan(number) or not 0 <= number <= LARGEST:
+        raise wrong_value(name, value, f"a number from 0 to {LARGEST:g}")
+    return number
+
+
+def wrong_value(name: str, value: Any, expected: str) -> ValueError:
+    """The error for a value that cannot be, ready to be raised."""
+    return ValueError(f"{name} is {show(value)}, expected {expected}")
+
+
+def show(value: Any) -> str:
+    """``repr(value)``, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write a whole number of 5,000 digits
+        text = f"a whole number of {value.bit_length():,} bits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

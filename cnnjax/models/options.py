@@ -1,0 +1,73 @@
+"""The options of a network: its fields, checked against their annotations."""
+
+import dataclasses
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from flax import linen as nn
+
+from cnnjax.kinds import fit, fit_finite, wrong_value
+from cnnjax.models.initializers import INITIALIZERS
+from cnnjax.models.lenet import ACTIVATIONS
+from cnnjax.models.stem import STEMS
+from cnnjax.spelling import unknown_name
+
+CHOICES = {"activation": ACTIVATIONS, "kernel_init": INITIALIZERS, "stem": STEMS}
+"""The options that are names, and which there are."""
+
+_NOT_OPTIONS = ("num_classes", "name", "parent")
+_LARGEST = 2**31 - 1
+
+
+def check_options(
+    name: str, network: type[nn.Module], options: dict[str, Any]
+) -> dict[str, Any]:
+    """The options as the fields of ``network`` want them: lists as tuples, and so on.
+
+    Fields with other annotations than ``bool``, ``int``, ``float``, ``str`` and
+    ``Sequence[int]`` take any value.
+
+    Args:
+        name: what configs call the network.
+        network: its class.
+        options: values by the names of fields.
+
+    Raises:
+        ValueError: no such field, or a value that it cannot have.
+    """
+    known = [field.name for field in dataclasses.fields(network)]
+    known = sorted({*known}.difference(_NOT_OPTIONS))
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of model {name!r}", option, known)
+    annotations = typing.get_type_hints(network)
+    return {
+        option: _check(option, value, annotations[option])
+        for option, value in options.items()
+    }
+
+
+def _check(option: str, value: Any, annotation: Any) -> Any:
+    if option in CHOICES and annotation is str:
+        if value not in [*CHOICES[option]]:
+            raise unknown_name(option, value, CHOICES[option])
+        return value
+    if annotation is float:
+        return fit_finite(option, value)
+    if annotation is int:
+        if not _is_size(value):
+            raise wrong_value(option, value, f"a whole number from 1 to {_LARGEST}")
+        return value
+    if annotation == Sequence[int]:
+        sizes = fit(option, value, tuple)
+        if not all(map(_is_size, sizes)):
+            raise wrong_value(option, value, f"whole numbers from 1 to {_LARGEST}")
+        return sizes
+    if annotation in (bool, str):
+        return fit(option, value, annotation)
+    return value
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= _LARGEST
