@@ -21,6 +21,7 @@ from cnnjax.config import (
 )
 from cnnjax.json_file import parse_json
 from cnnjax.kinds import fit, show
+from cnnjax.regular_file import NotRegularError, check_regular
 from cnnjax.spelling import unknown_name
 
 WORDS = {"true": True, "false": False, "none": None}
@@ -98,11 +99,13 @@ def _flatten(tree: Mapping, prefix: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _run_file(path: Path) -> Config:
-    if not path.is_file():
-        raise ConfigError(
-            f"no config file {str(path)!r}; give a Python file with get_config(), as"
-            " configs/digits.py"
-        )
+    hint = "give a Python file with get_config(), such as configs/digits.py"
+    try:
+        check_regular(path)
+    except NotRegularError as error:
+        raise ConfigError(f"{error}; {hint}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"no config file {str(path)!r}; {hint}") from error
     try:
         names = runpy.run_path(str(path))
         if "get_config" not in names:

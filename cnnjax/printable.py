@@ -1,5 +1,7 @@
 """Text from files and from users, made safe to show on a terminal or a page."""
 
+import sys
+
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
@@ -17,6 +19,11 @@ def printable(text: object) -> str:
         'a\\x1b[31m\\nb'
     """
     return "".join(c if c.isprintable() else _escape(c) for c in str(text))
+
+
+def warn(text: str) -> None:
+    """Prints a sentence on standard error."""
+    print(f"cnnjax: {printable(text)}", file=sys.stderr)
 
 
 def _escape(character: str) -> str:

@@ -1,5 +1,6 @@
 """Settings: files, changes from the command line, checks, and the way to JSON."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_type_hints
@@ -215,6 +216,12 @@ def test_json_made_to_do_harm_is_refused_in_a_sentence(text):
     with pytest.raises(ConfigError, match="the config is not JSON") as caught:
         from_json(text)
     assert len(str(caught.value)) < 200
+
+
+def test_a_named_pipe_as_a_config_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "c.py")
+    with pytest.raises(ConfigError, match=r"c\.py is a named pipe, expected a regular"):
+        load_config(tmp_path / "c.py")
 
 
 def test_damaged_json_is_refused():

@@ -1,6 +1,7 @@
 """The part of a source behind its kind: ``path?option=value&option=value``."""
 
 import difflib
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -50,4 +51,4 @@ def parse_argument(kind: str, argument: str, allowed: Collection[str]) -> Argume
                 f" {' or '.join(f'{known}=...' for known in sorted(allowed))}"
             )
         options[name] = value
-    return Argument(Path(path).expanduser(), options)
+    return Argument(Path(os.path.expanduser(path)), options)

@@ -8,6 +8,11 @@ import numpy as np
 from cnnjax.data.errors import DataError
 from cnnjax.data.holdout import check_fraction, hold_out
 from cnnjax.data.pixels import convert_pixels
+from cnnjax.data.plausible import (
+    channels_first_note,
+    check_classes,
+    looks_channels_first,
+)
 from cnnjax.data.stream import StreamedImages
 
 PLAUSIBLE_CLASSES = 1000  # of however few examples
@@ -33,12 +38,21 @@ class RawDataset(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """Three checked splits with images of one shape and dtype."""
+    """Three checked splits with images of one shape and dtype.
+
+    Attributes:
+      train: what a network learns from.
+      validation: what tells how well it does meanwhile.
+      test: what tells how well it does in the end.
+      num_classes: labels are below that.
+      notes: sentences about what may not be meant, to be told.
+    """
 
     train: Split
     validation: Split
     test: Split
     num_classes: int
+    notes: tuple[str, ...] = ()
 
 
 def make_dataset(
@@ -61,8 +75,9 @@ def make_dataset(
         ``validation_fraction``.
 
     Raises:
-      DataError: if the splits are empty, damaged, or do not fit each other, or if a
-        fraction is outside (0, 1) or leaves a class without examples.
+      DataError: if the splits are empty, damaged, or do not fit each other, if labels
+        cannot be meant, or if a fraction is outside (0, 1) or leaves a class without
+        examples.
     """
     given = {
         name: _check_split(name, Split(*split))
@@ -77,10 +92,17 @@ def make_dataset(
         name: Split(split.images, _check_labels(name, split.labels, num_classes))
         for name, split in given.items()
     }
+    labels = {name: split.labels for name, split in given.items()}
+    stated = raw.num_classes is not None
+    notes = check_classes(labels, num_classes, stated=stated)
+    shape = given["train"].images.shape
+    if looks_channels_first(shape):
+        notes.append(channels_first_note(shape))
     fractions = {"test": test_fraction, "validation": validation_fraction}
     for name, fraction in fractions.items():
         check_fraction(name, fraction, needed=name not in given)
-    return Dataset(**_complete(given, fractions, seed), num_classes=num_classes)
+    splits = _complete(given, fractions, seed)
+    return Dataset(**splits, num_classes=num_classes, notes=tuple(notes))
 
 
 def _complete(

@@ -17,6 +17,7 @@ from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.errors import DataError
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages, add_channel, stream_array
+from cnnjax.regular_file import NotRegularError, open_regular
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -66,12 +67,14 @@ def read_idx(path: Path) -> np.ndarray:
       DataError: if the file cannot be read, or holds more or fewer bytes than its
         header promises.
     """
-    with _naming(path):
-        with path.open("rb") as file:
-            gzipped = file.read(2) == _GZIP
-        limit = path.stat().st_size * (_MAX_COMPRESSION if gzipped else 1)
-        with gzip.GzipFile(path) if gzipped else path.open("rb") as file:
-            return _read_array(file, path, limit)
+    with _naming(path), open_regular(path) as file:
+        gzipped = file.read(2) == _GZIP
+        file.seek(0)
+        size = os.fstat(file.fileno()).st_size
+        if not gzipped:
+            return _read_array(file, path, size)
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            return _read_array(unpacked, path, size * _MAX_COMPRESSION)
 
 
 def open_idx(path: Path) -> StreamedImages:
@@ -81,7 +84,7 @@ def open_idx(path: Path) -> StreamedImages:
       DataError: if the file is gzipped, cannot be read, or holds more or fewer bytes
         than its header promises.
     """
-    with _naming(path), path.open("rb") as file:
+    with _naming(path), open_regular(path) as file:
         if file.read(2) == _GZIP:
             raise DataError(
                 f"{path} is gzipped, so its images cannot be streamed: unpack it with"
@@ -96,13 +99,15 @@ def open_idx(path: Path) -> StreamedImages:
                 f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but"
                 f" holds {given:,}: get it again"
             )
-        return stream_array(str(path), file, offset, shape, dtype)
+        return stream_array(str(path), path, file, offset, shape, dtype)
 
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
     try:
         yield
+    except NotRegularError as error:
+        raise DataError(f"{error}: give the folder of the IDX files") from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read ({error}): it is damaged, get it again"
@@ -143,7 +148,7 @@ def _find(folder: Path, stem: str, ranks: tuple[int, ...]) -> Path:
         for suffix in ("", ".gz")
     ]
     for name in names:
-        if (folder / name).is_file():
+        if (folder / name).exists():
             return folder / name
     raise DataError(
         f"{folder} has no file named {', '.join(names[:-1])} or {names[-1]}: give the"

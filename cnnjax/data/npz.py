@@ -15,12 +15,16 @@ import numpy as np
 from cnnjax.data.argument import parse_argument
 from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.errors import DataError
+from cnnjax.data.plausible import channels_first_note, looks_channels_first
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages, add_channel, stream_array
+from cnnjax.regular_file import NotRegularError, open_regular
 
 _VALIDATION = ("x_validation", "y_validation"), ("x_val", "y_val")
 
 _HEADER_BYTES = 2**16
+
+_MOST_NAMES = 10  # that a message lists
 
 _UNREADABLE = (
     OSError,
@@ -68,17 +72,19 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
     if channels not in (None, "last", "none"):
         raise DataError(f"channels={channels!r}: expected 'last' or 'none'")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             splits = _read_splits(archive, path, read_images)
     except DataError:
         raise
+    except NotRegularError as error:
+        raise DataError(f"{error}: give the file of a NumPy archive") from error
     except _UNREADABLE as error:
         raise DataError(
             f"{path} cannot be read as a NumPy archive ({error}): write it with"
             " numpy.savez, or get it again"
         ) from error
     splits = {
-        name: Split(_add_channels(images, channels), labels)
+        name: Split(_add_channels(images, channels, path), labels)
         for name, (images, labels) in splits.items()
     }
     return RawDataset(**splits, num_classes=parsed.num_classes)
@@ -87,7 +93,8 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
 def _read_splits(
     archive: zipfile.ZipFile, path: Path, read_images: Callable
 ) -> dict[str, Split]:
-    names = {name.removesuffix(".npy") for name in archive.namelist()}
+    members = archive.namelist()
+    names = {name.removesuffix(".npy") for name in members if name.endswith(".npy")}
     keys = {"train": ("x_train", "y_train")}
     if {"images", "labels"} <= names:
         keys = {"train": ("images", "labels")}
@@ -98,7 +105,7 @@ def _read_splits(
             keys["validation"] = pair
     for key in (key for pair in keys.values() for key in pair if key not in names):
         raise DataError(
-            f"{path} has no array {key!r}, only {', '.join(sorted(names)) or 'none'}:"
+            f"{path} has no array {key!r}, only {_list(names)}:"
             " expected x_train, y_train (x_test, y_test, x_validation, y_validation),"
             " or images, labels"
         )
@@ -106,6 +113,12 @@ def _read_splits(
         name: Split(read_images(archive, x, path), _read_array(archive, y, path))
         for name, (x, y) in keys.items()
     }
+
+
+def _list(names: set[str]) -> str:
+    shown = sorted(names)[:_MOST_NAMES]
+    more = ["..."] if len(names) > len(shown) else []
+    return ", ".join([*shown, *more]) or "none"
 
 
 class _Header(NamedTuple):
@@ -144,14 +157,14 @@ def _open_array(archive: zipfile.ZipFile, key: str, path: Path) -> StreamedImage
             f"{key} in {path} is in Fortran order, so it cannot be streamed: write"
             " numpy.ascontiguousarray of it, or set data.streaming to false"
         )
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         # A member starts with 30 bytes, of which the last 4 are the lengths of its name
         # and of an extra field; those follow, and then its content.
         file.seek(info.header_offset + 26)
         lengths = struct.unpack("<2H", file.read(4))
         offset = info.header_offset + 30 + sum(lengths) + header.offset
         return stream_array(
-            f"{key} in {path}", file, offset, header.shape, header.dtype
+            f"{key} in {path}", path, file, offset, header.shape, header.dtype
         )
 
 
@@ -185,8 +198,13 @@ def _check_promise(header: _Header, member_bytes: int, key: str, path: Path) -> 
 
 
 def _add_channels(
-    images: np.ndarray | StreamedImages, channels: str | None
+    images: np.ndarray | StreamedImages, channels: str | None, path: Path
 ) -> np.ndarray | StreamedImages:
+    if channels is None and looks_channels_first(images.shape):
+        raise DataError(
+            f"{path}: {channels_first_note(images.shape)}, or add ?channels=last to the"
+            " path if this is meant"
+        )
     if channels == "none" or (channels is None and len(images.shape) in (2, 3)):
         return add_channel(images)
     return images

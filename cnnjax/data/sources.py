@@ -1,6 +1,7 @@
 """Where data comes from: the kinds of source by name."""
 
 import difflib
+import os
 from collections.abc import Callable
 
 from cnnjax.data.dataset import Dataset, RawDataset, make_dataset
@@ -56,6 +57,7 @@ def load_dataset(
       DataError: if there is no such source, or it cannot be streamed, or its data
         cannot be used.
     """
+    _check_text(source)
     kind, _, argument = source.partition(":")
     return make_dataset(
         _loader(kind, streaming)(argument),
@@ -63,6 +65,19 @@ def load_dataset(
         test_fraction=test_fraction,
         seed=seed,
     )
+
+
+def _check_text(source: str) -> None:
+    """Refuses what cannot be the name of a file; a path need not be UTF-8."""
+    try:
+        impossible = b"\0" in os.fsencode(source)
+    except UnicodeEncodeError:
+        impossible = True
+    if impossible:
+        raise DataError(
+            f"data source {source!r} holds a character that no path can have: expected"
+            " kind:path"
+        )
 
 
 def _loader(kind: str, streaming: bool) -> Callable[[str], RawDataset]:

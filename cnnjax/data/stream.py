@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnjax.data.errors import DataError
 from cnnjax.data.pixels import convert_pixels, pixel_dtype
+from cnnjax.regular_file import open_regular
 
 _HINT = "bring the file back as it was, and start the same command again"
 
@@ -66,13 +67,19 @@ def add_channel(images: np.ndarray | StreamedImages) -> np.ndarray | StreamedIma
 
 
 def stream_array(
-    name: str, file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype
+    name: str,
+    path: Path,
+    file: BinaryIO,
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
 ) -> StreamedImages:
     """Makes images of an array within a file, whose values are in C order.
 
     Args:
       name: what messages call the array.
-      file: the open file; it may be closed afterwards.
+      path: the file, which is opened again for each batch.
+      file: the same, open; it may be closed afterwards.
       offset: where the values start, in bytes.
       shape: shape of the array.
       dtype: its dtype, of any byte order.
@@ -90,8 +97,7 @@ def stream_array(
             f"{name} promises an array of shape {shape}, {num_bytes:,} bytes, but has"
             f" {max(0, status.st_size - offset):,} bytes for it: get it again"
         )
-    path = Path(file.name).absolute()
-    array = _ArrayFile(path, offset, shape[1:], dtype, _stamp(status))
+    array = _ArrayFile(path.absolute(), offset, shape[1:], dtype, _stamp(status))
     dtype = pixel_dtype(name, dtype)
     return StreamedImages(name, array.read, shape[1:], dtype, np.arange(shape[0]))
 
@@ -124,7 +130,7 @@ class _ArrayFile:
         size = math.prod(self.example_shape) * self.dtype.itemsize
         rows = np.empty((len(indices), size), np.uint8)
         try:
-            with self.path.open("rb", buffering=0) as file:
+            with open_regular(self.path) as file:
                 self._check_stamp(_stamp(os.fstat(file.fileno())))
                 for row, index in zip(rows, indices.tolist(), strict=True):
                     self._fill(row, file.fileno(), index)

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from cnnjax.data.errors import DataError
 from cnnjax.data.pixels import pixel_dtype
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages
+from cnnjax.data.tfds_guard import check_folder, check_name, own_features_only
 
 _READ_EXAMPLES = 256
 
@@ -29,10 +31,11 @@ def load_tfds(argument: str) -> RawDataset:
         version, ``name/config:1.0.0``.
 
     Raises:
-      DataError: if the data set is unknown, cannot be prepared or read, or does not
-        hold images of one shape with labels.
+      DataError: if the data set is unknown, cannot be prepared or read, names classes
+        that are not TFDS's own, or does not hold images of one shape with labels.
     """
-    return _load(argument, _read_split)
+    with own_features_only():
+        return _load(argument, _read_split)
 
 
 def stream_tfds(argument: str) -> RawDataset:
@@ -41,14 +44,18 @@ def stream_tfds(argument: str) -> RawDataset:
     They are decoded batch by batch. The labels lie between them, so that all records
     are read once, without decoding.
     """
-    return _load(argument, _stream_split)
+    with own_features_only():
+        return _load(argument, _stream_split)
 
 
 def _load(argument: str, read_split: Callable) -> RawDataset:
     name, _, data_dir = argument.partition("@")
     if not name:
         raise DataError("'tfds' needs a name: write 'tfds:<name>'")
-    builder = _prepared_builder(name, data_dir or None)
+    check_name(name)
+    folder = os.path.expanduser(data_dir) or None
+    check_folder(name, folder)
+    builder = _prepared_builder(name, folder)
     keys = _keys(builder)
     splits = {
         split: read_split(builder, split, keys)
@@ -69,6 +76,8 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     place = f" in {data_dir}" if data_dir else ""
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+    except DataError:
+        raise
     except Exception as error:
         # The message of an unknown name lists all names, a screen and a half of them.
         reason = str(error).partition("\n")[0]

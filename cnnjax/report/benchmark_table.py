@@ -6,6 +6,9 @@ from typing import Any
 from rich import box
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
+
+from cnnjax.printable import printable
 
 LEGEND = """\
 GFLOP: products of convolutions and dense layers, a multiplication and an addition
@@ -28,7 +31,8 @@ def benchmark_table(values: Mapping[str, Any]) -> Group:
     training, inference = map(_texts, sides)
     for label, text in training.items():
         table.add_row(label, text, inference[label])
-    return Group(_title(values), table, _caption(values), "", LEGEND)
+    title = Text(printable(_title(values)))  # names in it are not markup
+    return Group(title, table, _caption(values), "", LEGEND)
 
 
 def _title(values: Mapping[str, Any]) -> str:

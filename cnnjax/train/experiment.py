@@ -17,6 +17,7 @@ from cnnjax.optim import (
     to_seconds,
     to_steps,
 )
+from cnnjax.printable import warn
 from cnnjax.spelling import unknown_name
 from cnnjax.train.arithmetic import check_kernels
 from cnnjax.train.devices import AXIS
@@ -78,13 +79,16 @@ class Experiment(NamedTuple):
 
 
 def make_experiment(
-    config: Config, normalization: Normalization | None = None
+    config: Config,
+    normalization: Normalization | None = None,
+    tell: Callable[[str], None] = warn,
 ) -> Experiment:
     """Builds the parts that ``config`` names, before any work.
 
     Args:
         config: checked settings.
         normalization: an earlier run's; by default measured on the training split.
+        tell: takes a sentence for people about data that may not be what was meant.
 
     Raises:
         ConfigError: settings that do not go together, or not with the data.
@@ -98,6 +102,8 @@ def make_experiment(
         seed=config.seed,
         streaming=config.data.streaming,
     )
+    for note in dataset.notes:
+        tell(f"note: {note}")
     _check_against_data(config, dataset)
     lengths = _make_lengths(config, len(dataset.train.labels))
     schedule = _make_schedule(config, lengths)

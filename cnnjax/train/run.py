@@ -56,7 +56,7 @@ def train(
     changes = check_config(origin.folder, config) if origin else []
     compilation_cache.enable(config.compilation_cache)
     devices = devices_of(config)
-    experiment = make_experiment(config, known_normalization(origin))
+    experiment = make_experiment(config, known_normalization(origin), reporter.message)
     identity = data_identity.describe(experiment.dataset)
     if origin:
         data_identity.check_file(origin.folder, identity)

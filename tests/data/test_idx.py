@@ -156,7 +156,7 @@ def test_gzip_bomb_takes_no_memory(tmp_path):
 
 
 def test_unreadable_path(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is a folder, expected a regular file"):
         read_idx(tmp_path)
 
 

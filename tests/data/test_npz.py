@@ -1,12 +1,13 @@
 """NumPy archives: as Keras writes them, with other splits, and damaged."""
 
+import os
 import zipfile
 
 import numpy as np
 import pytest
 
 from cnnjax.data import DataError, load_dataset
-from cnnjax.data.npz import load_npz
+from cnnjax.data.npz import load_npz, stream_npz
 from tests.data.file_bytes import npy_header
 
 X = np.arange(60, dtype=np.uint8).reshape(10, 3, 2)
@@ -112,6 +113,36 @@ def test_file_that_is_missing_or_no_archive(path):
     path.write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be read as a NumPy archive"):
         load_npz(str(path))
+
+
+def test_a_path_may_begin_with_the_home_folder(path, monkeypatch):
+    np.savez(path, images=X, labels=Y)
+    monkeypatch.setenv("HOME", str(path.parent))
+    np.testing.assert_array_equal(load_npz(f"~/{path.name}").train.labels, Y)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "caf\udce9.npz"])
+def test_a_named_pipe_in_the_archive_s_place_is_not_waited_for(path, name):
+    np.savez(path, images=np.stack([X] * 2), labels=np.arange(2))
+    place = path.rename(path.with_name(name))
+    images = stream_npz(f"{place}?channels=last").train.images
+    assert len(images[[0, 1]]) == 2
+    place.unlink()
+    os.mkfifo(place)
+    with pytest.raises(DataError, match="is a named pipe, expected a regular file"):
+        images[[0]]
+    for load in (load_npz, stream_npz):
+        with pytest.raises(DataError, match="is a named pipe, expected a regular file"):
+            load(str(place))
+
+
+def test_a_long_list_of_arrays_is_cut(path):
+    np.savez(path, **{f"a{i:03}": X for i in range(300)})
+    with pytest.raises(
+        DataError, match=r"only a000, .*, a009, \.\.\.: expected"
+    ) as caught:
+        load_npz(str(path))
+    assert "a010" not in str(caught.value)
 
 
 def test_no_damage_gets_through(path):

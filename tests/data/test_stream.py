@@ -257,11 +257,12 @@ def test_idx_file_keeps_its_promise(tmp_path, change, message):
 
 
 def test_array_lies_within_its_file(tmp_path):
-    (tmp_path / "x").write_bytes(bytes(10))
-    with (tmp_path / "x").open("rb") as file:
-        x = stream_array("x", file, 4, (2, 3), np.dtype(np.uint8))
+    path = tmp_path / "x"
+    path.write_bytes(bytes(10))
+    with path.open("rb") as file:
+        x = stream_array("x", path, file, 4, (2, 3), np.dtype(np.uint8))
         with pytest.raises(DataError, match=r"shape \(2, 3\), 6 bytes, but has 5 "):
-            stream_array("x", file, 5, (2, 3), np.dtype(np.uint8))
+            stream_array("x", path, file, 5, (2, 3), np.dtype(np.uint8))
     assert x.shape == (2, 3)
 
 

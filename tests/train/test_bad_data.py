@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -119,6 +120,66 @@ def npz_rank_6(folder):
     return f"npz:{folder}/set.npz"
 
 
+def idx_named_pipe(folder):
+    path = write_idx(folder)
+    path.unlink()
+    os.mkfifo(path)
+    return f"idx:{folder}"
+
+
+def idx_labels_that_are_a_named_pipe(folder):
+    path = write_idx(folder).with_name("t10k-labels-idx1-ubyte")
+    path.unlink()
+    os.mkfifo(f"{path}.gz")
+    return f"idx:{folder}"
+
+
+def npz_named_pipe(folder):
+    os.mkfifo(folder / "set.npz")
+    return f"npz:{folder}/set.npz"
+
+
+def npz_device(folder):
+    (folder / "set.npz").symlink_to("/dev/zero")
+    return f"npz:{folder}/set.npz"
+
+
+def npz_member_without_the_ending(folder):
+    path = write_npz(folder / "other.npz")
+    with (
+        zipfile.ZipFile(path) as old,
+        zipfile.ZipFile(folder / "set.npz", "w") as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name.removesuffix(".npy"), old.read(name))
+    return f"npz:{folder}/set.npz"
+
+
+def npz_one_class(folder):
+    write_npz(folder / "set.npz", labels=np.full(100, 3))
+    return f"npz:{folder}/set.npz"
+
+
+def npz_label_255(folder):
+    labels = np.arange(100) % 5
+    labels[[41, 42, 43]] = 255
+    write_npz(folder / "set.npz", labels=labels)
+    return f"npz:{folder}/set.npz"
+
+
+def npz_channels_first(folder):
+    write_npz(folder / "set.npz", shape=(100, 3, 32, 32))
+    return f"npz:{folder}/set.npz"
+
+
+def path_with_a_null_character(folder):
+    return f"npz:{folder}/a\0b.npz"
+
+
+def path_of_a_home_that_is_not_there(folder):
+    return "npz:~nobody-of-this-name/set.npz"
+
+
 FAULTS = [
     (idx_truncated, ["train-images-idx3-ubyte", "get it again"]),
     (idx_gz_truncated, ["train-images-idx3-ubyte.gz", "get it again"]),
@@ -136,6 +197,16 @@ FAULTS = [
     (npz_no_examples, ["(0, 8, 8", "empty"]),
     (npz_fewer_examples_than_a_batch, ["batch_size is 16", "at most the 5 "]),
     (npz_rank_1, ["(100,)", "(n, *spatial, channels)"]),
+    (idx_named_pipe, ["train-images-idx3-ubyte is a named pipe, expected a reg"]),
+    (idx_labels_that_are_a_named_pipe, ["t10k-labels-idx1-ubyte.gz is a named pipe"]),
+    (npz_named_pipe, ["set.npz is a named pipe, expected a regular file"]),
+    (npz_device, ["set.npz is a device, expected a regular file"]),
+    (npz_member_without_the_ending, ["no array 'x_train', only none"]),
+    (npz_one_class, ["all 100 training examples are of class 3"]),
+    (npz_label_255, ["train label 41 is 255", "classes 5 to 254", "?classes=256"]),
+    (npz_channels_first, ["(100, 3, 32, 32)", "channels came first", "channels=last"]),
+    (path_with_a_null_character, [r"\x00b.npz", "a character that no path can have"]),
+    (path_of_a_home_that_is_not_there, ["~nobody-of-this-name/set.npz"]),
     (npz_rank_6, ["(100, 2, 2, 2, 2, 1)", "(n, *spatial, channels)"]),
 ]
 

@@ -1,0 +1,121 @@
+"""Data that can be read, but may not be what was meant: told, or refused."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cnnjax.data.errors import DataError
+
+_MOST_CHANNELS = 4  # of images as cameras and files have them
+_SMALLEST_SIDE = 16  # of images that are not square, to be taken for such
+_MOST_RANGES = 8  # that a message lists
+
+
+def check_classes(
+    labels: Mapping[str, np.ndarray], num_classes: int, *, stated: bool
+) -> list[str]:
+    """Sentences about classes without training examples.
+
+    Args:
+      labels: class numbers ``(n,)`` by split, ``"train"`` among them.
+      num_classes: how many classes there are.
+      stated: whether the source says how many; otherwise the largest label does.
+
+    Raises:
+      DataError: if all training examples are of one class, or most classes have none
+        and nobody said that there are so many.
+    """
+    found = {name: np.unique(values) for name, values in labels.items()}
+    train = found["train"]
+    if len(train) < 2:
+        raise DataError(
+            f"all {len(labels['train']):,} training examples are of class {train[0]}:"
+            " expected two classes or more, or there is nothing to learn"
+        )
+    empty = _gaps(train, num_classes)
+    count = num_classes - len(train)
+    if not stated and count > len(train):
+        name = max(found, key=lambda name: found[name][-1])
+        label = int(found[name][-1])
+        example = int((labels[name] == label).argmax())
+        raise DataError(
+            f"{name} label {example} is {label}, which makes {num_classes} classes, but"
+            f" {count} of them have no training examples ({_list(empty)}): expected"
+            " class numbers from 0 on without gaps; remove labels that stand for no"
+            " class, or state the number of classes, as in npz:FILE?classes="
+            f"{num_classes}"
+        )
+    notes = []
+    if count and empty[0] == (0, train[0] - 1):
+        notes.append(
+            f"{_list(empty)} of {num_classes} {_have(count)} no training examples;"
+            f" labels run from {train[0]} to {train[-1]}: if they are meant to count"
+            f" from {train[0]}, subtract {train[0]} from all of them"
+        )
+    elif count:
+        notes.append(
+            f"{_list(empty)} of {num_classes} {_have(count)} no training examples"
+        )
+    for name, values in found.items():
+        unknown = np.setdiff1d(values, train)
+        if len(unknown):
+            ranges = _ranges(unknown)
+            notes.append(
+                f"{_list(ranges)} {'occurs' if len(unknown) == 1 else 'occur'} in the"
+                f" {name} split, but not in training: none of these examples can be"
+                " classified correctly"
+            )
+    return notes
+
+
+def looks_channels_first(shape: Sequence[int]) -> bool:
+    """Whether images ``(n, ...)`` seem to have their channels before height and width.
+
+    That is so where the first axis after n could count channels, the last one hardly,
+    and the last two could be height and width.
+    """
+    if len(shape) < 4:
+        return False
+    _, first, *sizes = shape
+    if first > _MOST_CHANNELS or min(sizes) <= _MOST_CHANNELS:
+        return False
+    return sizes[-1] == sizes[-2] or min(sizes) >= _SMALLEST_SIDE
+
+
+def channels_first_note(shape: Sequence[int]) -> str:
+    """What to say of images that ``looks_channels_first``."""
+    return (
+        f"images of shape {tuple(shape)} look as if channels came first, but the last"
+        f" axis is read as {shape[-1]} channels: move the channels there, as with"
+        " numpy.moveaxis(images, 1, -1)"
+    )
+
+
+def _gaps(values: np.ndarray, stop: int) -> list[tuple[int, int]]:
+    """The first and last of each run of whole numbers below ``stop`` not in values."""
+    edges = [-1, *values.tolist(), stop]
+    pairs = itertools.pairwise(edges)
+    return [(a + 1, b - 1) for a, b in pairs if b - a > 1]
+
+
+def _ranges(values: np.ndarray) -> list[tuple[int, int]]:
+    """The first and last of each run of whole numbers in sorted values."""
+    parts = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
+    return [(int(part[0]), int(part[-1])) for part in parts]
+
+
+def _list(ranges: list[tuple[int, int]]) -> str:
+    """As in ``"class 3"`` and ``"classes 0, 4 to 6 and 9"``."""
+    texts = [str(a) if a == b else f"{a} to {b}" for a, b in ranges[:_MOST_RANGES]]
+    if len(ranges) > _MOST_RANGES:
+        texts.append("others")
+    *most, last = texts
+    one = len(ranges) == 1 and ranges[0][0] == ranges[0][1]
+    return ("class " if one else "classes ") + (
+        f"{', '.join(most)} and {last}" if most else last
+    )
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"

@@ -1,0 +1,126 @@
+"""What stands between TensorFlow Datasets and a folder that someone else made.
+
+TFDS trusts the folders that it reads: it imports whatever module ``features.json``
+names, fetches and runs the code of community data sets by name, and waits for named
+pipes. None of that happens here.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cnnjax.data.errors import DataError
+from cnnjax.json_file import read_json
+from cnnjax.regular_file import NotRegularError, check_regular
+
+OWN_FEATURES = "tensorflow_datasets.core.features."
+_NUMBER = r"(\d+|\*)"
+_VERSION = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}|experimental_latest"
+_NAME = re.compile(rf"\w+(/[\w.-]+)?(:({_VERSION}))?", re.ASCII)
+
+
+def check_name(name: str) -> None:
+    """Refuses names by which TFDS would find other code than its own.
+
+    Those are namespaces, such as ``huggingface:mnist``, and arguments for builders,
+    such as ``mnist/version=1.0.0``.
+
+    Raises:
+      DataError: a name of another form.
+    """
+    if not _NAME.fullmatch(name):
+        raise DataError(
+            f"tfds name is {name!r}, expected a name with an optional configuration and"
+            " version, such as cifar10, or mnist:3.0.1, or wiki/en:1.0.0"
+        )
+
+
+def check_folder(name: str, data_dir: str | None) -> None:
+    """Refuses a folder of prepared data in which something would harm or hang.
+
+    Args:
+      name: of the data set, checked.
+      data_dir: the folder that TFDS is given; None for its own.
+
+    Raises:
+      DataError: a file of another kind than a regular one, JSON that is damaged, or a
+        path that no message and no library can hold.
+    """
+    if data_dir is None:
+        data_dir = os.environ.get("TFDS_DATA_DIR") or os.path.expanduser(
+            "~/tensorflow_datasets"
+        )
+    if not data_dir.isprintable():
+        raise DataError(
+            f"tfds folder is {data_dir!r}, expected a path without control characters"
+            " that is UTF-8: rename the folder"
+        )
+    from tensorflow_datasets.core.naming import camelcase_to_snakecase
+
+    own_folder = camelcase_to_snakecase(re.split("[/:]", name)[0])
+    for folder, _, names in os.walk(Path(data_dir) / own_folder):
+        for path in (Path(folder) / file for file in names):
+            _check_file(path)
+
+
+def _check_file(path: Path) -> None:
+    try:
+        check_regular(path)
+        if path.suffix == ".json":
+            read_json(path)
+    except FileNotFoundError:  # a link that leads nowhere
+        return
+    except NotRegularError as error:
+        raise DataError(f"{error}: get the data set again") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}): get the data set again"
+        ) from error
+
+
+@contextlib.contextmanager
+def own_features_only() -> Iterator[None]:
+    """Lets TFDS make features of its own classes alone, and import none for them.
+
+    Their names may come from ``features.json`` and ``dataset_info.json``, in several
+    notations and nested in each other; TFDS resolves all of them in this one place.
+
+    Raises:
+      DataError: within, if TFDS meets the name of another class.
+    """
+    from tensorflow_datasets.core import features
+
+    base: Any = features.FeatureConnector
+    original = base.__dict__["cls_from_name"]
+    own = _own_classes(base)
+
+    def cls_from_name(cls: type, python_class_name: str) -> Any:
+        if python_class_name not in own:
+            raise DataError(
+                f"the data set has a feature of the class {python_class_name!r},"
+                " expected one of TFDS's own: code that a data set names is never"
+                " imported, prepare it with features of tensorflow_datasets.features"
+            )
+        return own[python_class_name]
+
+    base.cls_from_name = classmethod(cls_from_name)
+    try:
+        yield
+    finally:
+        base.cls_from_name = original
+
+
+def _own_classes(base: type) -> dict[str, type]:
+    """All classes of features that TFDS itself defines, by their full names."""
+    found, left = {}, [base]
+    while left:
+        kind = left.pop()
+        left.extend(kind.__subclasses__())
+        if kind.__module__.startswith(OWN_FEATURES):
+            names = [f"{kind.__module__}.{kind.__name__}"]
+            names += kind.__dict__.get("ALIASES", [])  # former places of the class
+            found |= dict.fromkeys(names, kind)
+    return found
