@@ -1,6 +1,7 @@
 """How parameters move: durations, learning-rate schedules and optimizers."""
 
 from cnnjax.optim.average import update_average
+from cnnjax.optim.clock import at_step
 from cnnjax.optim.decay_mask import decay_mask
 from cnnjax.optim.duration import Duration, parse_duration, to_seconds, to_steps
 from cnnjax.optim.optimizers import make_optimizer, optimizer_names
@@ -9,6 +10,7 @@ from cnnjax.optim.schedules import SCHEDULES, make_schedule
 __all__ = [
     "SCHEDULES",
     "Duration",
+    "at_step",
     "decay_mask",
     "make_optimizer",
     "make_schedule",

@@ -11,8 +11,11 @@ import optax
 
 from cnnjax.kinds import fit, fit_finite, wrong_value
 from cnnjax.optim.decay_mask import decay_mask
+from cnnjax.optim.plain_keys import holds_keys, with_plain_keys
 from cnnjax.optim.weight_decay import decoupled_weight_decay
 from cnnjax.spelling import unknown_name
+
+OPTIMIZER, DECAY = "optimizer", "decay"  # the links whose state holds arrays
 
 # Aliases take these from the settings; as options they would bypass the mask.
 _RESERVED = {
@@ -37,6 +40,10 @@ def make_optimizer(
     options: Mapping[str, Any] | None = None,
 ) -> optax.GradientTransformation:
     """The chain from raw gradients to updates: clip, L2, the optimizer, its decay.
+
+    The state is a mapping from the links' names to their states. Clipping and L2 have
+    none, and the decay always has its count, so that each of them can be changed
+    without a change to the state.
 
     With gradient g, parameter w, learning rate eta_t and weight decay c:
 
@@ -71,15 +78,16 @@ def make_optimizer(
     mask_option = _mask_option(name, alias)
     if mask_option:
         options |= {"weight_decay": decoupled, mask_option: decay_mask}
-    parts = []
+    links = []
     if clip_norm is not None:
-        parts.append(optax.clip_by_global_norm(clip_norm))
+        links.append(("clip", optax.clip_by_global_norm(clip_norm)))
     if decay_mode == "l2" and weight_decay:
-        parts.append(optax.add_decayed_weights(weight_decay, mask=decay_mask))
-    parts.append(_try_out(name, functools.partial(alias, schedule, **options)))
-    if decoupled and not mask_option:
-        parts.append(decoupled_weight_decay(schedule, decoupled))
-    return optax.chain(*parts)
+        links.append(("l2", optax.add_decayed_weights(weight_decay, mask=decay_mask)))
+    make = functools.partial(alias, schedule, **options)
+    links.append((OPTIMIZER, _try_out(name, make)))
+    rest = 0.0 if mask_option else decoupled
+    links.append((DECAY, decoupled_weight_decay(schedule, rest)))
+    return optax.named_chain(*links)
 
 
 @functools.cache
@@ -113,6 +121,8 @@ def _try_out(
     }
     try:
         optimizer = make()
+        if holds_keys(jax.eval_shape(optimizer.init, params)):
+            optimizer = with_plain_keys(optimizer)
         jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
     except Exception as error:  # of code that is not ours, with these options
         reason = str(error).strip().partition("\n")[0]

@@ -28,7 +28,7 @@ def decoupled_weight_decay(
     Args:
         schedule: the learning rate ``eta_t`` of step ``t``, counted from 0.
         weight_decay: how fast weights shrink, as a fraction for each unit of learning
-            rate.
+            rate; with 0 the updates stay as they are, and only the count moves.
     """
 
     def init(params: optax.Params) -> DecoupledDecayState:
@@ -42,14 +42,16 @@ def decoupled_weight_decay(
     ) -> tuple[optax.Updates, DecoupledDecayState]:
         if params is None:
             raise ValueError("weight decay needs params: update(grads, state, params)")
+        after = DecoupledDecayState(jnp.asarray(optax.safe_increment(state.count)))
+        if not weight_decay:
+            return updates, after
         rate = schedule(state.count) * weight_decay
-        count = jnp.asarray(optax.safe_increment(state.count))
         decayed = jax.tree.map(
             lambda u, w, decay: (u - rate * w).astype(u.dtype) if decay else u,
             updates,
             params,
             decay_mask(params),
         )
-        return decayed, DecoupledDecayState(count)
+        return decayed, after
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]

@@ -9,7 +9,7 @@ import optax
 from flax import linen as nn
 
 from cnnjax.data import Batch, Normalization, normalize
-from cnnjax.optim import update_average
+from cnnjax.optim import at_step, update_average
 from cnnjax.train.bucket import sum_over
 from cnnjax.train.divergence import is_spike, update_usual
 from cnnjax.train.loss import Loss
@@ -71,7 +71,7 @@ def make_update(
             matches stay as they are.
         average_decay: of the moving average of the weights, if the state keeps one.
         spike_factor: a step whose loss is more than this many times the usual one
-            changes nothing but the count of steps.
+            changes nothing but the count of steps, by which the schedule goes.
     """
 
     def update(state: TrainState, found: Gradients):
@@ -93,7 +93,8 @@ def make_update(
         return after, metrics
 
     def move(state: TrainState, grads, statistics) -> TrainState:
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        clocked = at_step(state.opt_state, state.step)
+        updates, opt_state = optimizer.update(grads, clocked, state.params)
         updates = jax.tree.map(
             lambda u: (u * state.rate_scale).astype(u.dtype), updates
         )

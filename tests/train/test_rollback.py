@@ -8,9 +8,10 @@ import pytest
 
 from cnnjax.data import Batch, Normalization
 from cnnjax.models import make_model
+from cnnjax.optim import make_optimizer, make_schedule
 from cnnjax.train.divergence import NonFiniteLossError, is_spike, update_usual
 from cnnjax.train.loss import make_loss
-from cnnjax.train.objective import make_gradients
+from cnnjax.train.objective import Gradients, Sums, make_gradients
 from cnnjax.train.run import train
 from cnnjax.train.state import make_state
 from cnnjax.train.step import make_train_step, make_update
@@ -125,6 +126,28 @@ def test_a_step_with_a_spike_changes_nothing():
     assert int(after.step) == int(state.step) + 1
     for name in ("params", "statistics", "opt_state", "average"):
         assert_same(getattr(after, name), getattr(state, name))
+
+
+def test_after_a_skipped_step_the_schedule_goes_by_the_steps_of_the_run():
+    """SGD: what a parameter moves by is the rate times its gradient."""
+    model = make_model("simple_cnn", num_classes=3, widths=(2,), dense=())
+    schedule = make_schedule("cosine", learning_rate=0.1, total_steps=25)
+    optimizer = make_optimizer("sgd", schedule, weight_decay=0.1)
+    update = make_update(optimizer, schedule, spike_factor=3.0)
+    state = make_state(model, optimizer, (5, 4, 1), seed=0)
+    ones = jax.tree.map(jnp.ones_like, state.params)
+    for step in range(25):
+        loss = jnp.float32(1e6 if step in (21, 22) else 1.0)
+        found = Gradients(Sums(loss, jnp.float32(1), jnp.float32(1)), ones, {})
+        after, metrics = update(state, found)
+        assert metrics.skipped == (step in (21, 22))
+        rate = float(metrics.learning_rate)
+        assert rate == pytest.approx(0.05 * (1 + np.cos(np.pi * step / 25)), rel=1e-5)
+        if not metrics.skipped:
+            for a, b in zip(leaves(after.params), leaves(state.params), strict=True):
+                decay = 0.1 * b if b.ndim > 1 else 0.0
+                np.testing.assert_allclose(b - a, rate * (1 + decay), atol=1e-6)
+        state = after
 
 
 def test_without_spikes_skipping_changes_no_number():

@@ -1,0 +1,44 @@
+"""Random keys in an optimizer's state as plain words, which can be saved."""
+
+from typing import Any
+
+import jax
+import optax
+
+
+def with_plain_keys(
+    optimizer: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+    """The same optimizer, whose state holds keys as ``jax.random.key_data``.
+
+    A typed key is no array of numbers: it has no bytes for a checksum and no place in
+    a checkpoint. The keys have to be of JAX's default kind.
+    """
+
+    def init(params: Any) -> Any:
+        return jax.tree.map(_to_words, optimizer.init(params))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        like = jax.eval_shape(optimizer.init, updates)
+        typed = jax.tree.map(_to_key, like, state)
+        updates, after = optimizer.update(updates, typed, params)
+        return updates, jax.tree.map(_to_words, after)
+
+    return optax.GradientTransformation(init, update)
+
+
+def holds_keys(state: Any) -> bool:
+    """Whether a tree of arrays or shapes has a typed key among them."""
+    return any(map(_is_key, jax.tree.leaves(state)))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _to_words(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _to_key(like: Any, leaf: Any) -> Any:
+    return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
