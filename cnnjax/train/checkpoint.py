@@ -8,28 +8,31 @@ here; a damaged checkpoint is moved aside, and the one before it is taken.
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import orbax.checkpoint as ocp
-from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from cnnjax.train.folder_name import Folder
 from cnnjax.train.integrity import (
     CheckpointError,
+    check_arrays,
     check_room,
     check_seal,
-    check_shapes,
     check_sums,
     checksums,
+    none_is_whole,
     seal,
 )
+from cnnjax.train.names import named_leaves
+from cnnjax.train.permanent import MARK, KeepPermanent, KeepStep
 from cnnjax.train.processes import agree, is_first, wait_for_all
 from cnnjax.train.progress import read_progress
 from cnnjax.train.quiet import quieten_orbax
 from cnnjax.train.state import TrainState
+from cnnjax.train.stored import as_numpy, fit, leaves_by_name
+from cnnjax.train.versions import changed_settings, newer_writer, our_versions
 
 Notes = dict[str, Any]
 
@@ -41,17 +44,6 @@ class Restored(NamedTuple):
     notes: Notes
 
 
-@dataclass
-class KeepStep:
-    """A rule of Orbax: the checkpoint of one step stays; ``None`` for no step."""
-
-    step: int | None = None
-
-    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
-        """Whether each of the checkpoints stays."""
-        return [checkpoint.step == self.step for checkpoint in checkpoints]
-
-
 class Checkpoints:
     """The checkpoints of one run.
 
@@ -61,8 +53,9 @@ class Checkpoints:
         folder: where they are, one folder a step.
         keep: how many of the newest are kept, 1 or more.
         tell: takes a sentence for people.
-        sharding: where restored arrays lie; by default on the first device.
-        keep_every: steps; what was saved at a multiple of it stays for good.
+        keep_every: steps; what was saved at a multiple of it stays for good, even
+            where a later part of the run has another ``keep_every``.
+        settings: of the run, for the message where a state does not go with them.
         read_only: for a look at a run that another process may be writing.
 
     Attributes:
@@ -75,22 +68,22 @@ class Checkpoints:
         keep: int = 1,
         tell: Callable[[str], None] = print,
         *,
-        sharding: jax.sharding.Sharding | None = None,
         keep_every: int | None = None,
+        settings: Mapping[str, Any] | None = None,
         read_only: bool = False,
     ):
         quieten_orbax()
         self.best = KeepStep()
-        rules = [policies.LatestN(keep), self.best]
-        if keep_every:
-            rules.append(policies.EveryNSteps(keep_every))
+        self._permanent = KeepPermanent(keep_every)
+        rules = [policies.LatestN(keep), self.best, self._permanent]
         self._tell = tell
-        self._sharding = sharding or SingleDeviceSharding(jax.local_devices()[0])
+        self._settings = settings or {}
         self._read_only = read_only
         self._folder = folder.absolute()
         self._step: int | None = None
+        self._named = Folder(self._folder, create=not read_only)
         self._manager = ocp.CheckpointManager(
-            self._folder,
+            self._named.name,
             item_handlers={
                 "state": ocp.StandardCheckpointHandler(),
                 "notes": ocp.JsonCheckpointHandler(),
@@ -102,6 +95,8 @@ class Checkpoints:
                 read_only=read_only,
             ),
         )
+        if not read_only:
+            self._permanent.read(self._folder, self._manager.all_steps())
 
     def save(self, step: int, arrays: Mapping[str, Any], notes: Notes) -> None:
         """Starts writing a state, and returns while that goes on.
@@ -120,14 +115,17 @@ class Checkpoints:
         self._step = step
         if not agree(self._finds_room(arrays)):
             return
+        added = {
+            MARK: self._permanent.mark(step),
+            "versions": our_versions(),
+            "checksums": checksums(arrays),
+        }
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(arrays),
-                    notes=ocp.args.JsonSave(
-                        seal({**notes, "checksums": checksums(arrays)})
-                    ),
+                    notes=ocp.args.JsonSave(seal({**notes, **added})),
                 ),
             )
         except Exception as error:  # whatever a disk may do
@@ -169,7 +167,7 @@ class Checkpoints:
         """Tells of a failed save, and makes room by removing what it left."""
         self._tell(
             f"checkpoint of step {self._step} failed, older ones stay and training goes"
-            f" on: {_first_line(error)}"
+            f" on: {self._first_line(error)}"
         )
         if is_first():
             for folder in self._folder.glob("*.orbax-checkpoint-tmp"):
@@ -180,33 +178,56 @@ class Checkpoints:
         try:
             self._manager.close()
         except Exception as error:
-            self._tell(f"the last checkpoint may be missing: {error}")
+            self._tell(f"the last checkpoint may be missing: {self._first_line(error)}")
+        self._named.close()
 
     def steps(self) -> list[int]:
         """The steps whose states are on disk, the newest first."""
         return sorted(self._manager.all_steps(), reverse=True)
 
     def restore(
-        self, like: TrainState | None, step: int | None = None
+        self,
+        like: TrainState | None,
+        step: int | None = None,
+        *,
+        has_another: bool = False,
     ) -> Restored | None:
-        """The newest state that is whole; ``None`` where there is none.
+        """The newest state that is whole; ``None`` where none was saved.
+
+        Damaged ones are moved aside once another one was read, and not before: where
+        none can be read, this process may be at fault.
 
         Args:
             like: a state of the same network and optimizer; ``None`` for whatever is
                 on disk, its tuples as lists.
             step: of this step alone, instead.
+            has_another: whether the caller has read another state, and takes that if
+                ``None`` comes back for a damaged one.
+
+        Returns:
+            The state, of NumPy's arrays.
 
         Raises:
-            CheckpointError: a state of another network or optimizer.
+            CheckpointError: a state of another network or optimizer, or states of which
+                none can be read.
         """
         self._wait()
         steps = self.steps()
+        damaged: dict[int, str] = {}
         for number in steps if step is None else [n for n in steps if n == step]:
             found = self._attempt(number, like)
             if isinstance(found, Restored):
+                self._discard_all(damaged)
                 return found
-            self.discard(number, found)
+            damaged[number] = found
+        if damaged and not has_another:
+            raise none_is_whole(self._folder, damaged)
+        self._discard_all(damaged)
         return None
+
+    def _discard_all(self, reasons: Mapping[int, str]) -> None:
+        for step, reason in reasons.items():
+            self.discard(step, reason)
 
     def _attempt(self, step: int, like: TrainState | None) -> Restored | str:
         """The state of ``step``, or why it cannot be read."""
@@ -215,34 +236,42 @@ class Checkpoints:
         except CheckpointError:
             raise
         except Exception as error:  # Orbax raises many kinds for damaged files
-            found = _first_line(error)
+            found = self._first_line(error)
+            if writer := newer_writer(self._folder / str(step)):
+                raise CheckpointError(
+                    f"{self._folder / str(step)} was written by {writer}, and cannot be"
+                    f" read here ({found}); install that version, or move the"
+                    " checkpoint away to take the one before it"
+                ) from error
         if agree(isinstance(found, Restored)) or isinstance(found, str):
             return found
         return "another process cannot read it"
 
     def _read(self, step: int, like: TrainState | None) -> Restored:
-        stored: Any = self._manager.item_metadata(step)
-        target = stored.state.tree if like is None else like._asdict()
-        check_shapes(stored.state.tree, target, self._folder / str(step))
         found: Any = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(self._shapes(target)),
-                notes=ocp.args.JsonRestore(),
-            ),
+            step, args=ocp.args.Composite(notes=ocp.args.JsonRestore())
         )
         notes = check_seal(found.notes)
-        check_sums(found.state, notes.pop("checksums"))
         read_progress(notes)
-        return Restored(found.state, notes)
-
-    def _shapes(self, target: Any) -> Any:
-        """What Orbax is asked for: shapes, dtypes, and where the arrays shall lie."""
-
-        def shape(leaf):
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding)
-
-        return jax.tree.map(shape, target)
+        metadata: Any = self._manager.item_metadata(step)
+        stored = metadata.state.tree
+        if like is not None:
+            check_arrays(
+                leaves_by_name(stored, like),
+                dict(named_leaves(like._asdict())),
+                self._folder / str(step),
+                changed_settings(notes, self._settings),
+            )
+        found = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(as_numpy(stored)),
+            ),
+        )
+        check_sums(found.state, notes.pop("checksums"))
+        if like is None:
+            return Restored(found.state, notes)
+        return Restored(fit(leaves_by_name(found.state, like), like), notes)
 
     def discard(self, step: int, reason: str) -> None:
         """Moves a bad checkpoint aside, if it is there, and tells why."""
@@ -265,6 +294,7 @@ class Checkpoints:
             f" ({reason})"
         )
 
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
+    def _first_line(self, error: Exception) -> str:
+        """What an error says, short, and with the folder's own name."""
+        line = str(error).strip().partition("\n")[0]
+        return self._named.in_words(line)[:200] or type(error).__name__

@@ -60,33 +60,68 @@ def _sum_of_text(notes: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(notes, sort_keys=True).encode())
 
 
-def check_shapes(stored: Any, like: Mapping[str, Any], place: Path) -> None:
-    """Refuses a state whose arrays are not those of ``like``.
+def check_arrays(
+    stored: Mapping[str, Any], like: Mapping[str, Any], place: Path, changes: str = ""
+) -> None:
+    """Refuses a state whose arrays are not those of ``like``, before it is read.
 
     Args:
-        stored: the tree of shapes on disk.
-        like: a state of the right network and optimizer.
+        stored: what is on disk: arrays, or shapes and dtypes, by name.
+        like: a state of the right network and optimizer, by name.
         place: the folder, for the message.
+        changes: settings that are not what they were, in words.
 
     Raises:
         CheckpointError: names the first array that differs.
         ValueError: there are none on disk, so that it is damaged.
     """
-    shapes = {name: tuple(leaf.shape) for name, leaf in named_leaves(stored)}
-    if not shapes:
+    if not stored:
         raise ValueError("it describes no arrays")
-    expected = {name: leaf.shape for name, leaf in named_leaves(like)}
-    for name in [*expected, *shapes]:
-        if shapes.get(name) != expected.get(name):
+    for name in [*like, *stored]:
+        has, expected = _describe(stored.get(name)), _describe(like.get(name))
+        if has != expected:
+            cause = _cause(name, stored.get(name), like.get(name), changes)
             raise CheckpointError(
-                f"{place} is of another network or optimizer: at {name} it holds"
-                f" {_shape(shapes.get(name))}, expected {_shape(expected.get(name))};"
-                " use the config of that run, or another --workdir"
+                f"{place}, which stays as it is, cannot be resumed from here: at {name}"
+                f" it holds {has}, expected {expected}; {cause}"
             )
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "nothing" if shape is None else f"shape {shape}"
+def _describe(array: Any) -> str:
+    if array is None:
+        return "nothing"
+    return f"shape {tuple(array.shape)} of {np.dtype(array.dtype)}"
+
+
+def _cause(name: str, has: Any, expected: Any, changes: str) -> str:
+    """What the difference comes from, and what to do."""
+    again = f"{changes}; set it back" if changes else "use the config of that run"
+    if has is None or expected is None:
+        return f"it is of another network or optimizer: {again}, or another --workdir"
+    if name == "key" and has.shape != expected.shape:
+        return "set JAX_DEFAULT_PRNG_IMPL as it was then, or give another --workdir"
+    if tuple(has.shape) != tuple(expected.shape):
+        return f"it is of another network or optimizer: {again}, or another --workdir"
+    sizes = np.dtype(has.dtype).itemsize, np.dtype(expected.dtype).itemsize
+    if 8 in sizes:
+        then = "with JAX_ENABLE_X64=1" if sizes[0] == 8 else "without JAX_ENABLE_X64"
+        return f"it was written {then}: set that as it was then"
+    return f"it was written with another precision: {again}, or another --workdir"
+
+
+def none_is_whole(folder: Path, reasons: Mapping[int, str]) -> CheckpointError:
+    """The error where no checkpoint can be read.
+
+    Args:
+        folder: of all of them.
+        reasons: why not, by step.
+    """
+    each = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
+    return CheckpointError(
+        f"no whole state in {folder} ({each}); nothing was moved. If the disk or this"
+        " process is at fault, mend that and give the same command again; to begin"
+        f" anew, give another --workdir, or move {folder.parent} away"
+    )
 
 
 def check_room(folder: Path, arrays: Any) -> None:

@@ -10,6 +10,7 @@ from cnnjax.train.arithmetic import why_slow
 from cnnjax.train.compiled import describe_state
 from cnnjax.train.devices import devices_of
 from cnnjax.train.experiment import make_experiment
+from cnnjax.train.folder_name import check_name
 from cnnjax.train.interruption import watch
 from cnnjax.train.lock import lock
 from cnnjax.train.processes import is_first, wait_for_all
@@ -52,6 +53,7 @@ def train(
         Interrupted: a signal asked the run to stop; its state is saved.
     """
     workdir = Path(workdir)
+    check_name(workdir)
     origin = find_origin(workdir, resume)
     changes = check_config(origin.folder, config) if origin else []
     compilation_cache.enable(config.compilation_cache)

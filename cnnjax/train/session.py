@@ -67,8 +67,8 @@ class Session:
             workdir / CHECKPOINTS,
             config.checkpoint.keep,
             reporter.message,
-            sharding=devices.replicated,
             keep_every=experiment.lengths.keep_every,
+            settings=config.to_dict(),
         )
 
     def run(
@@ -165,7 +165,7 @@ class Session:
         other = Checkpoints(
             origin.checkpoints,
             tell=self.reporter.message,
-            sharding=self.devices.replicated,
+            settings=self.config.to_dict(),
             read_only=True,
         )
         found = other.restore(self.shapes, origin.step)

@@ -96,7 +96,7 @@ def take_best(
     step = read_progress(found.notes).best_step
     if settings.patience is None or not settings.restore_best or step is None:
         return found
-    return checkpoints.restore(like, step) or found
+    return checkpoints.restore(like, step, has_another=True) or found
 
 
 def _warn(text: str) -> None:

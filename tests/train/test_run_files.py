@@ -70,21 +70,22 @@ def test_the_checkpoints_of_another_network_are_refused(tmp_path, run, capfd):
         assert contents(run) == before
 
 
-def test_where_all_checkpoints_are_damaged_the_run_says_that_it_starts_anew(run, capfd):
+def test_where_no_checkpoint_can_be_read_the_run_stops_and_moves_nothing(run, capfd):
     for step in ("15", "20"):
         damage_truncate(run / "checkpoints" / step)
-    before = {step: contents(run / "checkpoints" / step) for step in ("15", "20")}
-    assert evaluate(run) == 1
-    assert "no whole state in" in capfd.readouterr().err
-    assert train(run, *SHORT) == 0
-    out, err = capfd.readouterr()
-    assert err == ""
-    for step in ("15", "20"):
-        assert f"checkpoint of step {step} is damaged and was moved to" in out
-        assert contents(run / "damaged" / step) == before[step]
-    # After the oldest there is none before it to take.
-    assert out.count("taking the one before it") == 1
-    assert "none is left before it" in out
+    before = contents(run)
+    for command in (lambda: train(run, *LONGER), lambda: evaluate(run)):
+        capfd.readouterr()
+        assert command() == 1
+        err = error(capfd)
+        for word in (
+            "no whole state in",
+            "step 15: ",
+            "step 20: ",
+            "nothing was moved",
+        ):
+            assert word in err
+        assert contents(run) == before
 
 
 NOTES = [

@@ -1,0 +1,79 @@
+"""Names of folders that Orbax cannot work with as they are.
+
+Below a folder called ``lr=[0.1]`` or ``a*b``, Orbax looks for files by a pattern and
+does not escape the name: it finds nothing, or another folder's files. A backslash, a
+part that ends in ``.__lock``, ``gs:`` and bytes that are not UTF-8 fail as well. Such
+a folder is opened, and Orbax is given the name that the system has for what is open.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from cnnjax.config import ConfigError
+
+OPEN_FILES = Path("/proc/self/fd")
+PLAIN = re.compile(r"[\w/.,+=@~ -]{1,2000}", re.ASCII)
+LOCK = re.compile(r"\.__lock(/|$)")  # what TensorStore keeps for itself
+LONGEST_PART, LONGEST = 255, 3900  # bytes; Linux takes 4,095, the run's files included
+
+
+def check_name(workdir: Path) -> None:
+    """Refuses a working directory that no run can be kept in, before any work.
+
+    Raises:
+        ConfigError: with what is wrong with the name.
+    """
+    name = os.fsencode(workdir.absolute())
+    reason = None
+    if b"\0" in name:
+        reason = "holds a zero byte"
+    elif len(name) > LONGEST:
+        reason = f"has {len(name):,} bytes, expected at most {LONGEST:,}"
+    elif any(len(part) > LONGEST_PART for part in name.split(b"/")):
+        reason = f"has a part of more than {LONGEST_PART} bytes"
+    elif not _is_plain(workdir.absolute()) and not OPEN_FILES.is_dir():
+        reason = (
+            "has characters other than letters, digits, spaces and _ / . , + = @ ~ -,"
+            f" which takes {OPEN_FILES} on this system"
+        )
+    if reason:
+        raise ConfigError(f"workdir {str(workdir)!r} {reason}; give another --workdir")
+
+
+class Folder:
+    """A folder, and the name of it that Orbax can use.
+
+    Args:
+        path: an absolute path; it is made if it is missing and ``create`` is set.
+        create: whether to make it.
+
+    Attributes:
+        path: what people call it.
+        name: what Orbax shall call it, until ``close``.
+    """
+
+    def __init__(self, path: Path, *, create: bool):
+        if create:
+            path.mkdir(parents=True, exist_ok=True)
+        self._number = None
+        self.path = self.name = path
+        if not _is_plain(path) and path.is_dir():
+            self._number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            self.name = OPEN_FILES / str(self._number)
+
+    def in_words(self, text: str) -> str:
+        """A message of Orbax with the name that people know."""
+        if self.name == self.path:
+            return text
+        return re.sub(rf"{re.escape(str(self.name))}\b", lambda _: str(self.path), text)
+
+    def close(self) -> None:
+        """Forgets the name."""
+        if self._number is not None:
+            os.close(self._number)
+            self._number = None
+
+
+def _is_plain(path: Path) -> bool:
+    return bool(PLAIN.fullmatch(str(path))) and not LOCK.search(str(path))

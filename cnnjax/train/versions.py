@@ -1,0 +1,58 @@
+"""What differs between whoever wrote a checkpoint and this process."""
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cnnjax import __version__
+from cnnjax.json_file import read_json
+
+# Settings that the arrays of a state depend on.
+SHAPING = ("model.", "optimizer.", "average_decay", "data.", "precision")
+
+
+def our_versions() -> dict[str, str]:
+    """The versions of what writes checkpoints here."""
+    return {"cnnjax": __version__, "orbax-checkpoint": version("orbax-checkpoint")}
+
+
+def newer_writer(checkpoint: Path) -> str:
+    """Which newer version wrote a checkpoint, as far as it says; empty if none did."""
+    try:
+        written = read_json(checkpoint / "notes" / "metadata")["versions"]
+        for name, ours in our_versions().items():
+            if _numbers(written[name]) > _numbers(ours):
+                return f"{name} {written[name]}, newer than {ours} here"
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # it says nothing, or is damaged itself
+    return ""
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", text)[:3]]
+
+
+def changed_settings(notes: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """The settings that shape a state and are not what a checkpoint notes, in words."""
+    noted = notes.get("config")
+    before = dict(_flat(noted)) if isinstance(noted, Mapping) else {}
+    changes = [
+        f"{name} was {before.get(name)!r} and is {value!r}"
+        for name, value in _flat(settings)
+        if before and name.startswith(SHAPING) and before.get(name) != _as_json(value)
+    ]
+    return ", ".join(changes)
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _as_json(value: Any) -> Any:
+    return [*map(_as_json, value)] if isinstance(value, tuple) else value
