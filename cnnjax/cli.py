@@ -1,6 +1,7 @@
 """The command line: ``cnnjax train``, ``evaluate``, ``compare``, and others."""
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from typing import NoReturn
 from cnnjax import __version__
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
+from cnnjax.leaving import end_with
 from cnnjax.memory import keep_freed_memory
 from cnnjax.printable import printable
 
@@ -20,8 +22,8 @@ OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
 FAILED, USAGE = 1, 2
 
 
-def run() -> int:
-    """Runs the command that this process was started with, as ``main``.
+def run() -> NoReturn:
+    """Runs the command that this process was started with, as ``main``, and ends it.
 
     Until a training loop watches for it, Ctrl-C ends the process at once: Python's
     exception would meet libraries in the middle of being loaded. Memory is kept from
@@ -29,7 +31,7 @@ def run() -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     keep_freed_memory()
-    return main()
+    end_with(main)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -210,12 +212,16 @@ def _train_here(config, workdir, resume) -> int:
         reporter.message(
             f"test accuracy {test.accuracy:.2%} ({test.examples:,} examples)"
         )
+        status = 0
     except Interrupted as stopped:
         reporter.message(str(stopped))
-        return stopped.status
-    finally:
-        reporter.close()
-    return 0
+        status = stopped.status
+    except BaseException:
+        with contextlib.suppress(OSError):  # what ended the run is to be told
+            reporter.close()
+        raise
+    reporter.close()
+    return status
 
 
 def _make_reporter(workdir):
@@ -227,9 +233,8 @@ def _make_reporter(workdir):
         return report.Reporters()
     metrics = workdir / "metrics.jsonl"
     _check_metrics(metrics)
-    return report.Reporters(
-        report.make_terminal_reporter(), report.MetricsFile(metrics)
-    )
+    terminal = report.make_terminal_reporter()
+    return report.Reporters(terminal, report.MetricsFile(metrics, terminal.message))
 
 
 def _check_metrics(path: Path) -> None:
@@ -322,4 +327,4 @@ def _refuse(error: Exception, status: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    run()

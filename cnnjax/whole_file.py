@@ -9,6 +9,9 @@ def write_whole(path: Path, text: str) -> None:
 
     A process that is killed on the way leaves the old file. The draft is made anew, so
     that a link of its name leads nowhere.
+
+    Raises:
+        OSError: with the name of the file.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
@@ -18,5 +21,9 @@ def write_whole(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written ({error.strerror}); what was there before stays"
+        ) from error
     finally:
         draft.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from cnnjax.whole_file import write_whole
+from tests.report.test_metrics_file import room
 
 
 def test_it_replaces_what_was_there_and_leaves_nothing_else(tmp_path):
@@ -27,5 +28,16 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
     write_whole(tmp_path / "file", "old")
     with pytest.raises(UnicodeEncodeError):
         write_whole(tmp_path / "file", "\ud800")
+    assert (tmp_path / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    write_whole(tmp_path / "file", "old")
+    with (
+        room(10),
+        pytest.raises(OSError, match=r"/file cannot be written \(File too large\)"),
+    ):
+        write_whole(tmp_path / "file", "new" * 10)
     assert (tmp_path / "file").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

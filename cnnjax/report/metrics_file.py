@@ -2,15 +2,23 @@
 
 import json
 import math
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnjax.json_file import parse_json
+from cnnjax.printable import printable
+from cnnjax.regular_file import NotRegularError, open_regular
 from cnnjax.whole_file import write_whole
 
 # JSON has no such numbers.
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _print(text: str) -> None:
+    print(f"cnnjax: {printable(text)}", file=sys.stderr)
 
 
 class MetricsFile:
@@ -20,39 +28,80 @@ class MetricsFile:
     loses at most the line it was writing. Numbers that are not finite are written as
     the strings "NaN", "Infinity" and "-Infinity".
 
+    A disk without room ends no run: records wait in memory, and are written, in order,
+    with the first one for which there is room again.
+
     Args:
         path: the file; it and its folders are made with the first record if missing,
             and what it holds is kept, except for a torn last line.
+        tell: takes a sentence for people, where records have to wait.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, tell: Callable[[str], None] = _print):
         self._path = Path(path)
+        self._tell = tell
         self._file: BinaryIO | None = None
+        self._waiting: list[dict[str, Any]] = []
+        self._failure = ""
 
     def start(self, info: Mapping[str, Any]) -> None:
         """Nothing: what the run is stands in its config."""
 
     def rewind(self, step: int) -> None:
         """Cut the records of steps that are taken again, and of the end."""
-        self.close()
+        self._close_file()
+        self._waiting = [record for record in self._waiting if _stays(record, step)]
         if self._path.exists():
-            kept = [r for r in read_metrics(self._path) if _stays(r, step)]
-            write_whole(self._path, "".join(map(_line, kept)))
+            _cut(self._path, step)
 
     def step(self, record: Mapping[str, Any]) -> None:
         """Nothing: single steps are not kept."""
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a record, flat, of strings and of numbers of Python or NumPy."""
-        file = self._file = self._file or _open(self._path)
-        file.write(_line(record).encode())
-        file.flush()
+        self._waiting.append(dict(record))
+        self._write()
+
+    def _write(self) -> None:
+        """Writes the records that wait, or tells why they go on waiting."""
+        try:
+            self._file = self._file or _open(self._path)
+            _append(self._file, "".join(map(_line, self._waiting)).encode())
+        except NotRegularError:
+            raise
+        except OSError as error:
+            if not self._failure:
+                self._tell(
+                    f"metrics cannot be written to {self._path} ({error.strerror});"
+                    " training goes on, and they wait in memory for room on the disk"
+                )
+            self._failure = error.strerror or str(error)
+            self._close_file()
+            return
+        if self._failure:
+            self._tell(f"the metrics that waited are written to {self._path}")
+        self._waiting, self._failure = [], ""
 
     def message(self, text: str) -> None:
         """Nothing: messages are for people."""
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file.
+
+        Raises:
+            OSError: records that could not be written until now.
+        """
+        if self._waiting:
+            self._write()
+        self._close_file()
+        lost, self._waiting = len(self._waiting), []
+        if lost:
+            raise OSError(
+                f"the last {lost} records of metrics could not be written to"
+                f" {self._path} ({self._failure}); those before are whole"
+            )
+
+    def _close_file(self) -> None:
         if self._file:
             self._file.close()
         self._file = None
@@ -70,9 +119,35 @@ def _line(record: Mapping[str, Any]) -> str:
 
 def _open(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("ab")
+    file = open_regular(path, "ab", follow_links=False)
     file.truncate(len(_whole_lines(path)))
     return file
+
+
+def _append(file: BinaryIO, content: bytes) -> None:
+    """Writes all of ``content`` at the end of a file, or nothing of it."""
+    number, size = file.fileno(), os.fstat(file.fileno()).st_size
+    try:
+        while content:
+            content = content[os.write(number, content) :]
+    except OSError:
+        os.ftruncate(number, size)
+        raise
+
+
+def _cut(path: Path, last_step: int) -> None:
+    """Removes records of later steps; at the end of the file, without room on disk."""
+    lines = [line + b"\n" for line in _whole_lines(path).split(b"\n")[:-1]]
+    kept = [
+        line
+        for line, record in zip(lines, read_metrics(path), strict=True)
+        if _stays(record, last_step)
+    ]
+    if kept != lines[: len(kept)]:
+        write_whole(path, b"".join(kept).decode())
+        return
+    with open_regular(path, "ab", follow_links=False) as file:
+        file.truncate(sum(map(len, kept)))
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:

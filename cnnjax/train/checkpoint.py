@@ -2,8 +2,7 @@
 
 Each holds the arrays of the state, and notes: how the run stands (its seconds, its best
 validation, ...), its settings, and a checksum of every array. Orbax does not check what
-it reads back (a flipped bit changes a value silently), so the checksums are checked
-here; a damaged checkpoint is moved aside, and the one before it is taken.
+it reads back (a flipped bit changes a value silently), so this is done here.
 """
 
 import shutil
@@ -32,9 +31,11 @@ from cnnjax.train.progress import read_progress
 from cnnjax.train.quiet import quieten_orbax
 from cnnjax.train.state import TrainState
 from cnnjax.train.stored import as_numpy, fit, leaves_by_name
-from cnnjax.train.versions import changed_settings, newer_writer, our_versions
+from cnnjax.train.versions import changed_settings, our_versions, refuse_newer
 
 Notes = dict[str, Any]
+
+MOST_FAILURES = 5  # of the parts of one save
 
 
 class Restored(NamedTuple):
@@ -157,11 +158,16 @@ class Checkpoints:
 
     def _wait(self) -> None:
         """Waits for the save under way, and tells if it failed."""
-        try:
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
-        except Exception as error:  # from any thread of Orbax
-            self._give_up(error)
+        failure = None
+        for _ in range(MOST_FAILURES):  # a part's may come after another's
+            try:
+                self._manager.wait_until_finished()
+                self._manager.check_for_errors()
+                break
+            except Exception as error:  # from any thread of Orbax
+                failure = failure or error
+        if failure:
+            self._give_up(failure)
 
     def _give_up(self, error: Exception) -> None:
         """Tells of a failed save, and makes room by removing what it left."""
@@ -214,20 +220,19 @@ class Checkpoints:
         self._wait()
         steps = self.steps()
         damaged: dict[int, str] = {}
-        for number in steps if step is None else [n for n in steps if n == step]:
+        wanted = steps if step is None else [n for n in steps if n == step]
+        whole: Restored | None = None
+        for number in wanted:
             found = self._attempt(number, like)
             if isinstance(found, Restored):
-                self._discard_all(damaged)
-                return found
+                whole = found
+                break
             damaged[number] = found
-        if damaged and not has_another:
+        if damaged and not whole and not has_another:
             raise none_is_whole(self._folder, damaged)
-        self._discard_all(damaged)
-        return None
-
-    def _discard_all(self, reasons: Mapping[int, str]) -> None:
-        for step, reason in reasons.items():
-            self.discard(step, reason)
+        for bad, reason in damaged.items():
+            self.discard(bad, reason)
+        return whole
 
     def _attempt(self, step: int, like: TrainState | None) -> Restored | str:
         """The state of ``step``, or why it cannot be read."""
@@ -237,12 +242,7 @@ class Checkpoints:
             raise
         except Exception as error:  # Orbax raises many kinds for damaged files
             found = self._first_line(error)
-            if writer := newer_writer(self._folder / str(step)):
-                raise CheckpointError(
-                    f"{self._folder / str(step)} was written by {writer}, and cannot be"
-                    f" read here ({found}); install that version, or move the"
-                    " checkpoint away to take the one before it"
-                ) from error
+            refuse_newer(self._folder / str(step), found)
         if agree(isinstance(found, Restored)) or isinstance(found, str):
             return found
         return "another process cannot read it"

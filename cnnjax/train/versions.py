@@ -8,6 +8,7 @@ from typing import Any
 
 from cnnjax import __version__
 from cnnjax.json_file import read_json
+from cnnjax.train.integrity import CheckpointError
 
 # Settings that the arrays of a state depend on.
 SHAPING = ("model.", "optimizer.", "average_decay", "data.", "precision")
@@ -18,16 +19,30 @@ def our_versions() -> dict[str, str]:
     return {"cnnjax": __version__, "orbax-checkpoint": version("orbax-checkpoint")}
 
 
-def newer_writer(checkpoint: Path) -> str:
-    """Which newer version wrote a checkpoint, as far as it says; empty if none did."""
+def refuse_newer(checkpoint: Path, reason: str) -> None:
+    """Tells a checkpoint that a newer version wrote from a damaged one.
+
+    Args:
+        checkpoint: a folder that cannot be read.
+        reason: why not.
+
+    Raises:
+        CheckpointError: a newer version wrote it.
+    """
     try:
         written = read_json(checkpoint / "notes" / "metadata")["versions"]
-        for name, ours in our_versions().items():
-            if _numbers(written[name]) > _numbers(ours):
-                return f"{name} {written[name]}, newer than {ours} here"
+        newer = [
+            f"{name} {written[name]}, newer than {ours} here"
+            for name, ours in our_versions().items()
+            if _numbers(written[name]) > _numbers(ours)
+        ]
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # it says nothing, or is damaged itself
-    return ""
+        return  # it says nothing, or is damaged itself
+    if newer:
+        raise CheckpointError(
+            f"{checkpoint} was written by {newer[0]}, and cannot be read ({reason});"
+            " install that version, or move the checkpoint away to take the one before"
+        )
 
 
 def _numbers(text: str) -> list[int]:

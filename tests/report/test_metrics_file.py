@@ -1,7 +1,9 @@
 """Metrics survive the file, non-finite numbers and killed processes."""
 
+import contextlib
 import json
 import math
+import resource
 
 import numpy as np
 import pytest
@@ -80,3 +82,62 @@ def test_other_damage_names_the_line(tmp_path, damage):
     write(path, SECOND)
     with pytest.raises(ValueError, match="m, line 2, should be a JSON object"):
         read_metrics(path)
+
+
+@contextlib.contextmanager
+def room(size):
+    """Files may have ``size`` bytes, and what is beyond fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def records(*steps):
+    return [{"kind": "train", "step": step, "loss": 0.5} for step in steps]
+
+
+def test_records_wait_for_room_and_are_written_in_order(tmp_path):
+    path, told = tmp_path / "m", []
+    metrics = MetricsFile(path, told.append)
+    metrics.log(records(1)[0])
+    with room(path.stat().st_size + 10):
+        for record in records(2, 3):
+            metrics.log(record)
+            assert read_metrics(path) == records(1)
+            assert path.read_bytes().endswith(b"\n")
+    metrics.log(records(4)[0])
+    assert read_metrics(path) == records(1, 2, 3, 4)
+    metrics.close()
+    assert len(told) == 2
+    assert f"metrics cannot be written to {path} (File too large)" in told[0]
+    assert str(path) in told[1]
+
+
+def test_steps_taken_again_stand_once_though_their_records_waited(tmp_path):
+    path = tmp_path / "m"
+    metrics = MetricsFile(path, lambda text: None)
+    for record in records(1, 2):
+        metrics.log(record)
+    with room(path.stat().st_size + 10):
+        for record in records(3, 4):
+            metrics.log(record)
+        # Cutting takes no room.
+        metrics.rewind(1)
+        metrics.log(records(2)[0])
+    metrics.close()
+    assert read_metrics(path) == records(1, 2)
+
+
+def test_records_that_found_no_room_to_the_end_are_an_error(tmp_path):
+    path = tmp_path / "m"
+    metrics = MetricsFile(path, lambda text: None)
+    with room(10):
+        metrics.log(records(1)[0])
+        metrics.log(records(2)[0])
+        with pytest.raises(OSError, match=r"the last 2 records of metrics.*File too"):
+            metrics.close()
+    metrics.close()
+    assert read_metrics(path) == []

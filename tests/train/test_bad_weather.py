@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -124,6 +125,38 @@ def fill(path):
                 file.flush()
         except OSError:
             return
+
+
+NO_MEMORY = """
+import resource
+from cnnjax.cli import run
+from cnnjax.train.checkpoint import Checkpoints
+save = Checkpoints.save
+def save_without_memory(self, *args):
+    used = next(int(x.split()[1]) for x in open("/proc/self/status") if "VmSize" in x)
+    resource.setrlimit(resource.RLIMIT_AS, (used * 1024 + 2**21, -1))
+    save(self, *args)
+Checkpoints.save = save_without_memory
+run()
+"""
+
+
+def test_a_run_without_memory_for_its_saves_ends_with_a_sentence(tmp_path):
+    words = [*TINY, "--config.duration=2 steps", "--config.checkpoint.every=1 step"]
+    command = [sys.executable, "-P", "-c", NO_MEMORY, "train", DIGITS, *words]
+    with subprocess.Popen(
+        [*command, f"--workdir={tmp_path}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        err = process.stderr.readline()
+        begin = time.monotonic()
+        out, rest = process.communicate(timeout=100)
+    assert "checkpoint of step 1 failed" in out
+    assert err.startswith("cnnjax: error: the last state, of step 2, could not be")
+    assert (process.returncode, rest) == (1, "")
+    assert time.monotonic() - begin < 30
 
 
 def test_a_lock_that_a_dead_process_left_is_not_in_the_way(run, capfd):
