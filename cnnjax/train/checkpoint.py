@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from cnnjax.train.checkpoint_files import check_files, open_manager
 from cnnjax.train.folder_name import Folder
 from cnnjax.train.integrity import (
     CheckpointError,
@@ -83,19 +84,8 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._step: int | None = None
         self._named = Folder(self._folder, create=not read_only)
-        self._manager = ocp.CheckpointManager(
-            self._named.name,
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "notes": ocp.JsonCheckpointHandler(),
-            },
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy(rules),
-                cleanup_tmp_directories=not read_only,
-                create=not read_only,
-                read_only=read_only,
-            ),
-        )
+        check_files(self._folder)
+        self._manager = open_manager(self._named, rules, read_only=read_only)
         if not read_only:
             self._permanent.read(self._folder, self._manager.all_steps())
 
