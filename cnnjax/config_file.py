@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import runpy
 from collections.abc import Iterable, Mapping
@@ -33,14 +34,14 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None) ->
     """The settings of a config file with single settings changed, checked.
 
     Args:
-        path: a Python file with a function ``get_config()``.
+        path: a Python file with a function ``get_config()``; it may begin with ``~``.
         overrides: texts by dotted names, as ``{"optimizer.learning_rate": "0.05"}``.
 
     Raises:
         ConfigError: no such file, a name that does not exist, a wrong type, or a value
             that cannot be.
     """
-    config = _run_file(Path(path))
+    config = _run_file(Path(os.path.expanduser(path)))
     for name, text in (overrides or {}).items():
         _override(config, name, text)
     return _checked(config, path)

@@ -1,5 +1,6 @@
 """Settings: files, changes from the command line, checks, and the way to JSON."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from cnnjax.config import (
     default_config,
     find,
 )
-from cnnjax.config_file import from_json, load_config, to_json
+from cnnjax.config_file import from_json, kind_of, load_config, to_json
 from cnnjax.models import MODELS
 
 HEAD = """
@@ -182,9 +183,39 @@ def test_what_a_file_leaves_out_is_the_default(tmp_path):
     assert load_config(path).optimizer.learning_rate == 0.1
 
 
+def test_a_config_file_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    (tmp_path / "c.py").write_text(f"{HEAD}    return config\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_config("~/c.py").seed == 0
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="no config file"):
         load_config(tmp_path / "none.py")
+
+
+ODD = ("no", "", True, -1, 10**39, 1e39, 0.5, [], [0], {"a": 1}, None)
+SECTIONS = {k: v for k, v in default_config().to_dict().items() if isinstance(v, dict)}
+CLOSED = [
+    *(name for name in default_config() if name not in SECTIONS),
+    *(f"{name}.{key}" for name, section in SECTIONS.items() for key in section),
+]
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_an_odd_value_is_of_the_setting_s_type_or_refused_by_name(name):
+    section, _, key = name.rpartition(".")
+    for value in ODD:
+        tree = {key: value}
+        try:
+            config = from_json(json.dumps({section: tree} if section else tree))
+        except ConfigError as error:
+            assert name in str(error)
+            assert len(str(error)) < 300 or "unknown setting" in str(error)
+        else:
+            taken = find(config, name)
+            assert type(taken) in (kind_of(name), type(None))
+            assert taken is not None or find(default_config(), name) is None
 
 
 def test_one_number_set_in_a_file_is_a_list_of_one(tmp_path):

@@ -61,7 +61,13 @@ def check_folder(name: str, data_dir: str | None) -> None:
     from tensorflow_datasets.core.naming import camelcase_to_snakecase
 
     own_folder = camelcase_to_snakecase(re.split("[/:]", name)[0])
-    for folder, _, names in os.walk(Path(data_dir) / own_folder):
+    seen = set()  # links may lead in circles
+    for folder, folders, names in os.walk(Path(data_dir, own_folder), followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         for path in (Path(folder) / file for file in names):
             _check_file(path)
 

@@ -207,6 +207,18 @@ def test_a_named_pipe_in_the_folder_is_not_waited_for(data_dir, file):
         load_tfds(f"{NAME}@{data_dir}")
 
 
+def test_a_named_pipe_behind_links_is_not_waited_for(data_dir):
+    folder = data_dir / NAME / "1.0.0"
+    folder.rename(data_dir / "elsewhere")
+    folder.symlink_to(data_dir / "elsewhere")
+    (folder / "circle").symlink_to(folder)
+    assert len(load_tfds(f"{NAME}@{data_dir}").train.labels) == 12
+    (folder / "features.json").unlink()
+    os.mkfifo(folder / "features.json")
+    with pytest.raises(DataError, match=r"features\.json is a named pipe, expected"):
+        load_tfds(f"{NAME}@{data_dir}")
+
+
 @pytest.mark.parametrize("file", ["features.json", "dataset_info.json"])
 @pytest.mark.parametrize("text", ["[" * 200_000, f'{{"a": {"9" * 5000}}}', "{"])
 def test_json_made_to_do_harm_is_named(data_dir, file, text):
