@@ -12,6 +12,7 @@
 
 #include "conv_plan.h"
 #include "guarded.h"
+#include "handler.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace cnnjax {
@@ -173,19 +174,15 @@ auto two_arrays() { return ffi::Ffi::Bind().Arg<Buffer>().Arg<Buffer>(); }
 
 }  // namespace cnnjax
 
-#pragma GCC visibility push(default)
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
+CNNJAX_HANDLER(
     cnnjax_conv_forward_v1, cnnjax::forward,
     cnnjax::with_window(
         cnnjax::two_arrays().Arg<cnnjax::Buffer>().Ret<cnnjax::Buffer>())
         .Attr<std::int64_t>("has_bias")
         .Attr<std::int64_t>("relu"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
+CNNJAX_HANDLER(
     cnnjax_conv_input_gradient_v1, cnnjax::input_gradient,
     cnnjax::with_window(cnnjax::two_arrays().Ret<cnnjax::Buffer>()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
+CNNJAX_HANDLER(
     cnnjax_conv_kernel_gradient_v1, cnnjax::kernel_gradient,
     cnnjax::with_window(cnnjax::two_arrays().Ret<cnnjax::Buffer>()));
-
-#pragma GCC visibility pop

@@ -107,7 +107,7 @@ void ConvOuter::run(const ConvArrays& arrays) const {
   const std::int64_t rows = product(taps_) * inputs_, size = rows * outputs_;
   // The sums of the first images are made in place, those of the others are added.
   auto* others = reinterpret_cast<float*>(
-      Arena::of_this_thread().reserve((shares_ - 1) * size * sizeof(float)));
+      Arena::of_this_thread(Scratch::kWork).reserve((shares_ - 1) * size * sizeof(float)));
   on_threads(threads_, static_cast<std::int64_t>(parts_.size()), [&](std::int64_t i) {
     const Part& part = parts_[i];
     run_part(part, x, y, part.share ? others + (part.share - 1) * size : kernel);

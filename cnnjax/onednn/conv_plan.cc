@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "arena.h"
+#include "conv_faults.h"
 #include "engine.h"
 #include "parallel.h"
+#include "relu.h"
 
 namespace cnnjax {
 
@@ -28,13 +30,17 @@ void check_sizes(const ConvProblem& problem) {
   }
 }
 
-enum class Way { kProducts, kOuter, kPrimitive };
+enum class Way { kProducts, kOuter, kGather, kPrimitive };
 
-// The fastest way to compute a problem. Throws where it is too large for any.
+// The fastest way to compute a problem. Throws where there is none.
 Way choose(const ConvProblem& problem) {
   check_sizes(problem);
   if (ConvProducts::suits(problem)) return Way::kProducts;
-  return ConvOuter::suits(problem) ? Way::kOuter : Way::kPrimitive;
+  if (ConvOuter::suits(problem)) return Way::kOuter;
+  const char* fault = fault_of_onednn(problem);
+  if (!fault) return Way::kPrimitive;
+  if (ConvGather::suits(problem)) return Way::kGather;
+  throw std::invalid_argument(fault);
 }
 
 // (batch, *spatial, channels) -> (batch, channels, *spatial), the order of oneDNN's
@@ -140,6 +146,8 @@ std::string implementation(const ConvProblem& problem) {
       return "products";
     case Way::kOuter:
       return "outer products";
+    case Way::kGather:
+      return implementation(ConvGather::without_strides(problem));
     default:
       return describe(problem).impl_info_str();
   }
@@ -154,12 +162,16 @@ ConvPlan::ConvPlan(const ConvProblem& problem)
     case Way::kOuter:
       outer_.emplace(problem);
       break;
+    case Way::kGather:
+      gather_.emplace(problem);
+      break;
     default:
       prepare_primitive(problem);
   }
 }
 
 void ConvPlan::prepare_primitive(const ConvProblem& problem) {
+  if (problem.relu) with_relu_ = problem;
   const dnnl::primitive_desc_base pd = describe(problem);
   const Names name = names(map_);
   const auto what = dnnl::query::exec_arg_md;
@@ -169,7 +181,6 @@ void ConvPlan::prepare_primitive(const ConvProblem& problem) {
   y_ = pd.query_md(what, name.y);
   bias_ = bias_desc(problem);
   scratch_ = pd.scratchpad_desc();
-  scratch_bytes_ = Arena::round_up(scratch_.get_size());
   prepare_reorder(problem);
 }
 
@@ -181,12 +192,11 @@ void ConvPlan::prepare_reorder(const ConvProblem& problem) {
   use_threads(threads);
   const dnnl::reorder::primitive_desc pd(engine(), from, engine(), to, attributes());
   reorder_ = {dnnl::primitive(pd.get()), from, to, pd.scratchpad_desc(), threads};
-  scratch_bytes_ =
-      std::max(scratch_bytes_, Arena::round_up(reorder_->scratch.get_size()));
 }
 
 void ConvPlan::reorder(dnnl::stream& stream, std::byte* from, std::byte* to) const {
-  std::byte* scratch = Arena::of_this_thread().reserve(0);
+  std::byte* scratch =
+      Arena::of_this_thread(Scratch::kWork).reserve(reorder_->scratch.get_size());
   use_threads(reorder_->threads);
   reorder_->primitive.execute(
       stream, {{DNNL_ARG_FROM, memory(reorder_->from, engine(), from)},
@@ -197,12 +207,21 @@ void ConvPlan::reorder(dnnl::stream& stream, std::byte* from, std::byte* to) con
 void ConvPlan::run(const ConvArrays& arrays) const {
   if (products_) return products_->run(arrays);
   if (outer_) return outer_->run(arrays);
+  if (gather_) return gather_->run(arrays);
+  if (with_relu_ && !has_finite_sums(*with_relu_, arrays)) {
+    ConvProblem problem = *with_relu_;
+    problem.relu = false;
+    ConvPlan::of(problem)->run(arrays);
+    return relu_in_place(arrays.y, count(problem.y), problem.dtype);
+  }
   dnnl::stream stream(engine());
-  const std::size_t copy = reorder_ ? Arena::round_up(kernel_.get_size()) : 0;
-  std::byte* scratch = Arena::of_this_thread().reserve(scratch_bytes_ + copy);
-  std::byte* kernel = reorder_ ? scratch + scratch_bytes_ : arrays.kernel;
-  if (reorder_ && map_ != Map::kKernelGradient) reorder(stream, arrays.kernel, kernel);
-
+  std::byte* kernel = arrays.kernel;
+  if (reorder_) {
+    kernel = Arena::of_this_thread(Scratch::kKernel).reserve(kernel_.get_size());
+    if (map_ != Map::kKernelGradient) reorder(stream, arrays.kernel, kernel);
+  }
+  std::byte* scratch =
+      Arena::of_this_thread(Scratch::kWork).reserve(scratch_.get_size());
   use_threads(threads_);
   const Names name = names(map_);
   std::unordered_map<int, memory> arguments = {
@@ -214,7 +233,6 @@ void ConvPlan::run(const ConvArrays& arrays) const {
     arguments.emplace(DNNL_ARG_BIAS, memory(bias_, engine(), arrays.bias));
   }
   conv_.execute(stream, arguments);
-
   if (reorder_ && map_ == Map::kKernelGradient) reorder(stream, kernel, arrays.kernel);
   stream.wait();
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "conv_gather.h"
 #include "conv_outer.h"
 #include "conv_problem.h"
 #include "conv_products.h"
@@ -43,10 +44,11 @@ class ConvPlan {
   int threads_;
   std::optional<ConvProducts> products_;
   std::optional<ConvOuter> outer_;
+  std::optional<ConvGather> gather_;
+  std::optional<ConvProblem> with_relu_;
   dnnl::primitive conv_;
   dnnl::memory::desc x_, kernel_, y_, bias_, scratch_;
   std::optional<Reorder> reorder_;
-  std::size_t scratch_bytes_ = 0;
 };
 
 }  // namespace cnnjax

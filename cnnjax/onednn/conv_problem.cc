@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine.h"
+#include "fenced.h"
 
 namespace cnnjax {
 
@@ -22,6 +23,7 @@ Key ConvProblem::key() const {
 }
 
 int ConvProblem::threads() const {
+  if (checks()) return cnnjax::threads();
   const auto outputs = static_cast<double>(kernel.back());
   const double products = count(y) / outputs * static_cast<double>(count(kernel));
   const double wanted = std::ceil(products / kProductsPerThread);

@@ -80,7 +80,7 @@ void ConvProducts::run(const ConvArrays& arrays) const {
   const std::int64_t x_size = x_places_ * images_ * inputs_;
   const std::int64_t y_size = y_places_ * images_ * outputs_;
   auto* scratch = reinterpret_cast<float*>(
-      Arena::of_this_thread().reserve((x_size + y_size) * sizeof(float)));
+      Arena::of_this_thread(Scratch::kWork).reserve((x_size + y_size) * sizeof(float)));
   const Matrices own = {scratch, reinterpret_cast<float*>(arrays.kernel),
                         scratch + x_size, reinterpret_cast<float*>(arrays.bias)};
   auto* x = reinterpret_cast<float*>(arrays.x);
@@ -132,7 +132,7 @@ bool ConvProducts::sum(std::int64_t piece, Columns columns, const Matrices& m) c
   if (relu_) {
     each_row([&](float* values) {
       for (std::int64_t i = 0; i < columns.width; ++i) {
-        values[i] = values[i] < 0 ? 0 : values[i];  // what is not a number stays
+        values[i] = values[i] <= 0 ? 0 : values[i];  // what is not a number stays
       }
     });
   }

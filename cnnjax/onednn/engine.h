@@ -7,11 +7,13 @@ namespace cnnjax {
 
 const dnnl::engine& engine();
 
-// The most there are: as many as OpenMP had when the library was loaded:
-// OMP_NUM_THREADS, or the cores this process may use.
+// The most that OpenMP gives the calling thread: OMP_NUM_THREADS, or the cores this
+// process could use when the library was loaded, within OpenMP's limits. oneDNN's
+// threads wait for each other, so it must never count on more.
 int threads();
 
-// OpenMP's number of threads is a setting of the calling thread.
+// OpenMP's number of threads is a setting of the calling thread. It gives exactly
+// `count` of them where that is at most `threads()`.
 void use_threads(int count);
 
 }  // namespace cnnjax

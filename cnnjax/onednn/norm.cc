@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "guarded.h"
+#include "handler.h"
 #include "norm_loops.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
@@ -251,15 +252,13 @@ auto arrays() {
 
 }  // namespace cnnjax
 
-#pragma GCC visibility push(default)
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
+CNNJAX_HANDLER(
     cnnjax_batch_moments_v1, cnnjax::moments,
     cnnjax::arrays<1>().Ret<cnnjax::Buffer>().Ret<cnnjax::Buffer>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
+CNNJAX_HANDLER(
     cnnjax_batch_norm_v1, cnnjax::apply,
     cnnjax::with_choices(cnnjax::arrays<5>().Ret<cnnjax::Buffer>(), "adds"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
+CNNJAX_HANDLER(
     cnnjax_batch_norm_sums_v1, cnnjax::sums,
     cnnjax::with_choices(
         cnnjax::arrays<6>()
@@ -267,8 +266,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
             .Ret<cnnjax::Buffer>()
             .Ret<cnnjax::Buffer>(),
         "has_y"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
+CNNJAX_HANDLER(
     cnnjax_batch_norm_gradient_v1, cnnjax::gradient,
     cnnjax::arrays<7>().Ret<cnnjax::Buffer>().Attr<float>("relu"));
-
-#pragma GCC visibility pop

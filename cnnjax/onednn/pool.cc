@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "guarded.h"
+#include "handler.h"
 #include "pool_gather.h"
 #include "pool_tiles.h"
 #include "xla/ffi/api/ffi.h"
@@ -152,19 +153,15 @@ auto one_array() { return ffi::Ffi::Bind().Arg<Buffer>().Ret<Buffer>(); }
 
 }  // namespace cnnjax
 
-#pragma GCC visibility push(default)
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
+CNNJAX_HANDLER(
     cnnjax_max_pool_v1, cnnjax::max,
     cnnjax::with_window(cnnjax::one_array().Ret<cnnjax::Buffer>()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_max_pool_place_v1, cnnjax::place,
+CNNJAX_HANDLER(cnnjax_max_pool_place_v1, cnnjax::place,
                               cnnjax::with_window(xla::ffi::Ffi::Bind()
                                                       .Arg<cnnjax::Buffer>()
                                                       .Arg<cnnjax::Buffer>()
                                                       .Ret<cnnjax::Buffer>()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_window_sum_v1, cnnjax::sum,
+CNNJAX_HANDLER(cnnjax_window_sum_v1, cnnjax::sum,
                               cnnjax::with_window(cnnjax::one_array()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_window_spread_v1, cnnjax::spread_sum,
+CNNJAX_HANDLER(cnnjax_window_spread_v1, cnnjax::spread_sum,
                               cnnjax::with_window(cnnjax::one_array()));
-
-#pragma GCC visibility pop

@@ -1,5 +1,7 @@
 """Convolution, bias and ReLU in one call, held to one after the other in float64."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,3 +80,48 @@ def test_sums_without_terms_are_the_bias(shape):
     )
     assert y.shape == (shape[0], 8, 7, 8)
     np.testing.assert_array_equal(y, np.broadcast_to(np.arange(8.0), y.shape))
+
+
+NANS = [
+    ((2, 9, 8, 16), (3, 3, 16, 8), {}),
+    ((2, 9, 8, 16), (3, 3, 16, 13), {"strides": 2}),
+    ((2, 9, 8, 3), (3, 3, 3, 32), {}),
+    ((2, 40, 16), (5, 16, 24), {"dilation": 2}),
+    ((2, 9, 8, 24), (1, 1, 24, 40), {}),
+    ((2, 8, 8, 16), (3, 3, 1, 16), {"groups": 16}),
+    ((2, 8, 8, 16), (3, 3, 4, 32), {"groups": 4}),
+    ((2, 4, 4, 128), (3, 3, 128, 128), {}),
+    ((2, 5, 6, 4, 8), (2, 3, 1, 8, 16), {}),
+]
+
+
+@pytest.mark.parametrize("case", NANS, ids=lambda case: str(case[:2]))
+def test_relu_keeps_what_is_not_a_number(case):
+    """Also where infinities of both signs meet in a sum."""
+    rng = np.random.default_rng(0)
+    x, kernel, options = case
+    shapes = x, kernel, kernel[-1:]
+    for value, which in itertools.product([np.nan, -np.nan, np.inf, -np.inf], range(3)):
+        arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+        arrays[which].flat[arrays[which].size // 2] = value
+        arrays = [jnp.asarray(a) for a in arrays]
+        y = ops.conv(*arrays, **options, backend="onednn")
+        assert not np.isfinite(y).all()
+        finished = ops.conv(*arrays, **options, relu=True, backend="onednn")
+        np.testing.assert_array_equal(finished, np.maximum(y, 0))
+
+
+def test_relu_of_minus_zero_is_zero_and_its_gradient_at_nan_is_zero():
+    x, kernel = jnp.zeros((1, 5, 4, 8)), -jnp.ones((1, 1, 8, 8))
+    bias = jnp.full(8, -0.0).at[3].set(jnp.nan)
+
+    def layer(x, bias):
+        return ops.conv(x, kernel, bias, relu=True, backend="onednn")
+
+    y, vjp = jax.vjp(layer, x, bias)
+    assert np.isnan(y[..., 3]).all()
+    assert not np.signbit(np.delete(y, 3, -1)).any()
+    dx, dbias = vjp(jnp.ones_like(y))
+    stock = jax.grad(lambda y: jax.nn.relu(y).sum())(jnp.float32(np.nan))
+    np.testing.assert_array_equal(dx, stock)
+    np.testing.assert_array_equal(dbias, stock)
