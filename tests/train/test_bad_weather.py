@@ -4,6 +4,7 @@ Each is made for real. What a user is owed then: an exit status, one sentence th
 the file or the value and a way out, and everything that was good on disk as it was.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,7 +14,9 @@ import time
 
 import pytest
 
-from cnnjax.report import read_metrics
+from cnnjax.report import MetricsFile, read_metrics
+from cnnjax.train.run import train as train_here
+from tests.report.test_metrics_file import room
 from tests.train.faults import (
     DIGITS,
     LONGER,
@@ -125,6 +128,38 @@ def fill(path):
                 file.flush()
         except OSError:
             return
+
+
+def test_training_goes_on_while_metrics_find_no_room(tmp_path, small_config):
+    path, told = tmp_path / "run" / "metrics.jsonl", []
+
+    class Filling(MetricsFile):
+        """The disk is full from step 5 to step 9, and no save falls between."""
+
+        def step(self, record):
+            if record["step"] == 5:
+                stack.enter_context(room(path.stat().st_size + 50))
+            if record["step"] == 9:
+                assert read_metrics(path)[-1]["step"] == 4
+                stack.close()
+
+    with contextlib.ExitStack() as stack:
+        metrics = Filling(path, told.append)
+        config = small_config(eval_every="6 steps", checkpoint__every="4 steps")
+        config.early_stopping.min_improvement = 100.0
+        result = train_here(config, tmp_path / "run", metrics)
+        metrics.close()
+    assert int(result.state.step) == 12
+    steps = [(record["kind"], record["step"]) for record in read_metrics(path)]
+    assert steps == [
+        ("train", 4),
+        ("validation", 6),
+        ("train", 8),
+        ("train", 12),
+        ("validation", 12),
+        ("test", 12),
+    ]
+    assert "metrics cannot be written" in told[0]
 
 
 NO_MEMORY = """
