@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import json
-import os
 import re
 import signal
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from cnnjax import __version__
+from cnnjax import __version__, streams
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 from cnnjax.leaving import end_with
@@ -27,9 +26,12 @@ def run() -> NoReturn:
 
     Until a training loop watches for it, Ctrl-C ends the process at once: Python's
     exception would meet libraries in the middle of being loaded. Memory is kept from
-    step to step (see ``cnnjax.memory``).
+    step to step (see ``cnnjax.memory``), and output that nobody takes ends nothing (see
+    ``cnnjax.streams``).
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    streams.use_utf8()
+    streams.prepare()
     keep_freed_memory()
     end_with(main)
 
@@ -53,12 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if overrides and not getattr(args, "config", None):
         parser.error("--config.KEY=VALUE goes with --config=FILE")
     try:
-        return args.run(args, overrides)
+        status = args.run(args, overrides)
+        sys.stdout.flush()
+        return status
     except (ConfigError, *_input_errors()) as error:
         return _refuse(error, USAGE)
-    except BrokenPipeError:
-        # Whoever read the output has gone; Python would complain once more at its end.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    except BrokenPipeError:  # whoever read the output has gone
         return FAILED
     except (*_run_errors(), OSError) as error:
         return _refuse(error, FAILED)
@@ -191,14 +193,55 @@ def _split(argv):
 
 
 def _train(args, overrides) -> int:
-    config = load_config(args.config, overrides)
-    workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
-    from cnnjax.train import processes
+    from cnnjax.train.place import Place, find_place
 
-    flags = processes.Place(args.coordinator, args.num_processes, args.process_id)
-    processes.join(processes.find_place(flags))
-    with processes.leave_together():
+    place = find_place(Place(args.coordinator, args.num_processes, args.process_id))
+    try:
+        config = load_config(args.config, overrides)
+    except ConfigError as error:
+        status = _refuse(error, USAGE)
+        _tell_others(place, error)
+        return status
+    workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
+    _load_jax()
+    from cnnjax.train.parting import leave_together
+    from cnnjax.train.processes import join
+
+    join(place)
+    with streams.lasting_output(), leave_together():
         return _train_here(config, workdir, args.resume)
+
+
+def _tell_others(place, error: ConfigError) -> None:
+    """Ends the other processes of a run, too, which would wait for this one."""
+    if place.num_processes != 1:
+        from cnnjax.train import processes
+
+        processes.refuse(place, str(error))
+
+
+def _load_jax() -> None:
+    """Loads JAX, which reads its own settings from the environment.
+
+    Raises:
+        ConfigError: one that it does not know.
+    """
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:
+        raise ConfigError(f"a setting of JAX in the environment: {error}") from error
+
+
+def _start_jax() -> None:
+    """Loads JAX and lets it find its devices.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    _load_jax()
+    from cnnjax.train.platform import check_platform
+
+    check_platform()
 
 
 def _train_here(config, workdir, resume) -> int:
@@ -249,6 +292,7 @@ def _check_metrics(path: Path) -> None:
 
 
 def _evaluate(args, overrides) -> int:
+    _start_jax()
     from cnnjax.train.trained import evaluate_run
 
     score = evaluate_run(args.workdir, args.split)
@@ -257,6 +301,7 @@ def _evaluate(args, overrides) -> int:
 
 
 def _verify_resume(args, overrides) -> int:
+    _start_jax()
     from cnnjax.compare.resume import verify_resume
 
     same = verify_resume(args.config, overrides, steps=args.steps, pieces=args.pieces)
@@ -270,6 +315,7 @@ def _compare(args, overrides) -> int:
             raise ConfigError(f"{file} cannot be written: its folder does not exist")
     if not config and (args.timing or args.checkpoint):
         raise ConfigError("--timing and --checkpoint go with --config")
+    _start_jax()
     from cnnjax.compare.command import Request, run
 
     request = Request(
@@ -285,6 +331,7 @@ def _compare(args, overrides) -> int:
 
 def _benchmark(args, overrides) -> int:
     config = load_config(args.config, overrides)
+    _start_jax()
     from cnnjax.compare.benchmark import benchmark
     from cnnjax.report.benchmark_table import benchmark_table
 
@@ -299,6 +346,7 @@ def _benchmark(args, overrides) -> int:
 
 
 def _info(args, overrides) -> int:
+    _start_jax()
     from cnnjax.report.information import describe_installation
     from cnnjax.train.compilation_cache import default_folder
 

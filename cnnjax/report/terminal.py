@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from cnnjax.printable import printable
 from cnnjax.report.lines import header, log_line
+from cnnjax.streams import Lasting
 from cnnjax.typing import Reporter
 
 
@@ -14,12 +15,13 @@ def make_terminal_reporter(stream: TextIO | None = None) -> Reporter:
     """A reporter for a stream: a progress bar on a terminal, plain lines elsewhere.
 
     Lines are plain too, without any escape codes, where the environment sets
-    ``NO_COLOR`` (https://no-color.org) or ``TERM=dumb``.
+    ``NO_COLOR`` (https://no-color.org) or ``TERM=dumb``. What cannot be written, as to
+    a closed pipe or terminal, is dropped: a run outlives its output.
 
     Args:
         stream: where to write; standard output if left out.
     """
-    target: TextIO = sys.stdout if stream is None else stream
+    target = cast(TextIO, Lasting(sys.stdout if stream is None else stream))
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or not target.isatty():
         return PlainLines(target)

@@ -3,11 +3,13 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-# Slurm sends SIGTERM before it takes a node away, SIGUSR1 where --signal asks for it.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# Slurm sends SIGTERM before it takes a node away, SIGUSR1 where --signal asks for it;
+# SIGHUP comes when a terminal is closed.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Interrupted(Exception):
@@ -29,23 +31,57 @@ class Interrupted(Exception):
 def watch() -> Iterator[Callable[[], int | None]]:
     """Notes the first signal, and ends the process at once with the second.
 
+    A SIGHUP that was ignored before stays ignored, as ``nohup`` wants it.
+
     Yields:
         A function that tells the number of the signal that came, or ``None``. Outside
         of the main thread no signal can be caught, and it always tells ``None``.
     """
     received: list[int] = []
-
-    def handle(number, frame):
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    numbers = [number for number in SIGNALS if not _stays_ignored(number)]
+    with _end_at_the_second(numbers):
+        before = {
+            number: signal.signal(number, lambda number, _: received.append(number))
+            for number in numbers
+        }
+        try:
+            yield lambda: received[0] if received else None
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _stays_ignored(number: int) -> bool:
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+
+
+@contextlib.contextmanager
+def _end_at_the_second(numbers: Sequence[int]) -> Iterator[None]:
+    """Ends the process with the second signal, whatever the main thread does.
+
+    Python runs a handler in the main thread, and only between two of its own
+    instructions, for which a signal may have to wait for hours: until XLA has compiled
+    a step, for example. The number of a signal is written to a socket at once, and
+    another thread reads it there.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def read() -> None:
+        count = 0
+        while number := reader.recv(1):
+            count += number[0] in numbers
+            if count == 2:
+                os._exit(128 + number[0])
+        reader.close()
+
+    threading.Thread(target=read, daemon=True).start()
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
-        yield lambda: received[0] if received else None
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        writer.close()

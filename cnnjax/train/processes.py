@@ -6,121 +6,137 @@ same steps at the same time. Process 0 writes the logs.
 
 import contextlib
 import os
-import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src.clusters import ClusterEnv
 from jax._src.distributed import global_state
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.config import ConfigError
-from cnnjax.printable import printable
+from cnnjax.train import parting, rendezvous
+from cnnjax.train.place import Place, check_place
+from cnnjax.train.platform import check_platform
 
 HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
 CONNECT_SECONDS = 120
-WATCH_SECONDS = 5
-PARTING_SECONDS = 1  # from the word of a process that it leaves to its end
-_LEFT = "cnnjax/left"  # where a process that ends leaves word
-FAILED, USAGE = 1, 2  # exit status
-
-_AGAIN = (
-    "start all processes again with the same command, and they go on from the last"
-    " checkpoint"
-)
-_over = threading.Event()
-
-
-class Place(NamedTuple):
-    """Where a process stands among all; ``None`` is for JAX to find out.
-
-    Attributes:
-        coordinator: ``host:port`` of process 0.
-        num_processes: how many there are.
-        process_id: which one this is, from 0.
-        launcher: ``"slurm"`` or ``"ompi"``, whose environment says the rest.
-    """
-
-    coordinator: str | None = None
-    num_processes: int | None = None
-    process_id: int | None = None
-    launcher: str | None = None
-
-
-def find_place(flags: Place, environment: Mapping[str, str] = os.environ) -> Place:
-    """The place of this process, from flags or from its launcher.
-
-    Args:
-        flags: what was given on the command line.
-        environment: variables that Slurm or Open MPI set.
-
-    Raises:
-        ConfigError: flags that are not complete or out of range.
-    """
-    if any(value is not None for value in flags[:3]):
-        return _check(flags, *flags[:3])
-    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-        return Place(launcher="slurm")
-    if int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
-        return Place(launcher="ompi")
-    return Place(num_processes=1, process_id=0)
-
-
-def _check(
-    place: Place, coordinator: str | None, count: int | None, number: int | None
-) -> Place:
-    if coordinator is None or count is None or number is None:
-        raise ConfigError(
-            "--coordinator, --num_processes and --process_id go together, as in"
-            " --coordinator=localhost:4711 --num_processes=2 --process_id=0; got"
-            f" {coordinator}, {count} and {number}"
-        )
-    if count < 1 or not 0 <= number < count:
-        raise ConfigError(
-            f"--process_id is {number} of --num_processes={count}, expected 0 to"
-            f" {count - 1}"
-        )
-    host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigError(f"--coordinator is {coordinator!r}, expected host:port")
-    return place
+_GIVE = "give --coordinator=host:port --num_processes=N --process_id=I to each"
 
 
 def join(place: Place) -> None:
     """Connects this process with the others; before anything else asks for a device.
 
     Raises:
-        ConfigError: they were not found.
+        ConfigError: somebody did not come, or JAX cannot start.
     """
     if place.num_processes == 1:
+        check_platform()
         return
+    place = _locate(place)
     # A lost process is told by the watch, in words, and not by an abort within JAX.
     jax.config.update("jax_enable_recoverability", True)
+    with _meet_all(place, CONNECT_SECONDS).watched(_miss):
+        try:
+            jax.distributed.initialize(
+                place.coordinator,
+                place.num_processes,
+                place.process_id,
+                _local_devices(place),
+                cluster_detection_method="deactivate",
+                initialization_timeout=CONNECT_SECONDS,
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"JAX cannot connect the processes of the run ({error}); {_GIVE}"
+            ) from error
+    threading.Thread(target=parting.watch, daemon=True).start()
+    with parting.leave_on_failure():
+        check_platform()
+        _check_devices()
+        _connect_devices()
+
+
+def refuse(place: Place, reason: str) -> None:
+    """Tells the others that this process cannot take part, so that none waits for it.
+
+    Args:
+        place: of this process.
+        reason: for people.
+    """
+    if place.num_processes != 1:
+        with contextlib.suppress(ConfigError):
+            _meet_all(_locate(place), rendezvous.REST_SECONDS, reason)
+
+
+def _meet_all(
+    place: Place, seconds: float, refusal: str | None = None
+) -> rendezvous.Link:
+    coordinator, count, number, _ = place
+    assert coordinator is not None and count is not None and number is not None
+    return rendezvous.meet(coordinator, count, number, seconds, refusal)
+
+
+def _locate(place: Place) -> Place:
+    """The place with what its launcher says.
+
+    Raises:
+        ConfigError: the launcher's variables make no sense.
+    """
+    if place.launcher is None:
+        return place
     try:
-        jax.distributed.initialize(
-            place.coordinator,
-            place.num_processes,
-            place.process_id,
-            # With flags, JAX would still take the GPU of a Slurm task's number.
-            cluster_detection_method=place.launcher or "deactivate",
-            initialization_timeout=CONNECT_SECONDS,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        found = ClusterEnv.auto_detect_unset_distributed_params(
+            None, None, None, None, place.launcher, CONNECT_SECONDS
         )
-        threading.Thread(target=_watch, daemon=True).start()
+        coordinator, count, number = found[:3]
+        if None in (coordinator, count, number):
+            raise ValueError("some of its variables are missing")
+        located = Place(coordinator, count, number, place.launcher)
+        check_place(located)
     except (RuntimeError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"the processes of the run did not find each other ({error}); give"
-            " --coordinator=host:port --num_processes=N --process_id=I to each"
+            f"{place.launcher} does not say which process this is ({error}); {_GIVE}"
         ) from error
-    _meet()
+    return located
 
 
-def _meet() -> None:
+def _local_devices(place: Place) -> list[int] | None:
+    """The GPU of a launcher's task; with flags, a process takes all."""
+    if place.launcher is None:
+        return None
+    own = ClusterEnv.auto_detect_unset_distributed_params(
+        None, None, None, None, place.launcher, CONNECT_SECONDS
+    )[3]
+    return None if own is None else list(own)
+
+
+def _miss(number: int) -> None:
+    """Ends this process because another one ended before JAX knew it."""
+    parting.say(f"process {number} ended before the run began; see what it says")
+    os._exit(parting.FAILED)
+
+
+def _check_devices() -> None:
+    """Refuses processes that differ in what computes.
+
+    Raises:
+        ConfigError: other numbers of devices.
+    """
+    counts = Counter(device.process_index for device in jax.devices())
+    if len({*counts.values()}) > 1:
+        told = ", ".join(f"process {i} has {n}" for i, n in sorted(counts.items()))
+        raise ConfigError(
+            f"all processes need the same number of devices, but {told}; start all with"
+            " the same XLA_FLAGS, JAX_NUM_CPU_DEVICES and CUDA_VISIBLE_DEVICES"
+        )
+
+
+def _connect_devices() -> None:
     """Connects the first devices of all processes, then the second ones, and so on.
 
     JAX's barrier needs all these groups. On CPUs, XLA would connect them at once and in
@@ -135,84 +151,19 @@ def _meet() -> None:
         total(x).block_until_ready()
 
 
-@contextlib.contextmanager
-def leave_together() -> Iterator[None]:
-    """Ends this process together with the others, or at once where it fails.
-
-    A failed process that waited for the others, as JAX does at an exit, would keep them
-    waiting for itself.
-    """
-    if jax.process_count() == 1:
-        yield
-        return
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        reason = str(error).partition("\n")[0][:200]
-        _leave(f"another process has ended or cannot be reached ({reason}); {_AGAIN}")
-    except Exception as error:
-        _leave(str(error), USAGE if isinstance(error, ValueError) else FAILED)
-    _say_farewell()
-
-
-def _say_farewell() -> None:
-    """Disconnects; process 0, whom the others need for that, goes last."""
-    _over.set()
-    wait_for_all("end")
-    _let_others_go_first()
-    jax.distributed.shutdown()
-
-
-def _watch() -> None:
-    """Ends this process when another one has ended without a farewell.
-
-    A step would wait for it for ever, deep within a library.
-    """
-    client: Any = global_state.client
-    everybody = list(range(jax.process_count()))
-    while not _over.wait(WATCH_SECONDS):
-        try:
-            left = [
-                int(key[len(_LEFT) + 1 :]) for key, _ in client.key_value_dir_get(_LEFT)
-            ]
-            lost = left or sorted({*everybody} - {*client.get_live_nodes(everybody)})
-        except Exception:  # process 0, who would know, does not answer
-            lost = [0]
-        if lost and not _over.is_set():
-            _leave(f"process {lost[0]} has ended or cannot be reached; {_AGAIN}")
-
-
-def _leave(reason: str, status: int = FAILED) -> None:
-    _over.set()
-    where = f"cnnjax: process {jax.process_index()}"
-    print(f"{where}: error: {printable(reason)}", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with contextlib.suppress(Exception):
-        _let_others_go_first()
-    os._exit(status)
-
-
-def _let_others_go_first() -> None:
-    """Keeps process 0 until the others leave, too: JAX aborts them where it is gone."""
-    client: Any = global_state.client
-    client.key_value_set(f"{_LEFT}/{jax.process_index()}", "")
-    deadline = time.monotonic() + 2 * WATCH_SECONDS
-    while is_first() and time.monotonic() < deadline:
-        if len(client.key_value_dir_get(_LEFT)) == jax.process_count():
-            time.sleep(PARTING_SECONDS)
-            break
-        time.sleep(0.05)
-
-
 def is_first() -> bool:
     """Whether this process writes the logs."""
-    return jax.process_index() == 0
+    return global_state.process_id == 0
+
+
+def are_many() -> bool:
+    """Whether the run has more than one process."""
+    return global_state.num_processes > 1
 
 
 def agree(holds: bool) -> bool:
     """Whether something holds in every process; all have to ask."""
-    if jax.process_count() == 1:
+    if not are_many():
         return holds
     return bool(multihost_utils.process_allgather(np.array(holds)).all())
 
@@ -223,5 +174,5 @@ def wait_for_all(name: str) -> None:
     Args:
         name: what for, the same in all.
     """
-    if jax.process_count() > 1:
+    if are_many():
         multihost_utils.sync_global_devices(name)

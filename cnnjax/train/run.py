@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cnnjax.config import Config
 from cnnjax.train import compilation_cache, data_identity
+from cnnjax.train.agreement import check_same, check_shared
 from cnnjax.train.arithmetic import why_slow
 from cnnjax.train.compiled import describe_state
 from cnnjax.train.devices import devices_of
@@ -13,7 +14,7 @@ from cnnjax.train.experiment import make_experiment
 from cnnjax.train.folder_name import check_name
 from cnnjax.train.interruption import watch
 from cnnjax.train.lock import lock
-from cnnjax.train.processes import is_first, wait_for_all
+from cnnjax.train.processes import is_first
 from cnnjax.train.resume import check_config
 from cnnjax.train.session import Result, Session
 from cnnjax.train.state import TrainState
@@ -62,9 +63,11 @@ def train(
     identity = data_identity.describe(experiment.dataset)
     if origin:
         data_identity.check_file(origin.folder, identity)
+    normalization = experiment.normalization
+    check_same(config, identity, normalization, resume, devices.platform)
     shapes = describe_state(experiment, config)
-    wait_for_all("settings")
     with _lock(workdir), watch() as stop:
+        check_shared(workdir)
         session = Session(config, experiment, devices, workdir, reporter, shapes)
         if slow := why_slow(config.precision, devices.platform):
             reporter.message(slow)

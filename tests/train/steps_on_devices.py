@@ -16,7 +16,7 @@ import numpy as np
 
 from cnnjax.config_file import load_config
 from cnnjax.data import train_batches
-from cnnjax.train import processes
+from cnnjax.train import parting, processes
 from cnnjax.train.compiled import make_score, make_start, make_step
 from cnnjax.train.devices import make_devices
 from cnnjax.train.experiment import make_experiment
@@ -92,5 +92,5 @@ if __name__ == "__main__":
     if sys.argv[7:]:
         coordinator, total, number = sys.argv[7:]
         processes.join(processes.Place(coordinator, int(total), int(number)))
-    with processes.leave_together():
+    with parting.leave_together():
         main(out, kind, int(count), int(flags[0]), flags[1] == "1", flags[2] == "1")

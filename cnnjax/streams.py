@@ -1,0 +1,124 @@
+"""Standard output and error that cannot end a run: closed, full, or gone.
+
+Results go to files; what a run prints is for people, who may close the terminal, pipe
+the output to ``head``, or start the run without any output at all.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO, cast
+
+STANDARD = (0, 1, 2)
+# A pipe without a reader, a terminal that was closed, a number that is not open.
+_GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)
+
+
+def use_utf8() -> None:
+    """Starts this program anew in Python's UTF-8 mode, where the locale is not UTF-8.
+
+    Otherwise the libraries that write checkpoints, which take every name for UTF-8,
+    would write to another folder than Python does. Does nothing where the mode is on.
+    """
+    if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
+        return
+    command = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    os.execve(sys.executable, command, os.environ | {"PYTHONUTF8": "1"})
+
+
+def prepare() -> None:
+    """Makes standard output and error take any text, and makes closed ones usable.
+
+    To be called before any file is opened: a file that is opened while standard error
+    is closed would get its number, and with it what libraries print.
+    """
+    for number in STANDARD:
+        try:
+            os.fstat(number)
+        except OSError:
+            _point_to_nothing(number)
+    sys.stdout = _open(sys.stdout)
+    sys.stderr = cast(TextIO, Lasting(_open(sys.stderr)))
+
+
+def _open(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        # A locale or PYTHONIOENCODING may know few characters, and paths have them all.
+        stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+class Lasting:
+    """A stream to which writing never fails.
+
+    What cannot be written now, as on a full disk, is dropped or written later. Once
+    nobody can read the stream anymore, all that is left goes to the null device, so
+    that Python does not complain at its end.
+
+    Args:
+        stream: what to write to.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes a text as far as that is possible."""
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands what was written to the system as far as that is possible."""
+        self._try(self._stream.flush)
+
+    def finish(self) -> None:
+        """Writes what is left for the last time, and drops what cannot be written."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            give_up(self._stream)
+
+    def _try(self, do: Callable[..., Any], *args: str) -> None:
+        try:
+            do(*args)
+        except OSError as error:
+            if error.errno in _GONE:
+                give_up(self._stream)
+        except ValueError:  # a closed file
+            pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def lasting_output() -> Iterator[None]:
+    """Makes standard output a ``Lasting`` stream."""
+    stream = Lasting(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(cast(TextIO, stream)):
+            yield
+    finally:
+        stream.finish()
+
+
+def give_up(stream: TextIO) -> None:
+    """Points a stream that cannot be written, and what it still holds, to nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        _point_to_nothing(stream.fileno())
+        stream.flush()
+
+
+def _point_to_nothing(number: int) -> None:
+    """Opens the null device under a number, whatever was open there."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null == number:
+        os.set_inheritable(number, True)
+    else:
+        os.dup2(null, number)
+        os.close(null)

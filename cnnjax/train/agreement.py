@@ -1,0 +1,224 @@
+"""Whether the processes of a run were given the same things, asked before any work.
+
+Nobody would notice otherwise: each process would train on what it was given, and the
+sums over all of them would be numbers of no run at all.
+"""
+
+import itertools
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax._src.distributed import global_state
+
+from cnnjax import __version__
+from cnnjax.config import Config, ConfigError
+from cnnjax.data import Normalization
+from cnnjax.train.arithmetic import describe_kernels
+from cnnjax.train.data_identity import Identity
+from cnnjax.train.parting import check_left
+from cnnjax.train.processes import are_many, is_first
+
+ASK_SECONDS = 0.05
+SEE_SECONDS = 10  # that a file may take to be seen on a network's disk
+SHOWN = 5  # differences
+LONGEST = 60  # characters of a value that are shown
+# Each process may keep its compiled programs where it likes.
+OWN_SETTINGS = ("compilation_cache",)
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
+_WORDS = {
+    "examples": "number of examples",
+    "shape": "shape of the images",
+    "labels": "checksum of the labels",
+    "sample": "checksum of some images",
+    "images": "checksum of the images",
+}
+_GIVEN = "cnnjax/given"
+_exchanges = itertools.count()
+
+
+def check_same(
+    config: Config,
+    identity: Identity,
+    normalization: Normalization,
+    resume: str,
+    platform: str,
+) -> None:
+    """Refuses processes that were given other things than the rest.
+
+    Args:
+        config: checked settings.
+        identity: of the data.
+        normalization: of the run.
+        resume: what the command says of another run.
+        platform: what kind of devices compute.
+
+    Raises:
+        ConfigError: the differences, in every process.
+    """
+    if not are_many():
+        return
+    settings = _flatten(config.to_dict())
+    mean, std = normalization
+    given = {
+        "cnnjax": __version__,
+        **{name: version(name) for name in LIBRARIES},
+        **{k: v for k, v in settings.items() if k not in OWN_SETTINGS},
+        "--resume": resume,
+        "JAX_ENABLE_X64": jax.config.jax_enable_x64,  # type: ignore[attr-defined]
+        "JAX_DEFAULT_MATMUL_PRECISION": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
+        "JAX_DEFAULT_PRNG_IMPL": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
+        "kernels": describe_kernels(config, platform),
+    }
+    data = {
+        f"{_WORDS.get(key, key)} of the {split} split": value
+        for split, values in identity.items()
+        for key, value in values.items()
+    } | {"normalization": [mean.tolist(), std.tolist()]}
+    texts = exchange("settings", json.dumps([given, data], default=str))
+    # With another seed, for example, the data are others as well.
+    settings, data = zip(*map(json.loads, texts), strict=True)
+    found = find_differences(settings) or find_differences(data)
+    if not found:
+        return
+    more = len(found) - SHOWN
+    rest = f"; and {more} more" if more > 0 else ""
+    raise ConfigError(
+        f"the processes were not given the same: {'; '.join(found[:SHOWN])}{rest}."
+        " Start all with the same command, on the same data"
+    )
+
+
+def find_differences(given: Sequence[dict[str, Any]]) -> list[str]:
+    """What is not the same in all, a sentence for each name.
+
+    Args:
+        given: what each process was given, that of process 0 first.
+    """
+    names = list(dict.fromkeys(name for one in given for name in one))
+    told = []
+    for name in names:
+        holders: dict[str, list[int]] = {}
+        for number, one in enumerate(given):
+            text = repr(one[name]) if name in one else "missing"
+            holders.setdefault(text, []).append(number)
+        if len(holders) > 1:
+            parts = [f"{_short(text)} ({_name(of)})" for text, of in holders.items()]
+            told.append(f"{name} is {', '.join(parts)}")
+    return told
+
+
+def check_shared(workdir: Path) -> None:
+    """Refuses a working directory that is another folder in another process.
+
+    Process 0 leaves a file there, for as long as the others look for it.
+
+    Raises:
+        ConfigError: who does not see it, in every process.
+    """
+    if not are_many():
+        return
+    name = f".shared-{uuid.uuid4().hex}"
+    host = socket.gethostname()
+    mark = workdir / exchange("mark", name)[0]
+    reason = ""
+    if is_first():
+        try:
+            mark.touch(exist_ok=False)
+        except OSError as error:
+            reason = f"workdir {workdir} cannot be written ({error.strerror})"
+    try:
+        reason = exchange("mark is there", reason)[0]
+        if reason:
+            raise ConfigError(f"{reason}; give another --workdir")
+        seen = is_first() or _sees(mark)
+        answers = exchange("seen", "" if seen else f"on {host}, {workdir.absolute()}")
+    finally:
+        if is_first():
+            mark.unlink(missing_ok=True)
+    blind = [number for number, answer in enumerate(answers) if answer]
+    if blind:
+        raise ConfigError(
+            f"workdir is not shared: {_name(blind)} ({answers[blind[0]]}) sees another"
+            " folder than process 0; give a --workdir on a disk that all share"
+        )
+
+
+def _sees(mark: Path) -> bool:
+    """Whether a file comes into view; a network's disk may show it late."""
+    end = time.monotonic() + SEE_SECONDS
+    while True:
+        try:
+            if mark.name in os.listdir(mark.parent):
+                return True
+        except OSError:
+            pass
+        if time.monotonic() >= end:
+            return False
+        time.sleep(ASK_SECONDS)
+
+
+def exchange(name: str, text: str) -> list[str]:
+    """A text of each process, as all get to know it: process 0 first.
+
+    It needs no arrays, so that processes that do not fit each other can still compare
+    what they were given. One that ends meanwhile ends this one.
+
+    Args:
+        name: what for, the same in all.
+        text: of this process.
+    """
+    if not are_many():
+        return [text]
+    client: Any = global_state.client
+    place = f"{_GIVEN}/{next(_exchanges)} {name}"
+    client.key_value_set(f"{place}/{global_state.process_id}", text)
+    told = f"{place} by all"
+    if is_first():
+        while len(pairs := client.key_value_dir_get(place)) < (
+            global_state.num_processes
+        ):
+            _pause()
+        texts = {int(key.rpartition("/")[2]): text for key, text in pairs}
+        client.key_value_set(told, json.dumps([texts[i] for i in sorted(texts)]))
+    while not _is_there(client, told):
+        _pause()
+    return json.loads(client.key_value_try_get(told))
+
+
+def _is_there(client: Any, key: str) -> bool:
+    try:
+        return client.key_value_try_get(key) is not None
+    except jax.errors.JaxRuntimeError:  # not found
+        return False
+
+
+def _pause() -> None:
+    check_left()
+    time.sleep(ASK_SECONDS)
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + str(key)] = value
+    return flat
+
+
+def _name(numbers: list[int]) -> str:
+    word = "process" if len(numbers) == 1 else "processes"
+    return f"{word} {', '.join(map(str, numbers))}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

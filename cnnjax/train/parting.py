@@ -1,0 +1,128 @@
+"""How the processes of a run end: all together, or one that fails, then the others."""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import jax
+from jax._src.distributed import global_state
+from jax.experimental import multihost_utils
+
+from cnnjax.printable import printable
+
+WATCH_SECONDS = 5
+PARTING_SECONDS = 1  # from the word of a process that it leaves to its end
+FAILED, USAGE = 1, 2  # exit status
+_LEFT = "cnnjax/left"  # where a process that ends leaves word
+
+_AGAIN = (
+    "start all processes again with the same command, and they go on from the last"
+    " checkpoint"
+)
+_over = threading.Event()
+_leaving = threading.Lock()
+
+
+@contextlib.contextmanager
+def leave_together() -> Iterator[None]:
+    """Ends this process together with the others, or at once where it fails.
+
+    A failed process that waited for the others, as JAX does at an exit, would keep them
+    waiting for itself.
+    """
+    if global_state.num_processes == 1:
+        yield
+        return
+    with leave_on_failure():
+        yield
+    _say_farewell()
+
+
+@contextlib.contextmanager
+def leave_on_failure() -> Iterator[None]:
+    """Ends this process, and the others by that, where something fails."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).partition("\n")[0][:200]
+        _leave(f"another process has ended or cannot be reached ({reason}); {_AGAIN}")
+    except Exception as error:
+        _leave(str(error), USAGE if isinstance(error, ValueError) else FAILED)
+
+
+def _say_farewell() -> None:
+    """Disconnects; process 0, whom the others need for that, goes last."""
+    _over.set()
+    multihost_utils.sync_global_devices("end")
+    _let_others_go_first("")
+    jax.distributed.shutdown()
+
+
+def watch() -> None:
+    """Ends this process when another one has ended without a farewell.
+
+    A step would wait for it for ever, deep within a library.
+    """
+    client: Any = global_state.client
+    everybody = list(range(global_state.num_processes))
+    while not _over.wait(WATCH_SECONDS):
+        check_left()
+        try:
+            lost = sorted({*everybody} - {*client.get_live_nodes(everybody)})
+        except Exception:  # process 0, who would know, does not answer
+            lost = [0]
+        if lost and not _over.is_set():
+            _leave(f"process {lost[0]} has ended or cannot be reached; {_AGAIN}")
+
+
+def check_left() -> None:
+    """Ends this process if another one has left word that it ends."""
+    client: Any = global_state.client
+    try:
+        left = client.key_value_dir_get(_LEFT)
+    except Exception:  # process 0 does not answer; the watch will tell
+        return
+    if not left or _over.is_set():
+        return
+    number = int(left[0][0].rpartition("/")[2])
+    status, _, reason = left[0][1].partition(" ")
+    if int(status or FAILED) == USAGE:
+        _leave(f"process {number} ended: {reason}", USAGE)
+    reason = reason or "no reason given"
+    _leave(f"process {number} has ended or cannot be reached ({reason}); {_AGAIN}")
+
+
+def _leave(reason: str, status: int = FAILED) -> NoReturn:
+    if not _leaving.acquire(blocking=False):  # another thread ends this process
+        threading.Event().wait()
+    _over.set()
+    say(reason)
+    with contextlib.suppress(Exception):
+        _let_others_go_first(f"{status} {reason[:500]}")
+    os._exit(status)
+
+
+def say(reason: str) -> None:
+    """Tells people why this process ends."""
+    where = f"cnnjax: process {global_state.process_id}"
+    for stream in (sys.stderr, sys.stdout):
+        with contextlib.suppress(OSError, ValueError):
+            if stream is sys.stderr:
+                print(f"{where}: error: {printable(reason)}", file=stream)
+            stream.flush()
+
+
+def _let_others_go_first(word: str) -> None:
+    """Keeps process 0 until the others leave, too: JAX aborts them where it is gone."""
+    client: Any = global_state.client
+    client.key_value_set(f"{_LEFT}/{global_state.process_id}", word)
+    deadline = time.monotonic() + 2 * WATCH_SECONDS
+    while global_state.process_id == 0 and time.monotonic() < deadline:
+        if len(client.key_value_dir_get(_LEFT)) == global_state.num_processes:
+            time.sleep(PARTING_SECONDS)
+            break
+        time.sleep(0.05)

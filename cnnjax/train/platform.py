@@ -1,0 +1,43 @@
+"""Whether JAX can compute here, asked before any work."""
+
+import os
+
+import jax
+
+from cnnjax.config import ConfigError
+
+_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+
+
+def check_platform() -> None:
+    """Starts JAX on the devices that the environment asks for.
+
+    Raises:
+        ConfigError: there are none, or compiling is turned off.
+    """
+    if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+        raise ConfigError(
+            "JAX_DISABLE_JIT is set, but all commands compile what they run; unset it"
+        )
+    asked = [(name, os.environ[name]) for name in _VARIABLES if os.environ.get(name)]
+    try:
+        jax.local_devices()
+    # Where a platform is known but has no device, JAX fails with an assertion.
+    except (RuntimeError, AssertionError) as error:
+        what = " and ".join(f"{name} is {value!r}" for name, value in asked)
+        reason = f" ({str(error).splitlines()[0][:200]})" if str(error) else ""
+        raise ConfigError(
+            f"{what or 'no platform is set'}, but JAX cannot start with that here"
+            f"{reason}; {_what_there_is()}"
+        ) from error
+
+
+def _what_there_is() -> str:
+    """The platform that JAX would choose itself, in words."""
+    jax.config.update("jax_platforms", None)
+    jax.config.update("jax_platform_name", None)
+    try:
+        name = jax.default_backend()
+    except (RuntimeError, AssertionError):
+        return "unset it"
+    return f"unset it to use what there is: {name}"
