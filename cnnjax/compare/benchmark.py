@@ -17,7 +17,12 @@ from cnnjax.compare.flops import count_forward, count_training
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import train_batches
 from cnnjax.ops.backend import current_backend
-from cnnjax.train.compiled import lower_eval_step, lower_step, make_start
+from cnnjax.train.compiled import (
+    describe_state,
+    lower_eval_step,
+    lower_step,
+    make_start,
+)
 from cnnjax.train.devices import Devices, devices_of
 from cnnjax.train.experiment import Experiment, make_experiment
 from cnnjax.train.state import TrainState, count_parameters
@@ -59,6 +64,7 @@ def benchmark(config: Config, steps: int) -> dict[str, Any]:
     # A program found on disk would say nothing of what compiling costs.
     jax.config.update("jax_enable_compilation_cache", False)
     devices, experiment = devices_of(config), make_experiment(config)
+    describe_state(experiment, config, training=True)  # refuses what memory cannot hold
     state = devices.place_state(make_start(experiment, config))
     problem = Problem(config, experiment, devices, state)
     forward = _count(problem)

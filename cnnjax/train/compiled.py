@@ -16,6 +16,7 @@ from cnnjax.train.arithmetic import as_configured
 from cnnjax.train.devices import AXIS, Devices, batch_shapes, wish_shape
 from cnnjax.train.evaluation import Score, evaluate
 from cnnjax.train.experiment import Experiment
+from cnnjax.train.footprint import check_footprint
 from cnnjax.train.objective import make_gradients
 from cnnjax.train.state import TrainState, make_state
 from cnnjax.train.step import TrainMetrics, make_eval_step, make_train_step, make_update
@@ -49,13 +50,24 @@ def make_start(experiment: Experiment, config: Config) -> TrainState:
         ) from error
 
 
-def describe_state(experiment: Experiment, config: Config) -> Any:
+def describe_state(
+    experiment: Experiment, config: Config, *, training: bool = False
+) -> Any:
     """The shapes of a state of the run, without making one.
 
+    Args:
+        experiment: what the settings stand for.
+        config: checked settings.
+        training: whether memory has to suffice for training, and not only for the
+            state.
+
     Raises:
-        ConfigError: images that the network cannot take.
+        ConfigError: images that the network cannot take, or too little memory.
     """
-    return jax.eval_shape(lambda: make_start(experiment, config))
+    shapes = jax.eval_shape(lambda: make_start(experiment, config))
+    images = experiment.dataset.train.images
+    check_footprint(shapes, config, images, training=training)
+    return shapes
 
 
 def make_score(

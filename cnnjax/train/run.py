@@ -65,7 +65,7 @@ def train(
         data_identity.check_file(origin.folder, identity)
     normalization = experiment.normalization
     check_same(config, identity, normalization, resume, devices.platform)
-    shapes = describe_state(experiment, config)
+    shapes = describe_state(experiment, config, training=True)
     with _lock(workdir), watch() as stop:
         check_shared(workdir)
         session = Session(config, experiment, devices, workdir, reporter, shapes)

@@ -52,9 +52,9 @@ def make_run_state(
         CheckpointError: a state of another network or optimizer.
         FileNotFoundError: no whole state in ``workdir``.
     """
+    shapes = describe_state(experiment, config)
     if workdir is None:
         return make_start(experiment, config)
-    shapes = describe_state(experiment, config)
     return TrainState(**_read(Origin(Path(workdir)), config, shapes).arrays)
 
 

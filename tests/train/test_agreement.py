@@ -63,7 +63,7 @@ def test_all_name_what_one_was_given_differently(tmp_path, monkeypatch):
     assert first.pop("left behind") == second.pop("left behind") == []
     assert first == second
     for name, part in {
-        "learning rate": "optimizer.learning_rate is 0.002 (process 0), 0.5 (process 1)",
+        "learning rate": "learning_rate is 0.002 (process 0), 0.5 (process 1).",
         "duration": "duration is '40 epochs' (process 0), '7 steps' (process 1).",
         "seed and data": "the same: seed is 0 (process 0), 3 (process 1). Start",
         "resume": "--resume is 'auto' (process 0), 'never' (process 1).",

@@ -1,0 +1,92 @@
+"""What a run takes of memory at the least, computed before anything is allocated."""
+
+import math
+from typing import Any
+
+import jax
+
+from cnnjax.config import Config, ConfigError
+from cnnjax.memory_limit import memory_limit
+from cnnjax.train.names import named_leaves
+from cnnjax.train.state import TrainState
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def check_footprint(
+    shapes: TrainState,
+    config: Config,
+    images: Any,
+    *,
+    training: bool,
+) -> None:
+    """Refuses a network that cannot be in memory, whatever else is there.
+
+    What lies between the layers is not counted, so that nothing is refused that may
+    work.
+
+    Args:
+        shapes: of the state.
+        config: checked settings.
+        images: of the training split, for their shape and dtype.
+        training: whether there are gradients and batches, too.
+
+    Raises:
+        ConfigError: the figures.
+    """
+    device = jax.local_devices()[0]
+    shared = jax.device_count() if config.shard_optimizer else 1
+    parts = {
+        "parameters": count_bytes(shapes.params),
+        "statistics": count_bytes(shapes.statistics),
+        "optimizer state": count_bytes(shapes.opt_state) // shared,
+        "average": count_bytes(shapes.average),
+    }
+    if training:
+        rows = config.batch_size // jax.device_count()
+        part = rows // config.accumulate_steps  # which the step makes float32
+        values = math.prod(images.shape[1:])
+        parts["gradients"] = parts["parameters"]
+        parts["batch"] = values * (rows * images.dtype.itemsize + 4 * part)
+    if device.platform == "cpu":
+        copies = config.devices or jax.local_device_count()
+        parts = {name: size * copies for name, size in parts.items()}
+        limit, where = memory_limit(), "this process"
+    else:
+        limit = (device.memory_stats() or {}).get("bytes_limit")
+        where = f"this {device.platform}"
+    total = sum(parts.values())
+    if limit is None or total <= limit:
+        return
+    largest = sorted(parts.items(), key=lambda item: -item[1])
+    told = ", ".join(f"{name} {size_text(size)}" for name, size in largest if size)
+    raise ConfigError(
+        f"model {config.model.name!r} takes {size_text(total)} of memory at the least"
+        f" ({told}), but {where} can have {size_text(limit)}; {_advice(parts, shapes)}"
+    )
+
+
+def count_bytes(tree: Any) -> int:
+    """The size of all arrays of a tree, which need not exist."""
+    leaves = jax.tree.leaves(tree)
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people, as ``"3.7 TB"``."""
+    unit, value = 0, float(size)
+    while value >= 1000 and unit < len(_UNITS) - 1:
+        unit, value = unit + 1, value / 1000
+    return f"{value:.3g} {_UNITS[unit]}"
+
+
+def _advice(parts: dict[str, int], shapes: TrainState) -> str:
+    if max(parts, key=lambda name: parts[name]) == "batch":
+        return "reduce batch_size, or raise accumulate_steps"
+    name, leaf = max(
+        named_leaves(shapes.params), key=lambda item: math.prod(item[1].shape)
+    )
+    return (
+        f"the largest array is {name} of shape {tuple(leaf.shape)}; reduce the sizes of"
+        " the network, which the settings model.* give"
+    )
