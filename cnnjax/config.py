@@ -145,7 +145,7 @@ def _part(value) -> bool:
 def _is_pattern(value) -> bool:
     try:
         re.compile(value)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return False
     return True
 

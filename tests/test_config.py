@@ -105,6 +105,9 @@ def test_one_setting_is_changed(name, text, value):
         ("model.widths", "(2147483648,)", "1 or more, below 2^31"),
         ("model.blocks", "1001", "blocks is (1001,), expected whole numbers from 1"),
         ("model.multiplier", "0,5", "multiplier is (0, 5), expected a number above 0"),
+        ("freeze", "(" * 20_000, "(((..., expected a regular expression"),
+        ("freeze", "(a)" * 50_000 + "(", "expected a regular expression"),
+        ("init_load", "a{99999999999}", "expected a regular expression"),
         ("early_stopping", "{}", "early_stopping is a section"),
     ],
 )

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cnnjax.data.errors import DataError
+from cnnjax.kinds import show
+
+_MOST_DIGITS = 10
 
 
 class Argument(NamedTuple):
@@ -21,8 +24,10 @@ class Argument(NamedTuple):
         text = self.options.get("classes")
         if text is None:
             return None
-        if not text.isdecimal() or int(text) < 1:
-            raise DataError(f"classes={text!r}: expected a whole number above 0")
+        if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+            raise DataError(
+                f"classes={show(text)}: expected a whole number above 0, below 2^31"
+            )
         return int(text)
 
 

@@ -86,7 +86,8 @@ def read_normalization(path: str | Path) -> Normalization:
     """
     try:
         content = read_json(path)
-        mean, std = (np.array(content[name], np.float32) for name in ("mean", "std"))
+        with np.errstate(over="ignore"):  # infinity is refused below
+            mean, std = (np.array(content[k], np.float32) for k in ("mean", "std"))
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(
             f"{path} cannot be read as a normalization ({type(error).__name__}:"

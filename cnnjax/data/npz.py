@@ -68,7 +68,7 @@ def stream_npz(argument: str) -> RawDataset:
 
 def _load(argument: str, read_images: Callable) -> RawDataset:
     path, options = parsed = parse_argument("npz", argument, {"channels", "classes"})
-    channels = options.get("channels")
+    channels, num_classes = options.get("channels"), parsed.num_classes
     if channels not in (None, "last", "none"):
         raise DataError(f"channels={channels!r}: expected 'last' or 'none'")
     try:
@@ -87,7 +87,7 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
         name: Split(_add_channels(images, channels, path), labels)
         for name, (images, labels) in splits.items()
     }
-    return RawDataset(**splits, num_classes=parsed.num_classes)
+    return RawDataset(**splits, num_classes=num_classes)
 
 
 def _read_splits(

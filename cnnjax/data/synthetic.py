@@ -9,8 +9,9 @@ from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.errors import DataError
 from cnnjax.data.permutation import permutation
 from cnnjax.data.size import check_size
+from cnnjax.kinds import show
 
-_FORM = re.compile(r"(\d+(?:x\d+){1,3}),(\d+),(\d+)", re.ASCII)
+_FORM = re.compile(r"(\d{1,12}(?:x\d{1,12}){1,3}),(\d{1,12}),(\d{1,12})", re.ASCII)
 
 
 def load_synthetic(argument: str = "") -> RawDataset:
@@ -27,7 +28,7 @@ def load_synthetic(argument: str = "") -> RawDataset:
     form = _FORM.fullmatch(argument)
     if form is None:
         raise DataError(
-            f"'synthetic' cannot read {argument!r}: expected"
+            f"'synthetic' cannot read {show(argument)}: expected"
             " <height>x<width>x<channels>,<classes>,<examples>, as in 28x28x1,10,1024"
         )
     shape = tuple(map(int, form[1].split("x")))
