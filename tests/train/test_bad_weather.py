@@ -7,6 +7,7 @@ the file or the value and a way out, and everything that was good on disk as it 
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -192,6 +193,48 @@ def test_a_run_without_memory_for_its_saves_ends_with_a_sentence(tmp_path):
     assert err.startswith("cnnjax: error: the last state, of step 2, could not be")
     assert (process.returncode, rest) == (1, "")
     assert time.monotonic() - begin < 30
+
+
+REMOVED = """
+import pathlib, shutil, sys, threading
+import numpy as np
+from cnnjax.leaving import end_with
+from cnnjax.train.checkpoint import Checkpoints
+folder, over = pathlib.Path(sys.argv[1]), threading.Event()
+def remove():
+    while not over.is_set():
+        for path in folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+def main():
+    checkpoints = Checkpoints(folder)
+    threading.Thread(target=remove, daemon=True).start()
+    for step in (1, 2, 3):
+        checkpoints.save(step, {"x": np.zeros(2**20, np.float32)}, {})
+    checkpoints._wait()
+    over.set()
+    checkpoints.save(4, {"x": np.zeros(3, np.float32)}, {})
+    checkpoints.finish()
+    checkpoints.close()
+    print("whole:", checkpoints.steps())
+    return 7
+end_with(main)
+"""
+
+
+def test_saves_whose_folders_are_removed_harm_neither_the_next_nor_the_end(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", REMOVED, str(tmp_path / "checkpoints")],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    *told, last = result.stdout.splitlines()
+    assert (result.returncode, result.stderr) == (7, "")
+    assert last == "whole: [4]"
+    steps = re.findall(r"^checkpoint of step (\d) failed, older", result.stdout, re.M)
+    assert len(steps) == len(told)
+    assert set(steps) <= {"1", "2", "3"}
+    assert steps
 
 
 def test_a_lock_that_a_dead_process_left_is_not_in_the_way(run, capfd):
