@@ -19,20 +19,19 @@ MAX_DIGITS = 40
 Pairs = Callable[[list[tuple[str, Any]]], Any]
 
 
-def read_json(path: str | Path, *, object_pairs_hook: Pairs | None = None) -> Any:
+def read_json(path: str | Path, *, follow_links: bool = False) -> Any:
     """The value in a JSON file.
 
     Args:
-        path: a regular file of UTF-8 text, which belongs to a run: no link to one.
-        object_pairs_hook: makes objects of their keys and values; a dict by default.
+        path: a regular file of UTF-8 text.
+        follow_links: whether a link to one will do; in a run's folder it will not.
 
     Raises:
         OSError: a file that cannot be read, or is not a regular one.
         ValueError: whatever ``parse_json`` refuses.
     """
-    with open_regular(path, follow_links=False) as file:
-        content = file.read(MAX_BYTES + 1)
-    return parse_json(content, object_pairs_hook=object_pairs_hook)
+    with open_regular(path, follow_links=follow_links) as file:
+        return parse_json(file.read(MAX_BYTES + 1))
 
 
 def parse_json(text: str | bytes, *, object_pairs_hook: Pairs | None = None) -> Any:

@@ -76,7 +76,7 @@ def _check_file(path: Path) -> None:
     try:
         check_regular(path)
         if path.suffix == ".json":
-            read_json(path)
+            read_json(path, follow_links=True)
     except FileNotFoundError:  # a link that leads nowhere
         return
     except NotRegularError as error:

@@ -211,6 +211,8 @@ def test_a_named_pipe_behind_links_is_not_waited_for(data_dir):
     folder = data_dir / NAME / "1.0.0"
     folder.rename(data_dir / "elsewhere")
     folder.symlink_to(data_dir / "elsewhere")
+    (folder / "features.json").rename(data_dir / "features.json")
+    (folder / "features.json").symlink_to(data_dir / "features.json")
     (folder / "circle").symlink_to(folder)
     assert len(load_tfds(f"{NAME}@{data_dir}").train.labels) == 12
     (folder / "features.json").unlink()
