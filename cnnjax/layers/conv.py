@@ -4,19 +4,20 @@ import jax
 from flax import linen as nn
 
 from cnnjax import ops
-from cnnjax.layers.parameters import kernel_and_bias
+from cnnjax.layers.parameters import call_of_flax, is_complex, kernel_and_bias
 
 
 class Conv(nn.Conv):
     """A convolution with the constructor and parameter tree of ``flax.linen.Conv``.
 
     Its values and gradients are those of Flax's layer; the gradients are the
-    hand-written ones of ``cnnjax.ops.conv``. A convolution of the user's own, given by
-    Flax's hooks ``conv_general_dilated`` and ``conv_general_dilated_cls``, is called as
-    Flax does. ``Conv(...).and_relu(x)`` is the same layer with ReLU after it, in one
-    operation.
+    hand-written ones of ``cnnjax.ops.conv``. Flax's own code computes complex numbers,
+    and convolutions of the user's own, given by its hooks ``conv_general_dilated`` and
+    ``conv_general_dilated_cls``. ``Conv(...).and_relu(x)`` is the same layer with ReLU
+    after it, in one operation.
     """
 
+    @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``inputs``.
 
@@ -29,46 +30,47 @@ class Conv(nn.Conv):
         Raises:
             ValueError: sizes that do not go together.
         """
-        return self._convolve(inputs, relu=False)
+        return _convolve(self, inputs, relu=False)
 
+    @nn.compact
     def and_relu(self, inputs: jax.Array) -> jax.Array:
         """``relu(self(inputs))``.
 
         Args:
             inputs: as for the layer itself.
         """
-        return self._convolve(inputs, relu=True)
+        return _convolve(self, inputs, relu=True)
 
-    @nn.compact
-    def _convolve(self, inputs, relu):
-        if self.conv_general_dilated or self.conv_general_dilated_cls:
-            y = super().__call__(inputs)
-            return ops.relu(y) if relu else y
-        size = self.kernel_size
-        taps = (size,) if isinstance(size, int) else tuple(size)
-        kernel, bias = self._parameters(taps, inputs.shape[-1])
-        x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        assert x is not None and kernel is not None
-        batch = inputs.shape[: inputs.ndim - len(taps) - 1]
-        y = ops.conv(
-            x.reshape(-1, *inputs.shape[len(batch) :]),
-            kernel,
-            bias,
-            strides=self.strides,
-            padding=self.padding,
-            dilation=self.kernel_dilation,
-            input_dilation=self.input_dilation,
-            groups=self.feature_group_count,
-            relu=relu,
-            precision=self.precision,
+
+def _convolve(layer, inputs, relu):
+    if (
+        layer.conv_general_dilated
+        or layer.conv_general_dilated_cls
+        or is_complex(layer, inputs)
+    ):
+        y = call_of_flax(nn.Conv)(layer, inputs)
+        return ops.relu(y) if relu else y
+    size = layer.kernel_size
+    taps = (size,) if isinstance(size, int) else tuple(size)
+    channels, groups = inputs.shape[-1], layer.feature_group_count
+    if channels % groups:
+        raise ValueError(
+            f"feature_group_count is {groups}, expected a divisor of the {channels}"
+            " input channels"
         )
-        return y.reshape(*batch, *y.shape[1:])
-
-    def _parameters(self, taps, inputs):
-        groups = self.feature_group_count
-        if inputs % groups:
-            raise ValueError(
-                f"feature_group_count is {groups}, expected a divisor of the {inputs}"
-                " input channels"
-            )
-        return kernel_and_bias(self, (*taps, inputs // groups, self.features))
+    kernel, bias = kernel_and_bias(layer, (*taps, channels // groups, layer.features))
+    x, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
+    batch = inputs.shape[: inputs.ndim - len(taps) - 1]
+    y = ops.conv(
+        x.reshape(-1, *inputs.shape[len(batch) :]),
+        kernel,
+        bias,
+        strides=layer.strides,
+        padding=layer.padding,
+        dilation=layer.kernel_dilation,
+        input_dilation=layer.input_dilation,
+        groups=groups,
+        relu=relu,
+        precision=layer.precision,
+    )
+    return y.reshape(*batch, *y.shape[1:])

@@ -5,14 +5,18 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cnnjax import ops
-from cnnjax.layers.parameters import kernel_and_bias
+from cnnjax.layers.parameters import call_of_flax, is_complex, kernel_and_bias
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.padding import fold_image, per_axis
 
 
 class ConvTranspose(nn.ConvTranspose):
-    """A transposed convolution with Flax's constructor and parameter tree."""
+    """A transposed convolution with Flax's constructor and parameter tree.
+
+    Flax's own code computes complex numbers and what has a
+    ``preferred_element_type``.
+    """
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -27,11 +31,13 @@ class ConvTranspose(nn.ConvTranspose):
         Raises:
             ValueError: sizes that do not go together.
         """
-        if self.preferred_element_type is not None:
-            return super().__call__(inputs)
+        if self.preferred_element_type is not None or is_complex(self, inputs):
+            return call_of_flax(nn.ConvTranspose)(self, inputs)
         size = self.kernel_size
         taps = (size,) if isinstance(size, int) else tuple(size)
-        kernel, bias = self._parameters(taps, inputs.shape[-1])
+        channels = (inputs.shape[-1], self.features)
+        channels = channels[::-1] if self.transpose_kernel else channels
+        kernel, bias = kernel_and_bias(self, (*taps, *channels))
         x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         assert x is not None and kernel is not None
         batch = inputs.shape[: inputs.ndim - len(taps) - 1]
@@ -46,29 +52,25 @@ class ConvTranspose(nn.ConvTranspose):
             precision=self.precision,
         )
         if circular:
-            y = self._wrap(y, inputs.shape[len(batch) : -1])
+            y = _wrap(self, y, inputs.shape[len(batch) : -1])
         y = y if bias is None else add_bias(*vary_alike(y, bias))
         return y.reshape(*batch, *y.shape[1:])
 
-    def _parameters(self, taps, inputs):
-        channels = (inputs, self.features)
-        shape = (*taps, *(channels[::-1] if self.transpose_kernel else channels))
-        return kernel_and_bias(self, shape)
 
-    def _wrap(self, y, sizes):
-        """Adds what reaches over an edge at the other side, as on a ring.
+def _wrap(layer, y, sizes):
+    """Adds what reaches over an edge at the other side, as on a ring.
 
-        The ring of each axis has ``stride * size`` positions. Zeros around y make it an
-        odd number of rings long, the middle of y in the middle of one; an odd number of
-        zeros puts one more on the side that Flax chose for even kernels.
-        """
-        steps = per_axis(self.strides, len(sizes), "strides")
-        around, rings = [], []
-        for length, size, step in zip(y.shape[1:-1], sizes, steps, strict=True):
-            ring = size * step
-            missing = -(length - ring) % (2 * ring)
-            pair = (missing // 2, missing - missing // 2)
-            around.append(pair if self.transpose_kernel else pair[::-1])
-            rings.append((0, length + missing - ring))
-        y = jnp.pad(y, ((0, 0), *around, (0, 0)))
-        return fold_image(y, tuple(rings), "wrap")
+    The ring of each axis has ``stride * size`` positions. Zeros around y make it an
+    odd number of rings long, the middle of y in the middle of one; an odd number of
+    zeros puts one more on the side that Flax chose for even kernels.
+    """
+    steps = per_axis(layer.strides, len(sizes), "strides")
+    around, rings = [], []
+    for length, size, step in zip(y.shape[1:-1], sizes, steps, strict=True):
+        ring = size * step
+        missing = -(length - ring) % (2 * ring)
+        pair = (missing // 2, missing - missing // 2)
+        around.append(pair if layer.transpose_kernel else pair[::-1])
+        rings.append((0, length + missing - ring))
+    y = jnp.pad(y, ((0, 0), *around, (0, 0)))
+    return fold_image(y, tuple(rings), "wrap")

@@ -12,6 +12,7 @@ from flax import linen as nn
 from flax.linen.dtypes import canonicalize_dtype
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from cnnjax.layers.parameters import call_of_flax
 from cnnjax.ops.norm import Devices, moments, normalize
 from cnnjax.ops.norm_fused import finish, normalize_batch
 
@@ -23,6 +24,7 @@ class BatchNorm(nn.BatchNorm):
     with what often follows it, in one pass over the memory.
     """
 
+    @nn.compact
     def __call__(
         self,
         x: jax.Array,
@@ -38,8 +40,9 @@ class BatchNorm(nn.BatchNorm):
                 ``False`` those of ``x``; here or in the constructor.
             mask: broadcastable to ``x``; where it is false, a value does not count.
         """
-        return self._normalize(x, use_running_average, mask, None, False)
+        return _batch_norm(self, x, use_running_average, mask, None, False)
 
+    @nn.compact
     def and_relu(
         self,
         x: jax.Array,
@@ -55,66 +58,68 @@ class BatchNorm(nn.BatchNorm):
             x: as for the layer itself.
             use_running_average: as for the layer itself.
             add: an array like the result, such as a shortcut around the layer.
-            largest: where ReLU ends, as 6 for ReLU6.
+            largest: where ReLU ends, such as 6 for ReLU6.
             mask: as for the layer itself.
         """
         relu = True if largest is None else largest
-        return self._normalize(x, use_running_average, mask, add, relu)
+        return _batch_norm(self, x, use_running_average, mask, add, relu)
 
-    @nn.compact
-    def _normalize(self, x, use_running_average, mask, add, relu):
-        if _is_left_to_flax(self, x):
-            y = super().__call__(x, use_running_average, mask=mask)
-            return finish(y, add, relu)
-        use_running_average = nn.merge_param(
-            "use_running_average", self.use_running_average, use_running_average
-        )
-        features = _axes(x, self.axis)
-        axes = tuple(i for i in range(x.ndim) if i not in features)
-        shape = [x.shape[axis] for axis in features]
-        running = [
-            self.variable(
-                "batch_stats", name, lambda make=make: make(shape, jnp.float32)
-            )
-            for name, make in (("mean", jnp.zeros), ("var", jnp.ones))
-        ]
-        if use_running_average:
-            mean, variance = (jnp.expand_dims(v.value, axes) for v in running)
-        elif mask is None and features == (x.ndim - 1,) and not self._is_shared():
-            return self._normalize_batch(x, running, add, relu)
-        else:
-            mean, variance = _moments(self, x, axes, mask)
-            self._average(running, [v.reshape(shape) for v in (mean, variance)])
-        return finish(_apply(self, x, mean, variance, features), add, relu)
 
-    def _is_shared(self):
-        """Whether the moments are taken over several devices."""
-        return self.axis_name is not None and not self.is_initializing()
+def _batch_norm(layer: Any, x, use_running_average, mask, add, relu):
+    if _is_left_to_flax(layer, x):
+        y = call_of_flax(nn.BatchNorm)(layer, x, use_running_average, mask=mask)
+        return finish(y, add, relu)
+    use_running_average = nn.merge_param(
+        "use_running_average", layer.use_running_average, use_running_average
+    )
+    features = _axes(x, layer.axis)
+    axes = tuple(i for i in range(x.ndim) if i not in features)
+    shape = [x.shape[axis] for axis in features]
+    running = [
+        layer.variable("batch_stats", name, make, shape, jnp.float32)
+        for name, make in (("mean", jnp.zeros), ("var", jnp.ones))
+    ]
+    if use_running_average:
+        mean, variance = (jnp.expand_dims(v.value, axes) for v in running)
+    elif mask is None and features == (x.ndim - 1,) and not _is_shared(layer):
+        return _on_one_device(layer, x, running, add, relu)
+    else:
+        mean, variance = _moments(layer, x, axes, mask)
+        _average(layer, running, [v.reshape(shape) for v in (mean, variance)])
+    return finish(_apply(layer, x, mean, variance, features), add, relu)
 
-    def _normalize_batch(self, x, running, add, relu):
-        """Training on one device with the channels last: all of it is one operation."""
-        scale, bias = _scale_and_bias(self, x.shape[-1:])
-        dtype = canonicalize_dtype(x, scale, bias, dtype=self.dtype)
-        ones, zeros = jnp.ones(x.shape[-1], dtype), jnp.zeros(x.shape[-1], dtype)
-        y, *moments = normalize_batch(
-            x,
-            ones if scale is None else scale,
-            zeros if bias is None else bias,
-            add,
-            epsilon=self.epsilon,
-            relu=relu,
-            fast=self.use_fast_variance,
-            dtype=dtype,
-        )
-        self._average(running, moments)
-        return y
 
-    def _average(self, running, batch):
-        if self.is_initializing():
-            return
-        for variable, value in zip(running, batch, strict=True):
-            old = variable.value
-            variable.value = self.momentum * old + (1 - self.momentum) * value
+def _is_shared(layer):
+    """Whether the moments are taken over several devices."""
+    return layer.axis_name is not None and not layer.is_initializing()
+
+
+def _on_one_device(layer, x, running, add, relu):
+    """Training on one device with the channels last: all of it is one operation."""
+    scale, bias = _scale_and_bias(layer, x.shape[-1:])
+    dtype = canonicalize_dtype(x, scale, bias, dtype=layer.dtype)
+    ones, zeros = jnp.ones(x.shape[-1], dtype), jnp.zeros(x.shape[-1], dtype)
+    y, *moments = normalize_batch(
+        x,
+        ones if scale is None else scale,
+        zeros if bias is None else bias,
+        add,
+        epsilon=layer.epsilon,
+        relu=relu,
+        fast=layer.use_fast_variance,
+        dtype=dtype,
+        moments_dtype=layer.dtype,
+    )
+    _average(layer, running, moments)
+    return y
+
+
+def _average(layer, running, batch):
+    if layer.is_initializing():
+        return
+    for variable, value in zip(running, batch, strict=True):
+        old = variable.value
+        variable.value = layer.momentum * old + (1 - layer.momentum) * value
 
 
 class LayerNorm(nn.LayerNorm):
@@ -129,7 +134,7 @@ class LayerNorm(nn.LayerNorm):
             mask: broadcastable to ``x``; where it is false, a value does not count.
         """
         if _is_left_to_flax(self, x):
-            return super().__call__(x, mask=mask)
+            return call_of_flax(nn.LayerNorm)(self, x, mask=mask)
         stats = _moments(self, x, _axes(x, self.reduction_axes), mask)
         return _apply(self, x, *stats, _axes(x, self.feature_axes))
 
@@ -150,8 +155,8 @@ class GroupNorm(nn.GroupNorm):
             ValueError: groups that do not fit the channels, or axes without the last.
         """
         if _is_left_to_flax(self, x):
-            return super().__call__(x, mask=mask)
-        channels, groups = x.shape[-1], self._groups(x.shape[-1])
+            return call_of_flax(nn.GroupNorm)(self, x, mask=mask)
+        channels, groups = x.shape[-1], _groups(self, x.shape[-1])
         parts = (groups, channels // groups)
         given = self.reduction_axes
         axes = _axes(x, (*range(1, x.ndim - 1), -1) if given is None else given)
@@ -166,21 +171,20 @@ class GroupNorm(nn.GroupNorm):
         y = _apply(self, grouped, *stats, (x.ndim - 1, x.ndim), (channels,))
         return y.reshape(x.shape)
 
-    def _groups(self, channels):
-        if (self.num_groups is None) == (self.group_size is None):
-            raise ValueError(
-                f"num_groups is {self.num_groups} and group_size {self.group_size},"
-                " expected one of them and None for the other"
-            )
-        size = self.group_size
-        if size is not None and (size < 1 or channels % size):
-            raise ValueError(f"group_size is {size}, expected a divisor of {channels}")
-        groups = channels // size if size is not None else self.num_groups
-        if groups is None or groups < 1 or channels % groups:
-            raise ValueError(
-                f"num_groups is {groups}, expected a divisor of {channels}"
-            )
-        return groups
+
+def _groups(layer, channels):
+    if (layer.num_groups is None) == (layer.group_size is None):
+        raise ValueError(
+            f"num_groups is {layer.num_groups} and group_size {layer.group_size},"
+            " expected one of them and None for the other"
+        )
+    size = layer.group_size
+    if size is not None and (size < 1 or channels % size):
+        raise ValueError(f"group_size is {size}, expected a divisor of {channels}")
+    groups = channels // size if size is not None else layer.num_groups
+    if groups is None or groups < 1 or channels % groups:
+        raise ValueError(f"num_groups is {groups}, expected a divisor of {channels}")
+    return groups
 
 
 def _axes(x, axes) -> tuple[int, ...]:

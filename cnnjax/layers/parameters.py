@@ -1,8 +1,12 @@
-"""The parameters that the two convolution layers have in common."""
+"""The layers' parameters, and when and how Flax's own code runs instead."""
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from flax import linen as nn
 
 
 def kernel_and_bias(
@@ -14,13 +18,33 @@ def kernel_and_bias(
         ValueError: a mask that has not the kernel's shape.
     """
     kernel = layer.param("kernel", layer.kernel_init, shape, layer.param_dtype)
-    if layer.mask is not None:
-        if layer.mask.shape != shape:
+    mask = getattr(layer, "mask", None)
+    if mask is not None:
+        if mask.shape != shape:
             raise ValueError(
-                f"mask has shape {layer.mask.shape}, expected the kernel's, {shape}"
+                f"mask has shape {mask.shape}, expected the kernel's, {shape}"
             )
-        kernel = kernel * layer.mask
+        kernel = kernel * mask
     if not layer.use_bias:
         return kernel, None
     bias = layer.param("bias", layer.bias_init, (layer.features,), layer.param_dtype)
     return kernel, bias
+
+
+def is_complex(layer: Any, inputs: jax.Array) -> bool:
+    """Whether the layer computes with complex numbers."""
+    stored = nn.meta.unbox(dict(layer.variables.get("params", {})))
+    dtypes = [a.dtype for a in (inputs, *jax.tree.leaves(stored))]
+    return any(
+        jnp.issubdtype(dtype, jnp.complexfloating)
+        for dtype in (*dtypes, layer.param_dtype, layer.dtype or jnp.float32)
+    )
+
+
+def call_of_flax(layer: type[nn.Module]) -> Callable[..., Any]:
+    """The code of a Flax layer's ``__call__``, for use in a method of its subclass.
+
+    Flax wraps each method, so that ``super().__call__`` would count as one more call
+    of the layer where calls are listed, captured or intercepted.
+    """
+    return inspect.unwrap(layer.__call__)

@@ -14,6 +14,8 @@
 * ``softmax(x)_i = exp(x_i) / sum_j exp(x_j)``: ``dL/dx = y (dL/dy - sum_j y_j
   dL/dy_j)``.
 * ``log_softmax(x) = log softmax(x)``: ``dL/dx = dL/dy - softmax(x) sum_j dL/dy_j``.
+
+Integers and complex numbers go to JAX's functions of the same names.
 """
 
 import math
@@ -24,7 +26,7 @@ import jax.numpy as jnp
 from cnnjax.ops.gradient import custom_vjp
 
 
-@custom_vjp(stock=jax.nn.relu)
+@custom_vjp(stock=jax.nn.relu, real=True)
 def relu(x: jax.Array) -> jax.Array:
     """The positive part of ``x``, of any shape."""
     return jnp.maximum(x, 0)
@@ -46,7 +48,7 @@ def _stock_capped(x, largest):
     return jax.nn.relu6(x) if largest == 6 else jnp.clip(x, 0, largest)
 
 
-@custom_vjp("largest", stock=_stock_capped)
+@custom_vjp("largest", stock=_stock_capped, real=True)
 def capped_relu(x: jax.Array, largest: float) -> jax.Array:
     """``x`` between 0 and ``largest``, of any shape."""
     return jnp.clip(x, 0, largest)
@@ -69,7 +71,7 @@ def relu6(x: jax.Array) -> jax.Array:
     return capped_relu(x, 6.0)
 
 
-@custom_vjp(stock=jax.nn.sigmoid)
+@custom_vjp(stock=jax.nn.sigmoid, real=True)
 def sigmoid(x: jax.Array) -> jax.Array:
     """The logistic function of ``x``, of any shape."""
     return jax.lax.logistic(x)
@@ -87,7 +89,7 @@ def _sigmoid_bwd(y, dy):
 sigmoid.defvjp(_sigmoid_fwd, _sigmoid_bwd)
 
 
-@custom_vjp(stock=jnp.tanh)
+@custom_vjp(stock=jnp.tanh, real=True)
 def tanh(x: jax.Array) -> jax.Array:
     """The hyperbolic tangent of ``x``, of any shape."""
     return jnp.tanh(x)
@@ -105,7 +107,7 @@ def _tanh_bwd(y, dy):
 tanh.defvjp(_tanh_fwd, _tanh_bwd)
 
 
-@custom_vjp(stock=jax.nn.silu)
+@custom_vjp(stock=jax.nn.silu, real=True)
 def silu(x: jax.Array) -> jax.Array:
     """The sigmoid linear unit of ``x``, also called swish, of any shape."""
     return x * sigmoid(x)
@@ -134,7 +136,7 @@ def gelu(x: jax.Array, approximate: bool = True) -> jax.Array:
     return _gelu(x, approximate)
 
 
-@custom_vjp("approximate", stock=jax.nn.gelu)
+@custom_vjp("approximate", stock=jax.nn.gelu, real=True)
 def _gelu(x, approximate):
     if approximate:
         return x * (0.5 * (1 + tanh(_gelu_argument(x))))
@@ -164,7 +166,7 @@ def _gelu_bwd(approximate, x, dy):
 _gelu.defvjp(_gelu_fwd, _gelu_bwd)
 
 
-@custom_vjp(stock=jax.nn.softmax)
+@custom_vjp(stock=jax.nn.softmax, real=True)
 def softmax(x: jax.Array) -> jax.Array:
     """Probabilities along the last axis; shifted by the maximum, so never infinite."""
     weights = jnp.exp(x - jnp.max(x, axis=-1, keepdims=True))
@@ -183,7 +185,7 @@ def _softmax_bwd(y, dy):
 softmax.defvjp(_softmax_fwd, _softmax_bwd)
 
 
-@custom_vjp(stock=jax.nn.log_softmax)
+@custom_vjp(stock=jax.nn.log_softmax, real=True)
 def log_softmax(x: jax.Array) -> jax.Array:
     """Logarithms of the probabilities along the last axis."""
     x = x - jnp.max(x, axis=-1, keepdims=True)

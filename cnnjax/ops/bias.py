@@ -7,13 +7,14 @@ axes but the last, that is over the batch and all positions.
 import jax
 import jax.numpy as jnp
 
+from cnnjax.ops.channels import per_channel
 from cnnjax.ops.gradient import custom_vjp
 
 
-@custom_vjp()
+@custom_vjp(linear=("x bias",))
 def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
     """Adds ``bias (channels,)`` to ``x (..., channels)`` of the same dtype."""
-    return x + bias
+    return x + per_channel(bias, x.ndim)
 
 
 def _fwd(x, bias):

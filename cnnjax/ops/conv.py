@@ -29,6 +29,7 @@ from cnnjax.ops import padding as pads
 from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
 from cnnjax.ops.bias import add_bias
+from cnnjax.ops.channels import per_channel
 from cnnjax.ops.dtype import check_one_floating
 from cnnjax.ops.gradient import custom_vjp, vary_alike
 from cnnjax.typing import Padding, Sizes, Window
@@ -96,12 +97,13 @@ def conv(
         backend=chosen_backend(backend),
     )
     if bias is not None:
-        return biased(*vary_alike(x, kernel, bias), window, relu)
+        run = biased_relu if relu else biased
+        return run(*vary_alike(x, kernel, bias), window)
     y = forward(*vary_alike(x, kernel), window)
     return relu_op(y) if relu else y
 
 
-@custom_vjp("window", stock=conv_xla.forward)
+@custom_vjp("window", stock=conv_xla.forward, linear=("x", "kernel"))
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y = f(x, w)."""
     return _run("forward", x.shape, kernel.shape, window, x, kernel)
@@ -112,34 +114,46 @@ def _one_by_one(x, kernel, bias, window, relu):
     return relu_op(y) if relu else y
 
 
-@custom_vjp("window", "relu", stock=_one_by_one)
-def biased(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array, window: Window, relu: bool
-) -> jax.Array:
-    """y = f(x, w) + b, and ReLU of that; oneDNN writes y once."""
+@custom_vjp(
+    "window",
+    stock=partial(_one_by_one, relu=False),
+    linear=("x bias", "kernel bias"),
+)
+def biased(x, kernel, bias, window) -> jax.Array:
+    """y = f(x, w) + b; oneDNN writes y once."""
+    return _at_once(x, kernel, bias, window, False)
+
+
+@custom_vjp("window", stock=partial(_one_by_one, relu=True))
+def biased_relu(x, kernel, bias, window) -> jax.Array:
+    """y = relu(f(x, w) + b); oneDNN writes y once."""
+    return _at_once(x, kernel, bias, window, True)
+
+
+def _at_once(x, kernel, bias, window, relu):
     if explicit.is_divided(x, kernel):
         return _one_by_one(x, kernel, bias, window, relu)
     shapes = x.shape, kernel.shape
     native, cpu, other = _implementations("forward", *shapes, window, x.dtype)
     if native not in (cpu, other) or 0 in x.shape:
         return _one_by_one(x, kernel, bias, window, relu)
-    plain = partial(_finish, other, window, relu)
     finished = partial(native.forward, window=window, relu=relu)
     if cpu is other:
         return finished(x, kernel, bias=bias)
     return lax.platform_dependent(
         *(x, kernel, bias),
         cpu=lambda x, kernel, bias: finished(x, kernel, bias=bias),
-        default=plain,
+        default=partial(_finish, other, window, relu),
     )
 
 
 def _finish(implementation, window, relu, x, kernel, bias):
-    y = implementation.forward(x, kernel, window=window) + bias
+    y = implementation.forward(x, kernel, window=window)
+    y = y + per_channel(bias, y.ndim)
     return jnp.maximum(y, 0) if relu else y
 
 
-@custom_vjp("window", "sizes")
+@custom_vjp("window", "sizes", linear=("dy", "kernel"))
 def input_gradient(
     dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
 ) -> jax.Array:
@@ -148,7 +162,7 @@ def input_gradient(
     return _run("input_gradient", shape, kernel.shape, window, dy, kernel, sizes=sizes)
 
 
-@custom_vjp("window", "taps")
+@custom_vjp("window", "taps", linear=("x", "dy"))
 def kernel_gradient(
     x: jax.Array, dy: jax.Array, window: Window, taps: tuple[int, ...]
 ) -> jax.Array:
@@ -204,17 +218,25 @@ def _forward_bwd(window, residuals, dy):
     return dx, dkernel
 
 
-def _biased_fwd(x, kernel, bias, window, relu):
-    y = biased(x, kernel, bias, window, relu)
-    return y, (x, kernel, bias, y if relu else None)
+def _biased_fwd(x, kernel, bias, window):
+    return biased(x, kernel, bias, window), (x, kernel, bias)
 
 
-def _biased_bwd(window, relu, residuals, dy):
-    x, kernel, bias, y = residuals
-    dy = jnp.where(y > 0, dy, 0) if relu else dy
+def _biased_bwd(window, residuals, dy):
+    x, kernel, bias = residuals
     _, bias_rule = jax.vjp(add_bias, dy, bias)  # its value is not computed
     dy, dbias = bias_rule(dy)
     return *_forward_bwd(window, (x, kernel), dy), dbias
+
+
+def _biased_relu_fwd(x, kernel, bias, window):
+    y = biased_relu(x, kernel, bias, window)
+    return y, (x, kernel, bias, y)
+
+
+def _biased_relu_bwd(window, residuals, dy):
+    *residuals, y = residuals
+    return _biased_bwd(window, residuals, jnp.where(y > 0, dy, 0))
 
 
 def _input_gradient_fwd(dy, kernel, window, sizes):
@@ -237,6 +259,7 @@ def _kernel_gradient_bwd(window, taps, residuals, g):
 
 forward.defvjp(_forward_fwd, _forward_bwd)
 biased.defvjp(_biased_fwd, _biased_bwd)
+biased_relu.defvjp(_biased_relu_fwd, _biased_relu_bwd)
 input_gradient.defvjp(_input_gradient_fwd, _input_gradient_bwd)
 kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
 

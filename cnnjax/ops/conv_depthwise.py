@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnnjax.ops.channels import per_channel
 from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import LARGEST_UNROLLED, scatter_taps, tap_slices
@@ -37,7 +38,7 @@ def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     taps = kernel.shape[:-2]
     total = None
     for tap, value in zip(_places(taps), tap_slices(x, taps, window, 0), strict=True):
-        product = widened(value) * widened(kernel[(*tap, 0)])
+        product = widened(value) * _tap(kernel, tap, x.ndim)
         total = product if total is None else total + product
     assert total is not None
     return total.astype(x.dtype)
@@ -48,7 +49,7 @@ def input_gradient(
 ) -> jax.Array:
     """dx of spatial ``sizes``."""
     taps = kernel.shape[:-2]
-    parts = (widened(dy) * widened(kernel[(*tap, 0)]) for tap in _places(taps))
+    parts = (widened(dy) * _tap(kernel, tap, dy.ndim) for tap in _places(taps))
     return scatter_taps(parts, taps, window, sizes).astype(dy.dtype)
 
 
@@ -70,6 +71,10 @@ def kernel_gradient(
     channels = dy.shape[-1]
     dkernel = jnp.stack([a.reshape(-1, channels).sum(0) for a in sums])
     return dkernel.reshape(*taps, 1, channels).astype(x.dtype)
+
+
+def _tap(kernel, tap, ndim):
+    return per_channel(widened(kernel[(*tap, 0)]), ndim)
 
 
 def _places(taps):

@@ -45,7 +45,7 @@ def dense(
     return y if bias is None else add_bias(*vary_alike(y, bias))
 
 
-@custom_vjp("precision")
+@custom_vjp("precision", linear=("a", "b"))
 def matmul(a: jax.Array, b: jax.Array, precision=None) -> jax.Array:
     """The product of two matrices; its gradients are products of the same kind."""
     sharding = sharding_of_product(2, (a, 0), (b, 1))

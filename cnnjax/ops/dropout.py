@@ -40,7 +40,7 @@ def dropout(
     return keep(x, mask, 1 - float(rate))
 
 
-@custom_vjp("probability")
+@custom_vjp("probability", linear=("x",))
 def keep(x: jax.Array, mask: jax.Array, probability: float) -> jax.Array:
     """``x / probability`` where ``mask`` is true, else 0."""
     return jnp.where(mask, x / probability, 0)

@@ -28,12 +28,12 @@ def global_avg_pool(x: jax.Array) -> jax.Array:
     return _mean(x, sizes)
 
 
-@custom_vjp("sizes")
+@custom_vjp("sizes", linear=("x",))
 def _mean(x, sizes):
     return jnp.mean(x, axis=tuple(range(1, 1 + len(sizes))))
 
 
-@custom_vjp("sizes")
+@custom_vjp("sizes", linear=("dy",))
 def _spread(dy, sizes):
     """Each value at all positions, divided by their number: the mean's transpose."""
     share = dy / math.prod(sizes)

@@ -3,15 +3,20 @@
 ``with gradients("autodiff"):`` runs the stock operations of JAX instead, differentiated
 by JAX itself: to compare the two, and for forward mode (``jax.jvp``, ``jax.jacfwd``),
 which a hand-written reverse rule cannot give. What is traced inside stays as it was
-traced; ``jax.jit`` keeps the two apart in its cache.
+traced; ``jax.jit`` keeps the two apart in its cache. ``jax.linear_transpose`` passes
+through the linear functions either way.
 """
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import jax
+import jax.numpy as jnp
+
+from cnnjax.ops.gradient_rules import functions
 
 Mode = Literal["custom", "autodiff"]
 Result = TypeVar("Result")
@@ -40,6 +45,11 @@ class CustomVJP(Generic[Result]):
         static: names of its arguments that are no arrays.
         stock: what to run instead where JAX is to differentiate; by default
             ``function`` itself.
+        real: whether arrays that are not floating, such as complex ones and integers,
+            go to ``stock``.
+        linear: sets of arguments, each as names with spaces between them; in the
+            arguments of one set together, the others being fixed, the function is
+            linear (or linear plus a constant), so that it can be transposed.
     """
 
     def __init__(
@@ -47,16 +57,38 @@ class CustomVJP(Generic[Result]):
         function: Callable[..., Result],
         static: tuple[str, ...],
         stock: Callable[..., Result] | None,
+        real: bool,
+        linear: tuple[str, ...],
     ):
         functools.update_wrapper(self, function)
         self._global = function.__qualname__
-        self._name = f"{function.__module__}.{function.__qualname__}"
+        self.name = f"{function.__module__}.{function.__qualname__}"
         self._custom = jax.custom_vjp(function, nondiff_argnames=static)
         self._stock = stock or function
+        self._real = real
+        parameters = inspect.signature(function).parameters
+        self._arrays = [i for i, name in enumerate(parameters) if name not in static]
+        names = [name for name in parameters if name not in static]
+        self.count = len(names)
+        self.linear = [{names.index(name) for name in row.split()} for row in linear]
+        self.kept: list[int] = []  # which arrays the backward rule gets as they are
 
     def defvjp(self, forward: Callable, backward: Callable) -> None:
         """Sets the rules, as ``jax.custom_vjp.defvjp`` takes them."""
-        self._custom.defvjp(forward, backward)
+
+        def remember(*args):
+            y, residuals = forward(*args)
+            arrays = [id(args[i]) for i in self._arrays]
+            ids = map(id, jax.tree.leaves(residuals))
+            self.kept = [arrays.index(i) for i in ids if i in arrays]
+            return y, residuals
+
+        def rule(*args):
+            return backward(*args)
+
+        rule.__name__ = self.name  # JAX notes it down, and ``gradient_rules`` reads it
+        functions[self.name] = self
+        self._custom.defvjp(remember if self.linear else forward, rule)
 
     def __reduce__(self) -> str:
         # A copy or a pickle is the global of this name, as for any function.
@@ -64,27 +96,23 @@ class CustomVJP(Generic[Result]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Applies the function."""
-        if _mode.value == "autodiff":
+        if _mode.value == "autodiff" or (self._real and not _is_floating(args[0])):
             return self._stock(*args, **kwargs)
-        try:
-            return cast(Result, self._custom(*args, **kwargs))
-        except TypeError as error:
-            if "forward-mode" not in str(error):
-                raise
-            raise TypeError(
-                f"{self._name} has a hand-written gradient for reverse mode"
-                " (jax.grad, jax.vjp, jax.jacrev), and forward mode (jax.jvp,"
-                " jax.jacfwd, jax.hessian) does not pass through it; trace the function"
-                ' within cnnjax.ops.gradients("autodiff"), or use'
-                " jax.jacrev(jax.grad(f)) for second derivatives"
-            ) from error
+        return cast(Result, self._custom(*args, **kwargs))
 
 
 def custom_vjp(
-    *static: str, stock: Callable[..., Any] | None = None
+    *static: str,
+    stock: Callable[..., Any] | None = None,
+    real: bool = False,
+    linear: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Result]], CustomVJP[Result]]:
     """The decorator that makes a ``CustomVJP`` of a function."""
-    return lambda function: CustomVJP(function, static, stock)
+    return lambda function: CustomVJP(function, static, stock, real, linear)
+
+
+def _is_floating(x):
+    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def vary_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:

@@ -29,6 +29,7 @@ from cnnjax.ops import explicit
 from cnnjax.ops.activation import capped_relu
 from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
+from cnnjax.ops.channels import per_channel
 from cnnjax.ops.gradient import custom_vjp, vary_alike
 from cnnjax.ops.norm import moments, normalize
 
@@ -43,6 +44,7 @@ class Options(NamedTuple):
         fast: see ``cnnjax.ops.norm.moments``.
         adds: whether there is a z.
         dtype: of y.
+        moments_dtype: what x is cast to for its moments, or float32 if that is wider.
     """
 
     epsilon: float
@@ -50,6 +52,7 @@ class Options(NamedTuple):
     fast: bool
     adds: bool
     dtype: Any
+    moments_dtype: Any
 
 
 def normalize_batch(
@@ -62,6 +65,7 @@ def normalize_batch(
     relu: bool | float = False,
     fast: bool = True,
     dtype: Any = None,
+    moments_dtype: Any = None,
     backend: Backend | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """``relu(scale (x - m) / sqrt(v + epsilon) + bias + add)``, m and v.
@@ -75,6 +79,7 @@ def normalize_batch(
         relu: whether ReLU comes last; a number is its largest value.
         fast: see ``cnnjax.ops.norm.moments``.
         dtype: of the result; by default that of ``x``.
+        moments_dtype: of m and v, but float32 at least; by default that of ``x``.
         backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 
     Returns:
@@ -92,7 +97,8 @@ def normalize_batch(
         refuse(f"batch normalization of {x.dtype} x {x.shape}", reason)
     dtype = jnp.dtype(dtype or x.dtype)
     relu = float(math.inf if relu is True else relu)
-    options = Options(epsilon, relu, fast, add is not None, dtype)
+    moments_dtype = jnp.promote_types(moments_dtype or x.dtype, jnp.float32)
+    options = Options(epsilon, relu, fast, add is not None, dtype, moments_dtype)
     fused_here = backend == "auto" and not reason and norm_native.is_fast(x.shape[-1])
     if x.dtype != dtype or not (fused_here or backend == "onednn"):
         return separate(x, scale, bias, add, options)
@@ -111,7 +117,7 @@ def separate(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One operation after the other, each with its own gradient."""
     shape = (*[1] * (x.ndim - 1), -1)
-    wide = x.astype(jnp.promote_types(x.dtype, options.dtype))
+    wide = x.astype(options.moments_dtype)
     mean, variance = moments(wide, range(x.ndim - 1), fast=options.fast)
     scale, bias = scale.reshape(shape), bias.reshape(shape)
     y = normalize(
@@ -198,6 +204,7 @@ def _moments(x):
 
 
 def _apply(x, mean, factor, bias, add, *, relu):
+    mean, factor, bias = _all_per_channel(x, mean, factor, bias)
     y = (x - mean) * factor + bias
     y = y if add is None else y + add
     return (jnp.clip(y, 0, relu) if relu else y).astype(x.dtype)
@@ -208,6 +215,7 @@ def _passed(dy, x, y, mean, factor, bias, relu):
     dy = dy.astype(mean.dtype)
     if not relu:
         return dy
+    mean, factor, bias = _all_per_channel(x, mean, factor, bias)
     y = (x - mean) * factor + bias if y is None else y
     return jnp.where((y > 0) & (y < relu), dy, 0)
 
@@ -216,12 +224,20 @@ def _plain_sums(dy, x, y, mean, factor, bias, *, relu, wants_g):
     g = _passed(dy, x, y, mean, factor, bias, relu)
     axes = tuple(range(x.ndim - 1))
     kept = g.astype(x.dtype) if wants_g else None
-    return g.sum(axes), (g * (x - mean)).sum(axes), kept
+    product = g * (x - per_channel(mean, x.ndim))
+    return g.sum(axes), product.sum(axes), kept
 
 
 def _plain_gradient(dy, x, mean, factor, bias, by_distance, constant, *, relu):
     g = _passed(dy, x, None, mean, factor, bias, relu)
+    mean, factor, by_distance, constant = _all_per_channel(
+        x, mean, factor, by_distance, constant
+    )
     return (g * factor + (x - mean) * by_distance + constant).astype(x.dtype)
+
+
+def _all_per_channel(x, *arrays):
+    return [per_channel(array, x.ndim) for array in arrays]
 
 
 def _sums_bwd(options, arrays, cotangents):

@@ -79,9 +79,19 @@ def layer_norm(
     *,
     axes: Sequence[int] = (-1,),
     epsilon: float = 1e-6,
+    use_fast_variance: bool = True,
 ) -> jax.Array:
-    """Normalizes ``x (..., channels)`` over ``axes``, for each example by itself."""
-    mean, variance = moments(x, axes)
+    """Normalizes ``x (..., channels)`` over ``axes``, for each example by itself.
+
+    Args:
+        x: any shape.
+        scale: ``(channels,)``.
+        bias: ``(channels,)``.
+        axes: what to take the moments over.
+        epsilon: keeps the root of the variance away from 0.
+        use_fast_variance: see ``moments``.
+    """
+    mean, variance = moments(x, axes, fast=use_fast_variance)
     return normalize(
         x, mean, variance, _last(scale, x), _last(bias, x), epsilon=epsilon
     )
@@ -94,6 +104,7 @@ def group_norm(
     *,
     groups: int,
     epsilon: float = 1e-6,
+    use_fast_variance: bool = True,
 ) -> jax.Array:
     """Normalizes each example over all positions and the channels of each group.
 
@@ -103,6 +114,7 @@ def group_norm(
         bias: ``(channels,)``.
         groups: equal parts of the channels.
         epsilon: keeps the root of the variance away from 0.
+        use_fast_variance: see ``moments``.
 
     Raises:
         ValueError: channels that cannot be split into ``groups``.
@@ -113,7 +125,7 @@ def group_norm(
     parts = (groups, channels // groups)
     grouped = x.reshape(*x.shape[:-1], *parts)
     axes = (*range(1, x.ndim - 1), -1)
-    mean, variance = moments(grouped, axes)
+    mean, variance = moments(grouped, axes, fast=use_fast_variance)
     shape = (*[1] * (x.ndim - 1), *parts)
     scale, bias = _last(scale, x).reshape(shape), _last(bias, x).reshape(shape)
     y = normalize(grouped, mean, variance, scale, bias, epsilon=epsilon)

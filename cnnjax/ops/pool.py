@@ -94,7 +94,8 @@ def avg_pool(
     taps, whole = _make_window(x, window, strides, padding, 1, backend)
     count = math.prod(taps)
     if not count_include_pad:
-        count = jnp.asarray(_counts(x.shape[1:-1], taps, whole)[..., None], x.dtype)
+        count = _counts(x.shape[1:-1], taps, whole)
+        count = jnp.asarray(count[None, ..., None], x.dtype)
     y = widened(x)
     for part_taps, part in stages(taps, whole):
         y = window_sum(y, part_taps, part, y.shape[1:-1])
@@ -107,25 +108,25 @@ def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
     return _run("max_and_which", taps, window, sizes, x)
 
 
-@custom_vjp("taps", "window", "sizes", stock=pool_xla.place)
+@custom_vjp("taps", "window", "sizes", stock=pool_xla.place, linear=("dy",))
 def place(dy, which, taps, window, sizes):
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
     return _run("place", taps, window, sizes, dy, which)
 
 
-@custom_vjp("taps", "window", "sizes")
+@custom_vjp("taps", "window", "sizes", linear=("x",))
 def pick(x, which, taps, window, sizes):
     """Takes the tap that ``which`` names: the transpose of ``place``."""
     return pool_xla.pick(x, which, taps, window, sizes)
 
 
-@custom_vjp("taps", "window", "sizes", stock=pool_xla.stock_sum)
+@custom_vjp("taps", "window", "sizes", stock=pool_xla.stock_sum, linear=("x",))
 def window_sum(x, taps, window, sizes):
     """The sum of each window."""
     return _run("window_sum", taps, window, sizes, x)
 
 
-@custom_vjp("taps", "window", "sizes", stock=pool_xla.spread)
+@custom_vjp("taps", "window", "sizes", stock=pool_xla.spread, linear=("dy",))
 def spread(dy, taps, window, sizes):
     """Adds each value to all taps of its window: the transpose of ``window_sum``."""
     return _run("spread", taps, window, sizes, dy)

@@ -19,7 +19,7 @@ from cnnjax.ops.taps import scatter_taps, tap_slices, windows_tile
 
 def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
     """The maximum of each window and the number of the tap that holds it first."""
-    slices = tap_slices(x, taps, window, -jnp.inf)
+    slices = tap_slices(x, taps, window, _lowest(x.dtype))
     best = next(slices)
     which = jnp.zeros(best.shape, np.min_scalar_type(max(math.prod(taps) - 1, 0)))
     for number, value in enumerate(slices, start=1):
@@ -87,7 +87,7 @@ def stock_max(x, taps, window, sizes):
         return max_and_which(x, taps, window, sizes)
     y = lax.reduce_window(
         x,
-        -jnp.inf,
+        _lowest(x.dtype),
         lax.max,
         (1, *taps, 1),
         (1, *window.strides, 1),
@@ -95,6 +95,12 @@ def stock_max(x, taps, window, sizes):
         window_dilation=(1, *window.dilation, 1),
     )
     return y, None
+
+
+def _lowest(dtype) -> float:
+    """What no value is below; some kinds of float8 have no infinity."""
+    lowest = float(np.asarray(-np.inf).astype(dtype))
+    return lowest if lowest == -np.inf else float(jnp.finfo(dtype).min)
 
 
 def stock_sum(x, taps, window, sizes):

@@ -248,3 +248,18 @@ def test_refuses_with_the_values_in_the_message(call, message):
 def test_devices_are_hashable_and_alone_by_default():
     assert hash(Devices("data", ((0, 1), (2, 3)))) != hash(Devices())
     assert Devices() == (None, None)
+
+
+@pytest.mark.parametrize("name", ["layer", "group"])
+def test_the_accurate_variance_holds_far_from_zero(name):
+    """The fast formula loses all digits where the mean is 1e4 deviations away."""
+    x = np.random.default_rng(0).standard_normal((2, 6, 8)).astype(np.float32) + 1e4
+    options = {"groups": 1} if name == "group" else {"axes": (1, 2)}
+    run = {"layer": ops.layer_norm, "group": ops.group_norm}[name]
+    scale, bias = jnp.ones(8), jnp.zeros(8)
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean((1, 2), keepdims=True)
+    expected = centred / np.sqrt(wide.var((1, 2), keepdims=True) + 1e-6)
+    y = run(x, scale, bias, use_fast_variance=False, **options)
+    assert np.abs(y - expected).max() < 2e-3
+    assert np.abs(run(x, scale, bias, **options) - expected).max() > 0.1
