@@ -356,8 +356,9 @@ def _info(args, overrides) -> int:
 
 def _input_errors():
     """Errors of input; imported only once they may have been raised."""
-    module = sys.modules.get("cnnjax.data")
-    return (module.DataError,) if module else ()
+    names = {"cnnjax.data": "DataError", "cnnjax.onednn.library": "NoKernels"}
+    loaded = {sys.modules.get(module): name for module, name in names.items()}
+    return tuple(getattr(m, name) for m, name in loaded.items() if m)
 
 
 def _run_errors():

@@ -59,6 +59,11 @@ CNNJAX_EXPORT void cnnjax_version(char* buffer, std::size_t size) {
         buffer, size);
 }
 
+// A digest of the sources, by which Python tells whether they are its own.
+CNNJAX_EXPORT void cnnjax_sources(char* buffer, std::size_t size) {
+  write(CNNJAX_SOURCES, buffer, size);
+}
+
 CNNJAX_EXPORT void cnnjax_isa(char* buffer, std::size_t size) {
   write(name(dnnl::get_effective_cpu_isa()), buffer, size);
 }

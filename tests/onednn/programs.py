@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+REQUIRED = {"CNNJAX_REQUIRE_NATIVE": "1"}  # a program without kernels would test XLA
 
 
 def run(*words: str, timeout: float = 600, **environment: str) -> str:
@@ -13,7 +14,7 @@ def run(*words: str, timeout: float = 600, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", *words],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, **REQUIRED, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         timeout=timeout,

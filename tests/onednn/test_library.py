@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from cnnjax import ops
 from cnnjax.onednn import conv, library
 from cnnjax.report.information import describe_installation
-from tests.onednn.programs import run
+from tests.onednn.programs import ROOT, run
 
 
 def test_tells_version_instructions_and_threads():
@@ -24,7 +25,7 @@ def test_tells_version_instructions_and_threads():
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("FILE", "libmissing.so", "installed without a C\\+\\+ compiler"),
+        ("FILE", "libmissing.so", r"the checkout /.*, which has no compiled kernels"),
         ("LIBRARY", "libmissing.so", "onednn-cpu-gomp has no libmissing.so"),
         ("TARGETS", ("cnnjax_missing",), "undefined symbol: cnnjax_missing"),
     ],
@@ -45,9 +46,16 @@ def test_says_that_a_package_or_a_machine_is_missing(monkeypatch):
     assert "for Linux on x86_64" in library._load().reason
 
 
+def test_says_that_an_installation_had_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setattr(library, "FILE", "libmissing.so")
+    monkeypatch.setattr(library, "HERE", tmp_path)
+    assert "installed without a C++ compiler" in library._load().reason
+
+
 @pytest.fixture
 def missing(monkeypatch):
     """A process that has no library."""
+    monkeypatch.delenv(library.REQUIRED, raising=False)
     monkeypatch.setattr(library, "_status", [library.Status(None, "it is not here")])
     conv._ask.cache_clear()
     yield
@@ -96,3 +104,46 @@ with ThreadPoolExecutor(8) as pool:
 assert len(set(map(id, found))) == 1 and not found[0].reason, found
 """,
     )
+
+
+CHECKOUT = """
+import os, sys
+# As after an installation that is not editable: the current folder comes first.
+sys.meta_path[:] = [f for f in sys.meta_path if "ScikitBuild" not in type(f).__name__]
+sys.path.insert(0, os.environ["CHECKOUT"])
+from cnnjax.onednn import library
+assert library.__file__.startswith(os.environ["CHECKOUT"])
+print(library.describe())
+"""
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A checkout at another place."""
+    shutil.copytree(ROOT / "cnnjax/onednn", tmp_path / "cnnjax/onednn")
+    (tmp_path / "cnnjax/__init__.py").touch()
+    shutil.copy(ROOT / "cnnjax/typing.py", tmp_path / "cnnjax")
+    return tmp_path
+
+
+def test_a_checkout_finds_the_installed_kernels_of_the_same_sources(copy):
+    assert run("-c", CHECKOUT, CHECKOUT=str(copy)).startswith("oneDNN 3.2.0")
+
+
+def test_a_checkout_refuses_installed_kernels_of_other_sources(copy):
+    with (copy / "cnnjax/onednn/library.cc").open("a") as file:
+        file.write("// changed")
+    text = run("-c", CHECKOUT, CHECKOUT=str(copy))
+    assert f"cnnjax is imported from the checkout {copy}, and the installed" in text
+    assert "were built from other sources" in text
+    assert f"pip install {copy}, or start Python in another folder" in text
+
+
+def test_where_kernels_are_required_none_of_them_is_an_error(missing, monkeypatch):
+    monkeypatch.setenv(library.REQUIRED, "1")
+    message = "CNNJAX_REQUIRE_NATIVE is 1, expected usable kernels: it is not here"
+    with pytest.raises(library.NoKernels, match=message):
+        ops.conv(jnp.ones((1, 5, 4, 2)), jnp.ones((3, 3, 2, 3)))
+    assert "it is not here" in library.describe()
+    monkeypatch.setenv(library.REQUIRED, "0")
+    assert library.status().library is None
