@@ -4,9 +4,7 @@
 ``GroupNorm``, the pools and the activations below are this project's, with hand-written
 gradients and flax.linen's constructors, parameter trees and values. Every other name
 (``Module``, ``compact``, ``initializers``, ...) is flax.linen's own, so that an
-existing model works with only its import changed. ``tabulate`` is Flax's with XLA
-counting FLOPs; around a module's own method of that name, ``with
-cnnjax.ops.backend("xla"):`` does the same.
+existing model works with only its import changed.
 """
 
 from flax.linen import *  # noqa: F403
@@ -22,7 +20,6 @@ from cnnjax.layers.pool import avg_pool as avg_pool
 from cnnjax.layers.pool import max_pool as max_pool
 from cnnjax.layers.softmax import log_softmax as log_softmax
 from cnnjax.layers.softmax import softmax as softmax
-from cnnjax.layers.summary import tabulate as tabulate
 from cnnjax.ops import gelu as gelu
 from cnnjax.ops import relu as relu
 from cnnjax.ops import relu6 as relu6

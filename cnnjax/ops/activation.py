@@ -38,7 +38,7 @@ def _relu_fwd(x):
 
 
 def _relu_bwd(y, dy):
-    return (jnp.where(y > 0, dy, 0),)
+    return (jnp.where(y > 0, dy, jnp.zeros_like(dy)),)
 
 
 relu.defvjp(_relu_fwd, _relu_bwd)

@@ -8,6 +8,7 @@ for its gradients too; ``jax.jit`` keeps the backends apart in its cache.
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from typing import Literal, NoReturn, cast, get_args
 
@@ -41,10 +42,30 @@ def backend(name: Backend) -> Iterator[None]:
 def current_backend() -> Backend:
     """The backend chosen by the innermost context, or by the environment.
 
+    Where Flax makes a table of a network it is ``xla``.
+
     Raises:
         ValueError: the environment variable holds another name.
     """
-    return _backend.value or check_backend(os.environ.get(VARIABLE) or "auto", VARIABLE)
+    if _backend.value:
+        return _backend.value
+    if _makes_table():
+        return "xla"
+    return check_backend(os.environ.get(VARIABLE) or "auto", VARIABLE)
+
+
+def _makes_table() -> bool:
+    """Whether ``flax.linen``'s ``tabulate`` traces this operation.
+
+    It has XLA count the arithmetic, and XLA counts -1 for a kernel of another library.
+    Flax gives no other sign of what it does than its place among the callers.
+    """
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "flax.linen.summary":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def check_backend(name: str, source: str = "backend") -> Backend:
