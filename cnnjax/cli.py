@@ -16,9 +16,11 @@ from cnnjax.config_file import load_config
 from cnnjax.leaving import end_with
 from cnnjax.memory import keep_freed_memory
 from cnnjax.printable import printable
+from cnnjax.user_path import expand
 
 OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
 FAILED, USAGE = 1, 2
+PATHS = ("config", "workdir", "resume", "checkpoint", "json", "html")
 
 
 def run() -> NoReturn:
@@ -55,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if overrides and not getattr(args, "config", None):
         parser.error("--config.KEY=VALUE goes with --config=FILE")
     try:
+        _expand_paths(args)
         status = args.run(args, overrides)
         sys.stdout.flush()
         return status
@@ -91,8 +94,8 @@ def _make_parser() -> argparse.ArgumentParser:
         "--resume",
         default="auto",
         metavar="auto|never|DIR",
-        help="auto: a run that is there goes on; never: it is refused; DIR: a new run"
-        " goes on from the state of the run in DIR",
+        help="auto: resume a run that is there; never: refuse it; DIR: begin a new run"
+        " from the state of the run in DIR",
     )
     _add_processes(train)
     train.set_defaults(run=_train)
@@ -104,6 +107,11 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--workdir", required=True, help="folder of the run")
     evaluate.add_argument(
         "--split", default="test", choices=("train", "validation", "test")
+    )
+    evaluate.add_argument(
+        "--step",
+        metavar="best|last|N",
+        help="which saved state; default: the one with which training ended",
     )
     evaluate.set_defaults(run=_evaluate)
     _add_verify(commands)
@@ -154,7 +162,9 @@ def _add_compare(commands) -> None:
     what.add_argument(
         "--ops", nargs="*", metavar="OP", help="operations alone: all, or those named"
     )
-    compare.add_argument("--checkpoint", help="a trained run's workdir")
+    compare.add_argument(
+        "--checkpoint", help="a trained run's workdir, or one of its checkpoints"
+    )
     compare.add_argument("--timing", action="store_true", help="time both gradients")
     compare.add_argument("--json", help="file for the values")
     compare.add_argument("--html", help="file for a page to look at")
@@ -190,6 +200,14 @@ def _split(argv):
             )
         overrides[name] = value
     return overrides, words
+
+
+def _expand_paths(args) -> None:
+    """Puts the home folder in place of ``~``, and refuses an empty path."""
+    for name in PATHS:
+        value = getattr(args, name, None)
+        if isinstance(value, str):
+            setattr(args, name, str(expand(value, f"--{name}")))
 
 
 def _train(args, overrides) -> int:
@@ -285,18 +303,24 @@ def _check_metrics(path: Path) -> None:
     from cnnjax.report import check_records
 
     try:
-        if path.exists():
-            check_records(path)
-    except ValueError as error:
+        check_records(path)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{error}; move the file away") from error
 
 
 def _evaluate(args, overrides) -> int:
+    step = args.step
+    if step is not None and step not in ("best", "last"):
+        if not (step.isascii() and step.isdecimal()):
+            raise ConfigError(f"--step is {step!r}, expected best, last or a number")
+        step = int(step)
     _start_jax()
-    from cnnjax.train.trained import evaluate_run
+    from cnnjax.train.trained import evaluate_step
 
-    score = evaluate_run(args.workdir, args.split)
-    print(json.dumps({"split": args.split, **score._asdict()}))
+    step, score = evaluate_step(args.workdir, args.split, step)
+    print(json.dumps({"split": args.split, "step": step, **score._asdict()}))
     return 0
 
 

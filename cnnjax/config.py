@@ -31,6 +31,10 @@ class ConfigError(ValueError):
     """A setting that cannot be; the message names it and says what would do."""
 
 
+class UnknownSettingError(ConfigError):
+    """A setting that does not exist, or not in this version."""
+
+
 def default_config() -> Config:
     """Every setting with its default; new keys are refused."""
     config: Config = ConfigDict()

@@ -16,6 +16,7 @@ from cnnjax.config import (
     OPEN_SECTIONS,
     Config,
     ConfigError,
+    UnknownSettingError,
     default_config,
     find,
     validate,
@@ -173,7 +174,7 @@ def _section(config, name):
 
 def _unknown(config, name):
     valid = [known for known, _ in _flatten(config.to_dict())]
-    return ConfigError(str(unknown_name("setting", name, valid)))
+    return UnknownSettingError(str(unknown_name("setting", name, valid)))
 
 
 def _parse(text, kind):

@@ -13,7 +13,7 @@ from typing import Any
 _FLAGS = {
     "r": os.O_RDONLY,
     "a": os.O_WRONLY | os.O_APPEND | os.O_CREAT,
-    "a+": os.O_RDWR | os.O_APPEND | os.O_CREAT,
+    "r+": os.O_RDWR | os.O_CREAT,
 }
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -38,7 +38,8 @@ def open_regular(
 
     Args:
         path: the file.
-        mode: ``"r"``, ``"a"`` or ``"a+"``, with ``"b"`` for bytes; text is UTF-8.
+        mode: ``"r"``; ``"a"`` or ``"r+"``, which make the file if it is missing; with
+            ``"b"`` for bytes. Text is UTF-8.
         follow_links: whether ``path`` may be a symbolic link to a regular file. A user
             may name a link; in a run's folder, it could lead anywhere.
 
@@ -46,15 +47,15 @@ def open_regular(
         NotRegularError: a file of another kind.
         OSError: a file that is missing or cannot be opened.
     """
-    try:
-        check_regular(path, follow_links=follow_links)
-    except FileNotFoundError:
-        if "a" not in mode:
-            raise
-    # Between the check and the opening the file may have become a pipe or a link.
+    # Between the check and the opening the file may become a pipe or a link.
     flags = _FLAGS[mode.replace("b", "")] | os.O_NONBLOCK | os.O_CLOEXEC
     if not follow_links:
         flags |= os.O_NOFOLLOW
+    try:
+        check_regular(path, follow_links=follow_links)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
     descriptor = os.open(path, flags, 0o666)
     try:
         _check(os.fstat(descriptor), path)

@@ -18,7 +18,8 @@ class Request(NamedTuple):
     Attributes:
         config: the run whose network is compared; ``None``: operations alone.
         ops: names of the operations to compare; empty means all.
-        checkpoint: the working directory of a trained run of ``config``.
+        checkpoint: the working directory of a trained run of ``config``, or one of its
+            checkpoints.
         timing: whether to time the network's gradients.
         json: file for the values.
         html: file for a page.

@@ -50,8 +50,8 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
 
     Args:
         config: of a run; with ``checkpoint``, of the run that made it.
-        checkpoint: the working directory of a trained run, for its parameters; by
-            default they are those at the start.
+        checkpoint: the working directory of a trained run, or one of its checkpoints,
+            for its parameters; by default they are those at the start.
 
     Raises:
         ConfigError: settings that cannot be.

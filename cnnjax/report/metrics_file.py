@@ -48,11 +48,17 @@ class MetricsFile:
         """Nothing: what the run is stands in its config."""
 
     def rewind(self, step: int) -> None:
-        """Cut the records of steps that are taken again, and of the end."""
+        """Cut the records of steps that are taken again, and of the end.
+
+        The file stays open from here on, so that it is the run's file that is written
+        even if somebody moves its folder away.
+        """
         self._close_file()
         self._waiting = [record for record in self._waiting if _stays(record, step)]
-        if self._path.exists():
+        if os.path.lexists(self._path):
             _cut(self._path, step)
+        if self._path.parent.is_dir():
+            self._write()
 
     def step(self, record: Mapping[str, Any]) -> None:
         """Nothing: single steps are not kept."""
@@ -160,6 +166,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         path: what ``MetricsFile`` wrote.
 
     Raises:
+        OSError: no regular file there.
         ValueError: if any other line is not a JSON object.
     """
     path = Path(path)
@@ -171,6 +178,7 @@ def check_records(path: str | Path) -> None:
     """Refuses a file that a run cannot go on with.
 
     Raises:
+        OSError: no regular file there.
         ValueError: a line that is not the record of a step.
     """
     for number, record in enumerate(read_metrics(path), start=1):
@@ -183,7 +191,8 @@ def check_records(path: str | Path) -> None:
 
 def _whole_lines(path: Path) -> bytes:
     """What the file holds up to the end of its last whole line."""
-    content = path.read_bytes()
+    with open_regular(path, follow_links=False) as file:
+        content = file.read()
     return content[: content.rfind(b"\n") + 1]
 
 

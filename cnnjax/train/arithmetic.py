@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +20,15 @@ Result = TypeVar("Result")
 CPUINFO = Path("/proc/cpuinfo")
 PRODUCTS = {"avx512_bf16", "bf16"}  # what the kernel calls such instructions
 TILES = {"amx_bf16"}
+# Environment variables of the same names set these, in capitals.
+OPTIONS = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_random_seed_offset",
+)
+IDLE_FLAGS = re.compile("--xla_(force_host_platform_device_count|dump_)")
 
 
 @contextlib.contextmanager
@@ -91,21 +102,40 @@ def describe_kernels(config: Config, platform: str) -> str:
     return f"{library.describe()}, backend {name}"
 
 
-def difference(before: Mapping[str, Any], now: Mapping[str, str]) -> str:
-    """That a run goes on on something else, in words; empty if it does not.
+def describe_options() -> dict[str, Any]:
+    """JAX's own options on which numbers depend, as values for JSON."""
+    options = {name: getattr(jax.config, name) for name in OPTIONS}
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    options["XLA_FLAGS"] = " ".join(
+        sorted(flag for flag in flags if not IDLE_FLAGS.match(flag))
+    )
+    return options
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What a run is resumed on that is not what it was on, a sentence each.
 
     Args:
         before: what a checkpoint notes.
-        now: of that, what the last digits of the run's numbers depend on.
+        now: of that, what the run's numbers depend on.
     """
-    for name, ours in now.items():
-        theirs = before.get(name, ours)
-        if theirs != ours:
-            return (
-                f"the run was on {theirs} and goes on on {ours}: its numbers will"
-                " differ in the last digits"
-            )
-    return ""
+    return [
+        _tell_difference(name, before[name], ours)
+        for name, ours in now.items()
+        if name in before and before[name] != ours
+    ]
+
+
+def _tell_difference(name: str, theirs: Any, ours: Any) -> str:
+    if name in ("devices", "kernels"):
+        return (
+            f"the run was on {theirs} and goes on on {ours}: its numbers will differ"
+            " in the last digits"
+        )
+    return (
+        f"the run was trained with {name.upper()}={theirs or '(unset)'} and is resumed"
+        f" with {ours or '(unset)'}: its numbers will differ"
+    )
 
 
 def why_slow(precision: str, platform: str) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import jax
 
+from cnnjax.user_path import expand
+
 
 def default_folder() -> Path:
     """``$JAX_COMPILATION_CACHE_DIR``, or ``cnnjax`` in the user's cache folder."""
@@ -18,10 +20,15 @@ def default_folder() -> Path:
 def enable(folder: str | Path | None = None) -> Path | None:
     """Keeps every compiled program in ``folder``; ``None`` is the default folder.
 
+    Raises:
+        ConfigError: an empty name, or the home folder of an unknown user.
+
     Returns:
         The folder, or ``None`` where it cannot be written: runs then compile anew.
     """
-    path = Path(folder) if folder else default_folder()
+    path = default_folder()
+    if folder is not None:
+        path = expand(folder, "compilation_cache")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError:

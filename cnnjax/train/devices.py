@@ -172,6 +172,14 @@ def _nearest(size: int, unit: int) -> str:
     return " and ".join(map(str, [*below, -(-size // unit) * unit]))
 
 
+def describe_devices(devices: Devices) -> str:
+    """As ``"cpu (cpu)"``, or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
+    device, n = devices.mesh.devices[0], devices.count
+    many, processes = f"{n} x " if n > 1 else "", jax.process_count()
+    end = f", {processes} processes" if processes > 1 else ""
+    return f"{many}{device.platform} ({device.device_kind}){end}"
+
+
 def batch_shapes(devices: Devices, split: Split, batch_size: int) -> Batch:
     """What a placed batch looks like, for compiling ahead."""
     images, labels = split

@@ -1,11 +1,10 @@
-"""Going on with a run: what may differ between its config and the command's."""
+"""Resuming a run: what may differ between its settings and the command's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnjax.config import Config, ConfigError
-from cnnjax.train.workdir import read_config
 
 # With these changed, the state on disk is of no use, or the run is another one.
 FIXED = {
@@ -17,50 +16,120 @@ FIXED = {
     "average_decay": "its state holds an average, or holds none",
 }
 
-# With these changed, the run goes on, but its numbers are not quite what they were.
+# With these changed, the run is resumed, but its numbers are not quite what they were.
 INEXACT = {
     "gradients": "in the last digits",
     "precision": "from about the third digit on",
 }
 
-
-def check_config(folder: Path, config: Config) -> list[str]:
-    """The settings that differ from those of the run on disk, a line each.
-
-    Args:
-        folder: the run's working directory.
-        config: what the command asks for.
-
-    Raises:
-        ConfigError: a damaged file, or a change after which the state is of no use.
-    """
-    changes = list(_changes(read_config(folder).to_dict(), config.to_dict()))
-    for name, old, new in changes:
-        reason = next((why for key, why in FIXED.items() if name.startswith(key)), None)
-        if reason and not _is_harmless(name, old, new):
-            raise ConfigError(
-                f"{folder} holds a run with {name} = {old!r}, and the command says"
-                f" {new!r}, but the run cannot go on with that: {reason}; give another"
-                " --workdir, or the settings of that run"
-            )
-    return [_tell(*change) for change in changes]
+# These decide where and how often something is done, and never what comes out.
+HARMLESS = (
+    "checkpoint.",
+    "compilation_cache",
+    "devices",
+    "eval_batch_size",
+    "log_every",
+    "parallel",
+    "shard_optimizer",
+)
 
 
-def _tell(name: str, old: Any, new: Any) -> str:
-    where = INEXACT.get(name)
-    note = f"; the numbers will differ {where}" if where else ""
-    return f"{name}: {old!r} -> {new!r}{note}"
+class Change(NamedTuple):
+    """A setting that differs between a run and a command."""
+
+    name: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        where = INEXACT.get(self.name)
+        note = f"; the numbers will differ {where}" if where else ""
+        return f"{self.name}: {self.old!r} -> {self.new!r}{note}"
 
 
-def _is_harmless(name: str, old: Any, new: Any) -> bool:
-    """Another rate of averaging will do where an average is kept."""
-    return name == "average_decay" and None not in (old, new)
+def find_changes(old: Config, new: Config) -> list[Change]:
+    """The settings that differ, in the order of their names."""
+    return list(_changes(old.to_dict(), new.to_dict()))
 
 
-def _changes(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _changes(old: Mapping, new: Mapping, prefix: str = "") -> Iterator[Change]:
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             yield from _changes(a, b, f"{prefix}{key}.")
         elif a != b:
-            yield prefix + key, a, b
+            yield Change(prefix + key, a, b)
+
+
+def check_changes(folder: Path, changes: Sequence[Change]) -> None:
+    """Refuses changes after which the state on disk is of no use.
+
+    Args:
+        folder: the run's working directory.
+        changes: from its settings to those of the command.
+
+    Raises:
+        ConfigError: the first such change.
+    """
+    for change in changes:
+        if reason := why_fixed(change):
+            raise ConfigError(
+                f"{folder} holds a run with {change.name} = {change.old!r}, and the"
+                f" command says {change.new!r}, but the run cannot be resumed with"
+                f" that: {reason}; give another --workdir, or the settings of that run"
+            )
+
+
+def why_fixed(change: Change) -> str | None:
+    """Why a setting may not change; ``None`` if it may."""
+    if change.name == "average_decay" and None not in change[1:]:
+        return None  # another rate will do where an average is kept
+    return next(
+        (why for key, why in FIXED.items() if change.name.startswith(key)), None
+    )
+
+
+def check_finished(
+    changes: Sequence[Change],
+    *,
+    done: int,
+    total: int,
+    stopped_early: bool,
+    run: Path,
+    is_new: bool,
+) -> None:
+    """Refuses a command that expects something new of a finished run.
+
+    Args:
+        changes: from the settings that the run was trained with to the command's.
+        done: steps that the run took.
+        total: steps that the command asks for.
+        stopped_early: whether it was early stopping that ended the run.
+        run: its folder.
+        is_new: whether the command asks for another run that branches off this one.
+
+    Raises:
+        ConfigError: with the changes that have no effect, and both ways out.
+    """
+    idle = [
+        change
+        for change in changes
+        if not change.name.startswith(HARMLESS)
+        and (change.name != "duration" or total != done)
+    ]
+    if not idle and not is_new:
+        return
+    how, longer = f"after {done} steps", "set a longer duration"
+    if total == done:
+        how = f"{done} of {total} steps"
+    elif stopped_early:
+        how = f"stopped early after {done} of {total} steps"
+        longer = "raise early_stopping.patience"
+    what = ", ".join(f"{c.name} changed from {c.old!r} to {c.new!r}" for c in idle)
+    verb = "has" if len(idle) == 1 else "have"
+    effect = f"{what} {verb} no effect" if idle else "there is nothing left to train"
+    other = "another --workdir" if not is_new else "an earlier checkpoint to --resume"
+    raise ConfigError(
+        f"this run is finished ({run}: {how}): {effect}; {longer} to continue it, or"
+        f" give {other}" + ("" if is_new else " to start a new run")
+    )

@@ -13,12 +13,17 @@ from cnnjax.train.devices import devices_of
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.folder_name import check_name
 from cnnjax.train.interruption import watch
-from cnnjax.train.lock import lock
+from cnnjax.train.lock import Hold, lock
 from cnnjax.train.processes import is_first
-from cnnjax.train.resume import check_config
+from cnnjax.train.resume import check_changes, find_changes
 from cnnjax.train.session import Result, Session
 from cnnjax.train.state import TrainState
-from cnnjax.train.workdir import find_origin, known_normalization, write
+from cnnjax.train.workdir import (
+    find_origin,
+    known_normalization,
+    stored_settings,
+    write,
+)
 from cnnjax.typing import Reporter
 
 
@@ -53,10 +58,25 @@ def train(
         NonFiniteLossError: a loss that is NaN or infinite.
         Interrupted: a signal asked the run to stop; its state is saved.
     """
-    workdir = Path(workdir)
-    check_name(workdir)
-    origin = find_origin(workdir, resume)
-    changes = check_config(origin.folder, config) if origin else []
+    check_name(Path(workdir))
+    with _lock(Path(workdir)) as hold:
+        check_shared(hold.workdir)
+        return _train(config, hold, reporter, resume, watch_state)
+
+
+def _train(
+    config: Config,
+    hold: Hold,
+    reporter: Reporter,
+    resume: str,
+    watch_state: Callable[[TrainState], None] | None,
+) -> Result:
+    """Trains in a folder that no other run can touch."""
+    workdir = hold.workdir
+    origin = find_origin(workdir, resume, reporter.message)
+    if origin:
+        old = stored_settings(origin.folder)
+        check_changes(origin.folder, find_changes(old, config))
     compilation_cache.enable(config.compilation_cache)
     devices = devices_of(config)
     experiment = make_experiment(config, known_normalization(origin), reporter.message)
@@ -66,20 +86,22 @@ def train(
     normalization = experiment.normalization
     check_same(config, identity, normalization, resume, devices.platform)
     shapes = describe_state(experiment, config, training=True)
-    with _lock(workdir), watch() as stop:
-        check_shared(workdir)
-        session = Session(config, experiment, devices, workdir, reporter, shapes)
+
+    def describe() -> None:
+        if is_first():
+            write(workdir, config, normalization, identity)
+
+    with watch() as stop:
+        session = Session(config, experiment, devices, hold, reporter, shapes, identity)
         if slow := why_slow(config.precision, devices.platform):
             reporter.message(slow)
         try:
             state = session.begin(origin)
-            if is_first():
-                write(workdir, config, experiment.normalization, identity)
-            return session.run(state, stop, changes, watch_state)
+            return session.run(state, stop, describe, watch_state)
         finally:
             session.checkpoints.close()
 
 
-def _lock(workdir: Path) -> AbstractContextManager[None]:
+def _lock(workdir: Path) -> AbstractContextManager[Hold]:
     """The lock of a folder; one process holds it for all of its run."""
-    return lock(workdir) if is_first() else nullcontext()
+    return lock(workdir) if is_first() else nullcontext(Hold(workdir))

@@ -2,27 +2,30 @@
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
-from cnnjax.train.arithmetic import describe_kernels, difference
+from cnnjax.train.arithmetic import describe_kernels, describe_options, differences
+from cnnjax.train.beginning import branch_off, check_found, start_anew
 from cnnjax.train.checkpoint import Checkpoints, Restored
-from cnnjax.train.compiled import make_score, make_start, make_step
-from cnnjax.train.devices import Devices
+from cnnjax.train.compiled import make_score, make_step
+from cnnjax.train.data_identity import Identity
+from cnnjax.train.devices import Devices, describe_devices
 from cnnjax.train.divergence import NonFiniteLossError, check_weights
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Experiment
 from cnnjax.train.interruption import Interrupted
+from cnnjax.train.lock import Hold
 from cnnjax.train.loop import Loop
-from cnnjax.train.pretrained import check_pattern, start_from
+from cnnjax.train.noted import describe_run
 from cnnjax.train.progress import Progress, judge, read_progress
+from cnnjax.train.resume import Change, check_finished
+from cnnjax.train.saver import Saver
 from cnnjax.train.state import TrainState, count_parameters
-from cnnjax.train.trained import take_best
+from cnnjax.train.trained import take_best, wants_best
 from cnnjax.train.workdir import CHECKPOINTS, Origin
 from cnnjax.typing import Reporter
 
@@ -41,9 +44,10 @@ class Session:
         config: checked settings.
         experiment: what they stand for.
         devices: where it runs.
-        workdir: the run's own folder.
+        hold: the run's own folder.
         reporter: is told of everything.
         shapes: of a state of the run.
+        identity: of its data.
     """
 
     def __init__(
@@ -51,31 +55,34 @@ class Session:
         config: Config,
         experiment: Experiment,
         devices: Devices,
-        workdir: Path,
+        hold: Hold,
         reporter: Reporter,
         shapes: Any,
+        identity: Identity,
     ):
         self.config = config
         self.experiment = experiment
         self.devices = devices
         self.reporter = reporter
-        self.workdir = workdir
+        self.workdir = hold.workdir
         self.progress = Progress()
-        self.shapes = shapes
+        self.shapes, self.identity = shapes, identity
+        self.changes: list[Change] = []  # from what the state was trained with
         self.score = make_score(config, experiment, devices)
         self.checkpoints = Checkpoints(
-            workdir / CHECKPOINTS,
+            self.workdir / CHECKPOINTS,
             config.checkpoint.keep,
             reporter.message,
             keep_every=experiment.lengths.keep_every,
             settings=config.to_dict(),
         )
+        self.saver = Saver(self.checkpoints, hold, config.batch_size)
 
     def run(
         self,
         state: TrainState,
         stop: Callable[[], int | None],
-        changes: list[str],
+        describe: Callable[[], None],
         watch_state: Callable[[TrainState], None] | None = None,
     ) -> Result:
         """Trains to the end, and scores it on the test split.
@@ -83,12 +90,12 @@ class Session:
         Args:
             state: what ``begin`` gave.
             stop: tells the number of a signal that came.
-            changes: of settings, to be told.
+            describe: writes what the run is, right before its first step.
             watch_state: is shown the state after each step.
         """
         self.reporter.start(self._describe(state))
         self.reporter.rewind(int(state.step))
-        for change in changes:
+        for change in self.changes:
             self.reporter.message(f"changed setting {change}")
         if state.step:
             self.reporter.message(f"going on after step {int(state.step)}")
@@ -102,6 +109,8 @@ class Session:
             seconds_before=self.progress.seconds,
             watch_state=watch_state,
         )
+        if not self.is_finished(state):
+            describe()
         return self._finish(self._train(state, stop))
 
     def validate(self, state: TrainState) -> Score:
@@ -124,72 +133,67 @@ class Session:
         patience = self.config.early_stopping.patience
         return patience is not None and self.progress.stale >= patience
 
+    def is_finished(self, state: TrainState) -> bool:
+        """Whether no further step is to be taken from a state."""
+        return int(state.step) >= self.experiment.lengths.total or self.is_over()
+
     def save(self, state: TrainState) -> None:
         """Starts a checkpoint.
 
         Raises:
             NonFiniteLossError: weights that are not finite.
+            CheckpointError: the working directory is gone.
         """
         check_weights(state)
         self.progress = self.progress._replace(
             seconds=self.loop.seconds(), interval=self.loop.interval.note()
         )
-        self.checkpoints.best.step = self.progress.best_step
-        mean, std = self.experiment.normalization
-        notes = {
-            "progress": self.progress._asdict(),
-            "next_example": int(state.step) * self.config.batch_size,
-            **self._place(),
-            "config": self.config.to_dict(),
-            "normalization": {"mean": mean.tolist(), "std": std.tolist()},
-        }
+        run = describe_run(self.config, self.experiment, self.identity)
         # A copy: the next step overwrites the state's own memory.
-        self.checkpoints.save(int(state.step), self.devices.fetch(state), notes)
+        self.saver.save(self.devices.fetch(state), self.progress, run | self._place())
 
     def begin(self, origin: Origin | None) -> TrainState:
-        """The state to go on from: on disk, or a new one.
+        """The state to continue from: on disk, or a new one.
 
         Args:
-            origin: the run to go on with; this one, or another that it branches off.
+            origin: the run to resume; this one, or another that it branches off.
+
+        Raises:
+            ConfigError: a finished run, or a state that its files do not describe.
         """
+        run, tell = self.workdir, self.reporter.message
         found = self.checkpoints.restore(self.shapes)
-        if found is None and origin and origin.folder != self.workdir:
-            found = self._branch_off(origin)
+        if found is None and origin and origin.folder != run:
+            run = origin.folder
+            found = branch_off(origin, self.shapes, self.config, tell)
         if found is None:
             return self._start()
-        if moved := difference(found.notes, self._place()):
-            self.reporter.message(moved)
-        return self._take(found)
-
-    def _branch_off(self, origin: Origin) -> Restored:
-        other = Checkpoints(
-            origin.checkpoints,
-            tell=self.reporter.message,
-            settings=self.config.to_dict(),
-            read_only=True,
+        self.changes = check_found(
+            found, run, self.config, self.experiment, self.identity
         )
-        found = other.restore(self.shapes, origin.step)
-        other.close()
-        if found is None:
-            raise FileNotFoundError(f"no whole state in {origin.checkpoints}")
-        self.reporter.message(f"branching off {origin.folder}")
-        # The best state is not here, but there.
-        found.notes["progress"] |= {"best": None, "stale": 0}
-        return found
+        for moved in differences(found.notes, self._place()):
+            tell(moved)
+        state = self._take(found)
+        if self.is_finished(state):
+            check_finished(
+                self.changes,
+                run=run,
+                done=int(state.step),
+                total=self.experiment.lengths.total,
+                stopped_early=self.is_over(),
+                is_new=run != self.workdir,
+            )
+        return state
 
     def _take(self, found: Restored) -> TrainState:
         self.progress = read_progress(found.notes)
         return self.devices.place_state(TrainState(**found.arrays))
 
     def _start(self) -> TrainState:
-        """The state before the first step, with the weights of ``init_from``."""
-        state = make_start(self.experiment, self.config)
+        """The state before the first step."""
+        self.saver.hold.note_saved(None)
         self.progress = Progress()
-        if self.config.freeze:
-            check_pattern("freeze", self.config.freeze, state.variables)
-        if self.config.init_from is not None:
-            tell = self.reporter.message
-            state = start_from(state, self.experiment.optimizer, self.config, tell)
+        state = start_anew(self.experiment, self.config, self.reporter.message)
         return self.devices.place_state(state)
 
     def _train(self, state: TrainState, stop: Callable[[], int | None]) -> TrainState:
@@ -201,7 +205,7 @@ class Session:
             except NonFiniteLossError as error:
                 state = self._go_back(error, first)
             except Interrupted:
-                self.checkpoints.finish()  # or else it is not true that it is saved
+                self.saver.finish()  # or else it is not true that it is saved
                 raise
 
     def _go_back(self, error: NonFiniteLossError, first: int) -> TrainState:
@@ -217,6 +221,7 @@ class Session:
         settings, count = self.config.rollback, self.progress.rollbacks + 1
         if self.config.on_nan != "rollback":
             raise error
+        self.saver.hold.check()
         if count > settings.times:
             raise NonFiniteLossError(
                 f"{error}. The run went back {settings.times} times already, as often"
@@ -250,18 +255,17 @@ class Session:
     def _finish(self, state: TrainState) -> Result:
         """Waits for the disk, takes the best state if it is wanted, and scores."""
         step, best = int(state.step), self.progress.best
-        self.checkpoints.finish()
+        self.saver.finish()
         if self.is_over() and best:
             self.reporter.message(
                 f"stopping early after step {step}: {self.progress.stale} validations"
                 f" were no better than that of step {best['step']}"
             )
-        notes = {"progress": self.progress._asdict()}
-        here = Restored(state._asdict(), notes)
-        found = take_best(self.checkpoints, self.config, here, self.shapes)
-        state = self.devices.place_state(TrainState(**found.arrays))
-        if int(state.step) != step:
-            self.reporter.message(f"taking the best state, of step {int(state.step)}")
+        if wants_best(self.config) and best and best["step"] != step:
+            tell = self.reporter.message
+            found = take_best(self.checkpoints, self.shapes, best["step"], step, tell)
+            if found:
+                state = self.devices.place_state(TrainState(**found.arrays))
         test = self.score(state, self.experiment.dataset.test)
         self.loop.log("test", int(state.step), test._asdict())
         return Result(state, test)
@@ -287,14 +291,10 @@ class Session:
             "workdir": str(self.workdir),
         }
 
-    def _place(self) -> dict[str, str]:
-        """What the last digits of a run's numbers depend on."""
+    def _place(self) -> dict[str, Any]:
+        """What a run's numbers depend on, apart from its settings and data."""
         kernels = describe_kernels(self.config, self.devices.platform)
-        return {"devices": self._devices(), "kernels": kernels}
+        return {"devices": self._devices(), "kernels": kernels, **describe_options()}
 
     def _devices(self) -> str:
-        """As ``"cpu (cpu)"``, or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
-        device, n = self.devices.mesh.devices[0], self.devices.count
-        many, processes = f"{n} x " if n > 1 else "", jax.process_count()
-        end = f", {processes} processes" if processes > 1 else ""
-        return f"{many}{device.platform} ({device.device_kind}){end}"
+        return describe_devices(self.devices)

@@ -1,11 +1,12 @@
 """Trained runs on disk: the state that counts, and its score."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from cnnjax.config import Config
-from cnnjax.printable import printable
+from cnnjax.config import Config, ConfigError
+from cnnjax.data import Split
+from cnnjax.printable import warn
 from cnnjax.train import compilation_cache, data_identity
 from cnnjax.train.arithmetic import adapt_kernels
 from cnnjax.train.checkpoint import Checkpoints, Restored
@@ -13,56 +14,102 @@ from cnnjax.train.compiled import describe_state, make_score, make_start
 from cnnjax.train.devices import make_devices
 from cnnjax.train.evaluation import Score
 from cnnjax.train.experiment import Experiment, make_experiment
+from cnnjax.train.lock import saved_step
+from cnnjax.train.noted import check_noted, noted_config, place_of
 from cnnjax.train.progress import read_progress
+from cnnjax.train.resume import find_changes, why_fixed
 from cnnjax.train.state import TrainState, trained_variables
-from cnnjax.train.workdir import Origin, known_normalization, read_config
+from cnnjax.train.workdir import (
+    CONFIG,
+    Origin,
+    find_run,
+    known_normalization,
+    read_config,
+    stored_settings,
+)
+
+BEST, LAST = "best", "last"
 
 
-def evaluate_run(workdir: str | Path, split: str) -> Score:
+class Trained(NamedTuple):
+    """A trained run as it is evaluated.
+
+    Attributes:
+        step: of the state that counts.
+        score: of that state on one of the splits.
+    """
+
+    step: int
+    score: Score
+
+
+def evaluate_run(
+    workdir: str | Path, split: str, step: str | int | None = None
+) -> Score:
     """The score of a trained run on one of its splits, in the run's precision.
 
     Args:
         workdir: where ``train`` left the run.
         split: ``"train"``, ``"validation"`` or ``"test"``.
+        step: which of its states: ``"best"``, ``"last"`` or a step; by default the one
+            with which training ended, which early stopping decides.
 
     Raises:
-        ConfigError: no run in ``workdir``.
+        ConfigError: no run in ``workdir``, no such state, or files that are not those
+            with which the run was trained.
         CheckpointError: a state of another network or optimizer.
         FileNotFoundError: a run that saved no state.
     """
+    return evaluate_step(workdir, split, step).score
+
+
+def evaluate_step(
+    workdir: str | Path, split: str, step: str | int | None = None
+) -> Trained:
+    """The same as ``evaluate_run``, with the step that was scored."""
     origin = Origin(Path(workdir))
-    config = adapt_kernels(read_config(origin.folder), _warn)
-    compilation_cache.enable(config.compilation_cache)
+    config = adapt_kernels(read_config(origin.folder), warn)
+    compilation_cache.enable()
     experiment = make_experiment(config, known_normalization(origin))
     identity = data_identity.describe(experiment.dataset)
     data_identity.check_file(origin.folder, identity)
+    found = _read(origin, config, describe_state(experiment, config), step)
+    taken = int(found.arrays["step"])
+    place = place_of(origin.folder, taken)
+    check_noted(found.notes, place, experiment.normalization, identity)
     devices = make_devices()
-    state = devices.place_state(make_run_state(experiment, config, workdir))
-    score = make_score(config, experiment, devices)
-    return score(state, getattr(experiment.dataset, split))
+    state = devices.place_state(TrainState(**found.arrays))
+    data: Split = getattr(experiment.dataset, split)
+    return Trained(taken, make_score(config, experiment, devices)(state, data))
 
 
 def make_run_state(
     experiment: Experiment, config: Config, workdir: str | Path | None = None
 ) -> TrainState:
-    """The state at the start of a run, or the trained one that ``workdir`` holds.
+    """The state at the start of a run, or a trained one.
+
+    Args:
+        experiment: what ``config`` stands for.
+        config: checked settings.
+        workdir: the folder of a trained run, or one of its checkpoints.
 
     Raises:
-        ConfigError: images that the network cannot take.
+        ConfigError: images that the network cannot take, or no run in ``workdir``.
         CheckpointError: a state of another network or optimizer.
         FileNotFoundError: no whole state in ``workdir``.
     """
     shapes = describe_state(experiment, config)
     if workdir is None:
         return make_start(experiment, config)
-    return TrainState(**_read(Origin(Path(workdir)), config, shapes).arrays)
+    origin = find_run(workdir, "--checkpoint")
+    return TrainState(**_read(origin, config, shapes).arrays)
 
 
 def read_trained(origin: Origin) -> tuple[dict[str, Any], int]:
     """The variables that evaluation would use, as they are on disk, and their step.
 
     Raises:
-        ConfigError: a damaged config.
+        ConfigError: a damaged config, or a best state that is missing.
         FileNotFoundError: no whole state.
     """
     found = _read(origin, read_config(origin.folder), None).arrays
@@ -72,15 +119,36 @@ def read_trained(origin: Origin) -> tuple[dict[str, Any], int]:
     return trained_variables(state), int(state.step)
 
 
-def _read(origin: Origin, config: Config, like: TrainState | None) -> Restored:
-    """The state of a run that counts: the one named, the best, or the newest."""
+def _read(
+    origin: Origin,
+    config: Config,
+    like: TrainState | None,
+    step: str | int | None = None,
+) -> Restored:
+    """One state of a run, which is the one that counts unless ``step`` names another.
+
+    Raises:
+        ConfigError: that state is missing or damaged, or ``config.json`` is not that
+            of the run.
+        FileNotFoundError: no whole state.
+    """
     found = None
+    step = origin.step if step is None else step
     if origin.checkpoints.is_dir():
-        checkpoints = Checkpoints(origin.checkpoints, tell=_warn, read_only=True)
-        found = checkpoints.restore(like, origin.step)
-        if found and origin.step is None:
-            found = take_best(checkpoints, config, found, like)
-        checkpoints.close()
+        checkpoints = Checkpoints(origin.checkpoints, tell=warn, read_only=True)
+        try:
+            if isinstance(step, int):
+                found = _named(checkpoints, origin, step, like)
+            else:
+                found = checkpoints.restore(like)
+            if found:
+                _check_settings(origin, found)
+            if found and not isinstance(step, int):
+                _tell_newest(origin, int(found.arrays["step"]))
+                if step == BEST or (step is None and wants_best(config)):
+                    found = _best(checkpoints, origin, found, like, step)
+        finally:
+            checkpoints.close()
     if found is None:
         raise FileNotFoundError(
             f"no whole state in {origin.checkpoints}: train the run first"
@@ -88,16 +156,99 @@ def _read(origin: Origin, config: Config, like: TrainState | None) -> Restored:
     return found
 
 
-def take_best(
-    checkpoints: Checkpoints, config: Config, found: Restored, like: TrainState | None
-) -> Restored:
-    """The best state, where early stopping asks for it and it can be read."""
+def wants_best(config: Config) -> bool:
+    """Whether a run ends with its best state instead of the last."""
     settings = config.early_stopping
-    step = read_progress(found.notes).best_step
-    if settings.patience is None or not settings.restore_best or step is None:
+    return settings.patience is not None and settings.restore_best
+
+
+def take_best(
+    checkpoints: Checkpoints,
+    like: Any,
+    best: int,
+    last: int,
+    tell: Callable[[str], None],
+) -> Restored | None:
+    """The best state of a run that ends; ``None``, which is told, if it is lost.
+
+    Args:
+        checkpoints: of the run.
+        like: a state of its network and optimizer.
+        best: the step of the best state.
+        last: the step of the state that is taken otherwise.
+        tell: takes a sentence for people.
+    """
+    found = checkpoints.restore(like, best, has_another=True)
+    tell(
+        f"taking the best state, of step {best}"
+        if found
+        else f"the best state, of step {best}, is missing or damaged; taking the last"
+        f" one, of step {last}"
+    )
+    return found
+
+
+def _named(
+    checkpoints: Checkpoints, origin: Origin, step: int, like: TrainState | None
+) -> Restored:
+    if found := checkpoints.restore(like, step, has_another=True):
         return found
-    return checkpoints.restore(like, step, has_another=True) or found
+    others = ", ".join(map(str, sorted(set(checkpoints.steps()) - {step}))) or "none"
+    raise ConfigError(
+        f"the checkpoint of step {step} in {origin.checkpoints} is missing or damaged;"
+        f" there are those of steps {others}"
+    )
 
 
-def _warn(text: str) -> None:
-    print(f"cnnjax: {printable(text)}", file=sys.stderr)
+def _best(
+    checkpoints: Checkpoints,
+    origin: Origin,
+    newest: Restored,
+    like: TrainState | None,
+    asked: str | int | None,
+) -> Restored:
+    """The best state; the newest where no validation came before it."""
+    last, best = int(newest.arrays["step"]), read_progress(newest.notes).best_step
+    if best is None and asked == BEST:
+        raise ConfigError(
+            f"the run in {origin.folder} has no best state, as no validation came"
+            f" before step {last}; --step=last takes that one"
+        )
+    if best in (None, last):
+        return newest
+    if found := checkpoints.restore(like, best, has_another=True):
+        return found
+    raise ConfigError(
+        f"the best state of the run in {origin.folder}, that of step {best}, is missing"
+        f" or damaged; to take the last one instead, of step {last}, give --step=last"
+        f" to evaluate, or name {place_of(origin.folder, last)}"
+    )
+
+
+def _check_settings(origin: Origin, found: Restored) -> None:
+    """Tells, or refuses, settings on disk with which the state was not saved.
+
+    The source of the data may be another, as its identity is compared.
+    """
+    place = place_of(origin.folder, int(found.arrays["step"]))
+    noted = noted_config(found.notes, place)
+    changes = find_changes(noted, stored_settings(origin.folder)) if noted else []
+    if not changes:
+        return
+    what = (
+        f"{origin.folder / CONFIG} is not what {place} was saved with:"
+        f" {', '.join(map(str, changes))}"
+    )
+    if any(why_fixed(change) and change.name != "data.source" for change in changes):
+        raise ConfigError(f"{what}; bring the file back as it was")
+    warn(what)
+
+
+def _tell_newest(origin: Origin, step: int) -> None:
+    """Tells if the last state is gone; of one that is damaged was told before."""
+    saved = saved_step(origin.folder) or 0
+    if saved > step and not place_of(origin.folder, saved).exists():
+        warn(
+            f"the checkpoint of step {saved}, the last of the run in {origin.folder},"
+            f" is missing; the newest one is that of step {step}"
+        )

@@ -1,17 +1,29 @@
 """The files of a run in its working directory, and runs named on the command line."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnjax.config import Config, ConfigError
+from cnnjax import __version__
+from cnnjax.config import Config, ConfigError, UnknownSettingError, default_config
 from cnnjax.config_file import from_json, to_json
 from cnnjax.data import Normalization, read_normalization, write_normalization
+from cnnjax.json_file import MAX_BYTES
+from cnnjax.regular_file import open_regular
 from cnnjax.train import data_identity
+from cnnjax.train.lock import saved_step
+from cnnjax.user_path import expand
 from cnnjax.whole_file import write_whole
 
 CONFIG = "config.json"
 NORMALIZATION = "normalization.json"
 CHECKPOINTS = "checkpoints"
+DAMAGED = "damaged"
+
+# What a config on disk says of these is never followed: it would choose the programs
+# that are executed, or further files that are opened. The command's config does.
+NOT_FROM_DISK = ("compilation_cache", "init_from")
 
 
 class Origin(NamedTuple):
@@ -36,13 +48,13 @@ def find_run(name: str | Path, setting: str) -> Origin:
     Raises:
         ConfigError: no run there.
     """
-    folder, step = Path(name), None
+    folder, step = expand(name, setting), None
     if folder.parent.name == CHECKPOINTS and folder.name.isdecimal():
         folder, step = folder.parents[1], int(folder.name)
-    if not (folder / CONFIG).is_file():
+    if not os.path.lexists(folder / CONFIG):
         raise ConfigError(
             f"{setting} is {str(name)!r}, but there is no {folder / CONFIG}; give the"
-            " working directory of a run, or one of its checkpoints, as"
+            " working directory of a run, or one of its checkpoints, such as"
             " runs/digits/checkpoints/787"
         )
     origin = Origin(folder, step)
@@ -51,54 +63,114 @@ def find_run(name: str | Path, setting: str) -> Origin:
     return origin
 
 
-def read_config(folder: Path) -> Config:
-    """The settings of the run in ``folder``.
+def stored_settings(folder: Path) -> Config:
+    """All settings of the run in ``folder``, for comparison alone.
 
     Raises:
-        ConfigError: no run there, or a damaged file.
+        ConfigError: no run there, a damaged file, or one of a newer version.
     """
     path = folder / CONFIG
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ConfigError(f"no run in {folder}: there is no {path}")
     try:
-        return from_json(path.read_text())
+        with open_regular(path, follow_links=False) as file:
+            return from_json(file.read(MAX_BYTES + 1).decode())
+    except UnknownSettingError as error:
+        raise ConfigError(of_newer_version(path, error)) from error
     except (ConfigError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} is damaged: {error}; bring it back, or give another --workdir"
         ) from error
 
 
-def find_origin(workdir: Path, resume: str) -> Origin | None:
-    """The run to go on with; ``None`` where a new one begins.
+def of_newer_version(what: object, error: UnknownSettingError) -> str:
+    """The message for settings that this version does not know."""
+    return (
+        f"{what} was written by a newer version of cnnjax than this one, which is"
+        f" {__version__} ({error}); install that version, or give another --workdir"
+    )
+
+
+def read_config(folder: Path) -> Config:
+    """The settings of the run in ``folder``, apart from those of ``NOT_FROM_DISK``.
+
+    Raises:
+        ConfigError: see ``stored_settings``.
+    """
+    config, defaults = stored_settings(folder), default_config()
+    for name in NOT_FROM_DISK:
+        config[name] = defaults[name]
+    return config
+
+
+def find_origin(
+    workdir: Path, resume: str, tell: Callable[[str], None]
+) -> Origin | None:
+    """The run to resume; ``None`` where a new one begins.
 
     Args:
-        workdir: the run's own folder.
+        workdir: the run's own folder, which this process holds.
         resume: ``"auto"``, ``"never"``, or another run that this one branches off.
+        tell: takes a sentence for people.
 
     Raises:
         ConfigError: a folder that cannot be used, or no run where one is named.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise ConfigError(f"workdir {workdir} is a file, expected a folder")
-    if (workdir / CONFIG).exists():
-        if resume != "never":
-            return Origin(workdir)
-        raise ConfigError(
-            f"{workdir} holds a run already, and --resume=never does not touch it; give"
-            " another --workdir"
-        )
+    other = None if resume in ("auto", "never") else find_run(resume, "--resume")
+    for folder in (workdir / CHECKPOINTS, workdir / DAMAGED):
+        if folder.is_symlink():
+            raise ConfigError(
+                f"{folder} is a symbolic link, expected a folder; to keep a run on"
+                " another disk, link its whole working directory"
+            )
+    if os.path.lexists(workdir / CONFIG):
+        if resume == "never":
+            raise ConfigError(
+                f"{workdir} holds a run already, and --resume=never does not touch it;"
+                " give another --workdir"
+            )
+        _check_checkpoints(workdir)
+        if other:
+            tell(
+                f"{workdir} holds a run already, which is resumed; --resume={resume} is"
+                " for a new run"
+            )
+        return Origin(workdir)
     if any((workdir / CHECKPOINTS).glob("*")):  # else it was killed before its config
         raise ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}, so nobody knows of what run;"
             " give another --workdir, or remove it"
         )
-    return None if resume in ("auto", "never") else find_run(resume, "--resume")
+    return other
+
+
+def _check_checkpoints(workdir: Path) -> None:
+    """Refuses a run whose checkpoints are gone; it may still be before its first.
+
+    Raises:
+        ConfigError: with the ways out.
+    """
+    folder = workdir / CHECKPOINTS
+    step = saved_step(workdir)
+    if not folder.is_dir():
+        lost = "has no such folder" if not folder.exists() else "has a file there"
+    elif step is not None and not any(
+        path.name.isdecimal() for path in folder.iterdir()
+    ):
+        lost = f"saved step {step}, but has no checkpoint any more"
+    else:
+        return
+    raise ConfigError(
+        f"the checkpoints of the run are gone: {workdir} {lost}, expected them in"
+        f" {folder}; bring them back, give another --workdir to start a new run, or"
+        f" remove {workdir}"
+    )
 
 
 def known_normalization(origin: Origin | None) -> Normalization | None:
     """The run's normalization, if it has measured one."""
     path = origin and origin.folder / NORMALIZATION
-    return read_normalization(path) if path and path.exists() else None
+    return read_normalization(path) if path and os.path.lexists(path) else None
 
 
 def write(

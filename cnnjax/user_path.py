@@ -1,0 +1,26 @@
+"""Paths as users write them."""
+
+from pathlib import Path
+
+from cnnjax.config import ConfigError
+
+
+def expand(name: str | Path, setting: str) -> Path:
+    """The path that a user means, where ``~`` is the home folder.
+
+    Args:
+        name: the path as it was given.
+        setting: what it was given for, for the message.
+
+    Raises:
+        ConfigError: an empty path, or the home folder of an unknown user.
+    """
+    if not str(name):
+        raise ConfigError(f"{setting} is empty, expected a path")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{setting} is {str(name)!r}, whose home folder is unknown; write the whole"
+            " path, or './~...' for a name that begins with '~'"
+        ) from error
