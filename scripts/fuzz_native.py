@@ -55,7 +55,8 @@ def make_problem(seed: int, number: int) -> Problem:
         dilation = [int(d) for d in rng.choice([1, 1, 1, 2, 3], rank)]
         lowest = -2 if rng.random() < 0.05 else 0
         reach = [(k - 1) * d for k, d in zip(taps, dilation, strict=True)]
-        padding = [tuple(map(int, rng.integers(lowest, r + 2, 2))) for r in reach]
+        sides = rng.integers(lowest, np.array(reach)[:, None] + 2, (rank, 2))
+        padding = [(int(low), int(high)) for low, high in sides]
         if rng.random() < 0.3:
             padding = [(0, 0)] * rank
         groups, inputs, outputs = _channels(rng)

@@ -22,7 +22,7 @@ def test_gradient_of_a_1x1_kernel_with_strides_is_right(inputs, places, backend)
     kernel = jnp.ones((*[1] * len(places), inputs, 8))
 
     def layer(kernel):
-        return ops.conv(x, kernel, strides=2, backend=backend)
+        return ops.conv(jnp.asarray(x), kernel, strides=2, backend=backend)
 
     y, vjp = jax.vjp(layer, kernel)
     dy = rng.normal(size=y.shape).astype(np.float32)
