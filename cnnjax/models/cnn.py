@@ -61,7 +61,7 @@ class SimpleCNN(nn.Module):
             else:
                 # The maximum of ReLU is ReLU of the maximum, which has fewer values.
                 x = nn.relu(nn.max_pool(x, (2,) * rank, (2,) * rank))
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for size in self.dense:
             x = nn.relu(nn.Dense(size, dtype=self.dtype, kernel_init=init)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)

@@ -53,7 +53,7 @@ class LeNet5(nn.Module):
             )
             x = act(conv(x))
             x = nn.avg_pool(x, (2, 2), (2, 2))
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for size in (120, 84):
             x = act(nn.Dense(size, dtype=self.dtype, kernel_init=init)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)

@@ -43,7 +43,8 @@ class VGG11(nn.Module):
         Raises:
             ValueError: images that are not 2-D or smaller than 32x32.
         """
-        if x.ndim != 4 or min(x.shape[1:3]) < 2 ** len(STAGES):
+        known = [size for size in x.shape[1:3] if isinstance(size, int)]
+        if x.ndim != 4 or min(known, default=32) < 2 ** len(STAGES):
             raise ValueError(
                 f"x has shape {x.shape}, expected 2-D images of 4 axes, 32x32 or larger"
             )

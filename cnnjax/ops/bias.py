@@ -7,6 +7,7 @@ axes but the last, that is over the batch and all positions.
 import jax
 import jax.numpy as jnp
 
+from cnnjax.ops import explicit
 from cnnjax.ops.channels import per_channel
 from cnnjax.ops.gradient import custom_vjp
 
@@ -22,6 +23,8 @@ def _fwd(x, bias):
 
 
 def _bwd(_, dy):
+    if explicit.is_symbolic(dy.shape):  # JAX may not know that their product is >= 0
+        return dy, jnp.sum(dy, axis=tuple(range(dy.ndim - 1)))
     return dy, jnp.sum(dy.reshape(-1, dy.shape[-1]), axis=0)
 
 

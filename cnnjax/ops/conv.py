@@ -103,7 +103,7 @@ def conv(
     return relu_op(y) if relu else y
 
 
-@custom_vjp("window", stock=conv_xla.forward, linear=("x", "kernel"))
+@custom_vjp("window", stock=conv_xla.stock_forward, linear=("x", "kernel"))
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y = f(x, w)."""
     return _run("forward", x.shape, kernel.shape, window, x, kernel)
@@ -131,7 +131,7 @@ def biased_relu(x, kernel, bias, window) -> jax.Array:
 
 
 def _at_once(x, kernel, bias, window, relu):
-    if explicit.is_divided(x, kernel):
+    if explicit.refusal(x, kernel):
         return _one_by_one(x, kernel, bias, window, relu)
     shapes = x.shape, kernel.shape
     native, cpu, other = _implementations("forward", *shapes, window, x.dtype)
@@ -158,7 +158,7 @@ def input_gradient(
     dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
 ) -> jax.Array:
     """dx = g(dy, w), for an input of spatial ``sizes``."""
-    shape = (len(dy), *sizes, kernel.shape[-2] * window.groups)
+    shape = (dy.shape[0], *sizes, kernel.shape[-2] * window.groups)
     return _run("input_gradient", shape, kernel.shape, window, dy, kernel, sizes=sizes)
 
 
@@ -179,7 +179,7 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
 
     if reason := explicit.refusal(*arrays):
         if window.backend == "onednn":
-            refuse(f"{name} of a divided x {x_shape}", reason)
+            refuse(f"{name} of x {x_shape}", reason)
         return of(conv_xla)(*arrays)
     dtype = arrays[0].dtype
     _, cpu, other = _implementations(name, x_shape, kernel_shape, window, dtype)

@@ -49,7 +49,7 @@ def input_gradient(
 def _interleave(dy, kernel, window, counts, axis):
     """The phases of this axis and of those after it, each of ``counts`` pixels."""
     if 0 in kernel.shape:
-        zeros = jnp.zeros((len(dy), *counts, kernel.shape[-2]), dy.dtype)
+        zeros = jnp.zeros((dy.shape[0], *counts, kernel.shape[-2]), dy.dtype)
         return vary_alike(zeros, dy)[0]
     if set(window.strides) == {1}:
         dense = conv_unfold if len(counts) == 3 else conv_xla

@@ -12,86 +12,88 @@ same sum read for another unknown, so each is again one call with the roles exch
   values.
 
 The padding at the end of each axis is what makes the output come out at its given size.
+Every call goes through ``_convolve``, which keeps away from the faults of XLA's.
 """
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.ops.explicit import sharding_of_product
+from cnnjax.onednn.call import positions
+from cnnjax.ops import conv_faults as faults
+from cnnjax.ops import explicit
 from cnnjax.typing import Window
+
+Sizes = tuple[int, ...]
 
 
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``."""
-    channels_last = _channels_last(x.ndim)
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window.strides,
-        window.padding,
-        lhs_dilation=window.input_dilation,
-        rhs_dilation=window.dilation,
-        dimension_numbers=(channels_last, _taps_first(x.ndim), channels_last),
-        feature_group_count=window.groups,
-        precision=window.precision,
-    )
+    whole = _forward_sum(x.shape[1:-1], kernel.shape[:-2], window)
+    return _convolve(x, kernel, whole, window)
+
+
+def stock_forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    """y, for JAX to differentiate: the sums that it derives have no fault either."""
+    taps = kernel.shape[:-2]
+    whole = _forward_sum(x.shape[1:-1], taps, window)
+    if whole.is_dense:
+        x, padding = faults.crop(x, whole.padding)
+        # More padding than the kernel reaches is cropping in the gradient of x.
+        excess = [
+            (max(low - k + 1, 0), max(high - k + 1, 0))
+            for k, (low, high) in zip(taps, padding, strict=True)
+        ]
+        if any(map(any, excess)):
+            x = faults.pad(x, excess)
+            padding = tuple(
+                (low - before, high - after)
+                for (low, high), (before, after) in zip(padding, excess, strict=True)
+            )
+        window = window._replace(padding=padding)
+    for _ in range(
+        2
+    ):  # a zero that one sum needs may be one that another must not have
+        sizes = x.shape[1:-1]
+        whole = _forward_sum(sizes, taps, window)
+        outputs = positions(sizes, taps, window)
+        sums = (
+            whole,
+            _input_sum(sizes, taps, outputs, window),
+            _kernel_sum(sizes, taps, outputs, window),
+        )
+        aborts = (faults.exchange_aborts(each) for each in sums)
+        axes = [any(axis) for axis in zip(*aborts, strict=True)]
+        x, padding = faults.append_zeros(x, whole, axes)
+        window = window._replace(padding=padding)
+    return _call(x, kernel, _forward_sum(x.shape[1:-1], taps, window), window)
 
 
 def input_gradient(
-    dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
+    dy: jax.Array, kernel: jax.Array, window: Window, sizes: Sizes
 ) -> jax.Array:
     """dx of spatial ``sizes``: ``(n, *positions, out), kernel -> (n, *sizes, in)``."""
-    rank = len(sizes)
-    taps = kernel.shape[:rank]
-    padding = []
-    for axis in range(rank):
-        spread = (dy.shape[1 + axis] - 1) * window.strides[axis] + 1
-        reach = (taps[axis] - 1) * window.dilation[axis]
-        low = reach - window.padding[axis][0]
-        last = (sizes[axis] - 1) * window.input_dilation[axis]
-        padding.append((low, last + reach + 1 - spread - low))
-    channels_last = _channels_last(dy.ndim)
-    return lax.conv_general_dilated(
-        dy,
-        rotate_and_exchange(kernel, window.groups),
-        window.input_dilation,
-        padding,
-        lhs_dilation=window.strides,
-        rhs_dilation=window.dilation,
-        dimension_numbers=(channels_last, _taps_first(dy.ndim), channels_last),
-        feature_group_count=window.groups,
-        precision=window.precision,
-    )
+    whole = _input_sum(sizes, kernel.shape[:-2], dy.shape[1:-1], window)
+    turned = rotate_and_exchange(kernel, window.groups)
+    return _convolve(dy, turned, whole, window)
 
 
 def kernel_gradient(
-    x: jax.Array, dy: jax.Array, window: Window, taps: tuple[int, ...]
+    x: jax.Array, dy: jax.Array, window: Window, taps: Sizes
 ) -> jax.Array:
     """dw of spatial size ``taps``: ``x, dy -> (*taps, in/groups, out)``."""
-    padding = []
-    for axis in range(len(taps)):
-        spread = (x.shape[1 + axis] - 1) * window.input_dilation[axis] + 1
-        reach = (dy.shape[1 + axis] - 1) * window.strides[axis]
-        low = window.padding[axis][0]
-        last = (taps[axis] - 1) * window.dilation[axis]
-        padding.append((low, last + reach + 1 - spread - low))
+    whole = _kernel_sum(x.shape[1:-1], taps, dy.shape[1:-1], window)
     spatial = tuple(range(1, x.ndim - 1))
     images_as_channels = lax.ConvDimensionNumbers(
         lhs_spec=(x.ndim - 1, 0, *spatial),
         rhs_spec=(x.ndim - 1, 0, *spatial),
         out_spec=(x.ndim - 2, x.ndim - 1, *(axis - 1 for axis in spatial)),
     )
-    return lax.conv_general_dilated(
-        x,
-        dy,
-        window.dilation,
-        padding,
-        lhs_dilation=window.input_dilation,
-        rhs_dilation=window.strides,
+    return _convolve(
+        *(x, dy, whole, window),
         dimension_numbers=images_as_channels,
         batch_group_count=window.groups,
-        precision=window.precision,
-        out_sharding=sharding_of_product(x.ndim, (x, -1), (dy, -1)),
+        out_sharding=explicit.sharding_of_product(x.ndim, (x, -1), (dy, -1)),
     )
 
 
@@ -105,9 +107,85 @@ def rotate_and_exchange(kernel, groups):
     return kernel.transpose(order).reshape(*taps, outputs // groups, groups * inputs)
 
 
-def _channels_last(ndim):
-    return "N" + "DHW"[5 - ndim :] + "C"
+def _forward_sum(sizes, taps, window):
+    return faults.Sum(
+        sizes,
+        taps,
+        window.strides,
+        window.padding,
+        lhs_dilation=window.input_dilation,
+        rhs_dilation=window.dilation,
+    )
 
 
-def _taps_first(ndim):
-    return "DHW"[5 - ndim :] + "IO"
+def _input_sum(sizes, taps, outputs, window):
+    """dx: the rotated kernel slides over dy, whose values are the strides apart."""
+    padding = []
+    for n, k, m, s, (before, _), d, gap in zip(
+        *(sizes, taps, outputs), *window[:4], strict=True
+    ):
+        reach = (k - 1) * d
+        low = reach - before
+        padding.append((low, (n - 1) * gap + reach - (m - 1) * s - low))
+    return faults.Sum(
+        outputs,
+        taps,
+        window.input_dilation,
+        padding,
+        lhs_dilation=window.strides,
+        rhs_dilation=window.dilation,
+    )
+
+
+def _kernel_sum(sizes, taps, outputs, window):
+    """dw: dy, whose values are the strides apart, slides over x."""
+    padding = []
+    for n, k, m, s, (low, _), d, gap in zip(
+        *(sizes, taps, outputs), *window[:4], strict=True
+    ):
+        padding.append((low, (k - 1) * d + (m - 1) * s - (n - 1) * gap - low))
+    return faults.Sum(
+        sizes,
+        outputs,
+        window.dilation,
+        padding,
+        lhs_dilation=window.input_dilation,
+        rhs_dilation=window.strides,
+    )
+
+
+def _convolve(operand, kernel, whole, window, **options):
+    """The sum, with the padding that XLA computes it right with."""
+    operand, padding = faults.avoid(operand, whole)
+    return _call(operand, kernel, whole._replace(padding=padding), window, **options)
+
+
+def _call(operand, kernel, whole, window, **options):
+    if not options:
+        channels_last, taps_first = _dimensions(operand.ndim)
+        options = {
+            "dimension_numbers": (channels_last, taps_first, channels_last),
+            "feature_group_count": window.groups,
+        }
+    if any(explicit.is_symbolic(pair) for pair in whole.padding):
+        # JAX wants numbers for the padding of a convolution.
+        gaps = zip(whole.padding, whole.lhs_dilation, strict=True)
+        config = [(0, 0, 0), *((*pair, gap - 1) for pair, gap in gaps), (0, 0, 0)]
+        operand = lax.pad(operand, jnp.zeros((), operand.dtype), config)
+        rank = len(whole.taps)
+        whole = whole._replace(padding=((0, 0),) * rank, lhs_dilation=(1,) * rank)
+    return lax.conv_general_dilated(
+        operand,
+        kernel,
+        whole.strides,
+        whole.padding,
+        lhs_dilation=whole.lhs_dilation,
+        rhs_dilation=whole.rhs_dilation,
+        precision=window.precision,
+        **options,
+    )
+
+
+def _dimensions(ndim):
+    spatial = "DHW"[5 - ndim :]
+    return f"N{spatial}C", f"{spatial}IO"

@@ -1,10 +1,16 @@
-"""Arrays that are divided along the explicit axes of a mesh.
+"""Arrays that the kernels for CPUs cannot take, whatever their values.
 
-``jax.make_mesh`` makes such axes: how they divide an array is a part of its type, and
-JAX asks where it cannot tell the type of a result. The compiler cannot divide the calls
-of oneDNN's kernels, so that XLA computes these arrays; inside of ``jax.shard_map`` each
+``jax.make_mesh`` makes explicit axes: how they divide an array is a part of its type,
+and JAX asks where it cannot tell the type of a result. The compiler cannot divide the
+calls of these kernels, so XLA computes such arrays; inside of ``jax.shard_map`` each
 device has an array of its own.
+
+``jax.export`` takes shapes with symbolic sizes. An implementation that depends on sizes
+cannot be chosen then, and XLA computes these arrays too.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -17,11 +23,19 @@ def is_divided(*arrays: jax.Array) -> bool:
 
 def refusal(*arrays: jax.Array) -> str:
     """Why oneDNN's kernels cannot take these arrays; empty where they can."""
-    if not is_divided(*arrays):
-        return ""
-    return (
-        "a mesh with explicit axes divides the arrays; call it inside of jax.shard_map"
-    )
+    if is_divided(*arrays):
+        return (
+            "a mesh with explicit axes divides the arrays; call it inside of"
+            " jax.shard_map"
+        )
+    if any(is_symbolic(array.shape) for array in arrays):
+        return "sizes are symbolic, expected numbers"
+    return ""
+
+
+def is_symbolic(shape: Sequence[Any]) -> bool:
+    """Whether any size is known only when an exported program is called."""
+    return not all(isinstance(size, int) for size in shape)
 
 
 def sharding_of_product(

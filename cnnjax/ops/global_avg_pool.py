@@ -37,8 +37,8 @@ def _mean(x, sizes):
 def _spread(dy, sizes):
     """Each value at all positions, divided by their number: the mean's transpose."""
     share = dy / math.prod(sizes)
-    shape = (len(dy), *[1] * len(sizes), dy.shape[-1])
-    return jnp.broadcast_to(share.reshape(shape), (len(dy), *sizes, dy.shape[-1]))
+    shape = (dy.shape[0], *[1] * len(sizes), dy.shape[-1])
+    return jnp.broadcast_to(share.reshape(shape), (dy.shape[0], *sizes, dy.shape[-1]))
 
 
 _mean.defvjp(

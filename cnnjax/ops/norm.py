@@ -193,7 +193,9 @@ def _over_devices(mean, variance, devices):
 def _count(x, mask, axes):
     """How many values each mean is taken over: 1 / a_i."""
     if mask is None:
-        return float(math.prod(x.shape[axis] for axis in axes))
+        count = math.prod(x.shape[axis] for axis in axes)
+        # A symbolic size has a value only when the exported program is called.
+        return float(count) if isinstance(count, int) else jnp.asarray(count, x.dtype)
     return jnp.sum(mask, axes, x.dtype, keepdims=True)
 
 

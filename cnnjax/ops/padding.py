@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import max_dim
 
 from cnnjax.ops.gradient import custom_vjp
 from cnnjax.typing import Padding, Sizes
@@ -82,7 +83,7 @@ def _named_pairs(name, sizes, window, strides) -> Pairs:
         return ((0, 0),) * len(sizes)
     pairs = []
     for n, k, s in zip(sizes, window, strides, strict=True):
-        total = max((-(-n // s) - 1) * s + k - n, 0)
+        total = max_dim((-(-n // s) - 1) * s + k - n, 0)
         small, large = total // 2, total - total // 2
         pairs.append((small, large) if name == "SAME" else (large, small))
     return tuple(pairs)
@@ -100,7 +101,8 @@ def output_sizes(
         (n + low + high - k) // s + 1
         for n, k, s, (low, high) in zip(sizes, window, strides, pairs, strict=True)
     )
-    if min(out) < 1:
+    # Whether a symbolic size is too small shows when the exported program is called.
+    if any(isinstance(n, int) and n < 1 for n in out):
         raise ValueError(
             f"the output would be empty: a window that covers {tuple(window)} does not"
             f" fit into an image of {tuple(sizes)} padded by {pairs}; use a smaller"

@@ -94,8 +94,7 @@ def avg_pool(
     taps, whole = _make_window(x, window, strides, padding, 1, backend)
     count = math.prod(taps)
     if not count_include_pad:
-        count = _counts(x.shape[1:-1], taps, whole)
-        count = jnp.asarray(count[None, ..., None], x.dtype)
+        count = _counts(x.shape[1:-1], taps, whole).astype(x.dtype)
     y = widened(x)
     for part_taps, part in stages(taps, whole):
         y = window_sum(y, part_taps, part, y.shape[1:-1])
@@ -207,7 +206,12 @@ def _make_window(x, window, strides, padding, dilation, backend=None):
 
 
 def _counts(sizes, taps, window):
-    """How many pixels of the image each window covers, ``(*positions)``."""
+    """How many pixels of the image each window covers, ``(1, *positions, 1)``."""
+    if explicit.is_symbolic(sizes):
+        count = jnp.ones((1, *sizes, 1))
+        for part_taps, part in stages(taps, window):
+            count = pool_xla.window_sum(count, part_taps, part, count.shape[1:-1])
+        return count
     total = np.ones(())
     for n, k, s, (low, high) in zip(
         sizes, taps, window.strides, window.padding, strict=True
@@ -215,4 +219,4 @@ def _counts(sizes, taps, window):
         starts = np.arange((n + low + high - k) // s + 1) * s - low
         inside = np.minimum(starts + k, n) - np.maximum(starts, 0)
         total = total[..., None] * np.maximum(inside, 0)
-    return total
+    return jnp.asarray(total[None, ..., None])

@@ -41,7 +41,7 @@ def tap_slices(
             for first, n, s in zip(start, out, window.strides, strict=True)
         ]
         yield lax.slice(
-            x, (0, *start, 0), (len(x), *stop, x.shape[-1]), (1, *window.strides, 1)
+            x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), (1, *window.strides, 1)
         )
 
 

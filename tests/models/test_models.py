@@ -173,3 +173,54 @@ def test_value_and_gradient_lower_for_every_platform(name):
     value, *gradients = exported.out_avals
     assert value.shape == ()
     assert [g.shape for g in gradients] == [p.shape for p in jax.tree.leaves(params)]
+
+
+SMALL = {
+    "resnet20": {"widths": (4, 4, 4)},
+    "simple_cnn": {"widths": (4, 4), "dense": (8,), "batch_norm": True},
+}
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "simple_cnn"])
+def test_exported_with_a_symbolic_batch_it_serves_every_batch(name):
+    model = models.make_model(name, num_classes=3, **SMALL.get(name, {}))
+    shape = (32, 32, 1) if name == "lenet5" else (16, 16, 1)
+    x = jnp.zeros((2, *shape))
+    shapes = jax.eval_shape(lambda: model.init(KEY, x, train=False))
+    params = some(shapes.pop("params"))
+    statistics = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
+
+    def loss(params, x):
+        variables = {"params": params, **statistics}
+        return jnp.square(apply(model, variables, x, True, KEY)).mean()
+
+    batch = jax.ShapeDtypeStruct(
+        jax.export.symbolic_shape(f"b, {', '.join(map(str, shape))}"), jnp.float32
+    )
+    step = jax.jit(jax.value_and_grad(loss))
+    exported = jax.export.export(step)(params, batch)
+    for count in (2, 3):
+        x = jnp.asarray(np.random.default_rng(0).random((count, *shape)), jnp.float32)
+        with ops.backend("xla"):
+            expected = jax.jit(jax.value_and_grad(loss))(params, x)
+        jax.tree.map(
+            lambda a, e: np.testing.assert_allclose(a, e, rtol=2e-3, atol=2e-3),
+            exported.call(params, x),
+            expected,
+        )
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "vgg11"])
+def test_large_networks_are_exported_with_a_symbolic_batch(name):
+    model = models.make_model(name, num_classes=3)
+    shapes = jax.eval_shape(lambda: model.init(KEY, jnp.zeros((1, 32, 32, 1)), False))
+    batch = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 32, 32, 1"), jnp.float32)
+
+    def loss(params, statistics, x):
+        variables = {"params": params, **statistics}
+        return jnp.square(apply(model, variables, x, True, KEY)).mean()
+
+    step = jax.jit(jax.value_and_grad(loss))
+    params = shapes.pop("params")
+    exported = jax.export.export(step)(params, shapes, batch)
+    assert exported.in_avals[-1].shape == batch.shape
