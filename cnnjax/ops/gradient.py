@@ -69,6 +69,7 @@ class CustomVJP(Generic[Result]):
         parameters = inspect.signature(function).parameters
         self._arrays = [i for i, name in enumerate(parameters) if name not in static]
         names = [name for name in parameters if name not in static]
+        self._first = names[0]
         self.count = len(names)
         self.linear = [{names.index(name) for name in row.split()} for row in linear]
         self.kept: list[int] = []  # which arrays the backward rule gets as they are
@@ -96,7 +97,8 @@ class CustomVJP(Generic[Result]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Applies the function."""
-        if _mode.value == "autodiff" or (self._real and not _is_floating(args[0])):
+        first = args[0] if args else kwargs.get(self._first)
+        if _mode.value == "autodiff" or (self._real and not _is_floating(first)):
             return self._stock(*args, **kwargs)
         return cast(Result, self._custom(*args, **kwargs))
 
