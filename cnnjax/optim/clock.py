@@ -7,11 +7,12 @@ import optax
 
 from cnnjax.optim.weight_decay import DecoupledDecayState
 
-# Optax keeps the last of these to itself; fromage has it.
+# Optax keeps the last of these to itself; fromage has it. Its type comes from tracing:
+# an array would start JAX's devices, which waits until all processes are connected.
 CLOCKS = (
     optax.ScaleByScheduleState,
     DecoupledDecayState,
-    type(optax.add_decayed_weights(lambda step: 0.0).init(())),
+    type(jax.eval_shape(optax.add_decayed_weights(lambda step: 0.0).init, ())),
 )
 
 
