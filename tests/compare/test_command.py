@@ -65,8 +65,8 @@ def test_trained_parameters_are_taken_from_a_run(tmp_path):
 
 def test_a_missing_run_is_refused(tmp_path, capsys):
     words = ["compare", f"--config={CONFIGS / 'digits.py'}", f"--checkpoint={tmp_path}"]
-    assert cli.main(words) == 1
-    assert "no whole state" in capsys.readouterr().err
+    assert cli.main(words) == 2
+    assert f"there is no {tmp_path / 'config.json'}" in capsys.readouterr().err
 
 
 def test_the_page_escapes_names():
