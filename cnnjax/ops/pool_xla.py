@@ -87,7 +87,7 @@ def stock_max(x, taps, window, sizes):
         return max_and_which(x, taps, window, sizes)
     y = lax.reduce_window(
         x,
-        _lowest(x.dtype),
+        np.asarray(_lowest(x.dtype), x.dtype),
         lax.max,
         (1, *taps, 1),
         (1, *window.strides, 1),

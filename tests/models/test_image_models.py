@@ -116,7 +116,12 @@ def test_scaled_widths_are_multiples_of_8(width, multiplier, channels):
 @pytest.mark.parametrize(
     ("name", "options", "shape", "message"),
     [
-        ("resnet18", {"stem": "mnist"}, (1, 32, 32, 3), "stem is 'mnist'.*cifar, imag"),
+        (
+            "resnet18",
+            {"stem": "mnist"},
+            (1, 32, 32, 3),
+            "unknown stem 'mnist'.*cifar, imag",
+        ),
         ("resnet18", {"blocks": (1, 2)}, (1, 32, 32, 3), r"\(1, 2\) and widths \(64,"),
         ("resnet20", {}, (1, 32, 3), r"\(1, 32, 3\), expected 2-D"),
         ("vgg11", {}, (1, 28, 28, 1), r"\(1, 28, 28, 1\).*32x32 or larger"),
@@ -125,7 +130,7 @@ def test_scaled_widths_are_multiples_of_8(width, multiplier, channels):
             "mobilenet_v2",
             {"multiplier": 0},
             (1, 32, 32, 3),
-            "multiplier is 0, expected",
+            "multiplier is 0.0, expected more than 0",
         ),
     ],
 )

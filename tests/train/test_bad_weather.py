@@ -207,11 +207,13 @@ def remove():
             shutil.rmtree(path, ignore_errors=True)
 def main():
     checkpoints = Checkpoints(folder)
-    threading.Thread(target=remove, daemon=True).start()
+    remover = threading.Thread(target=remove, daemon=True)
+    remover.start()
     for step in (1, 2, 3):
         checkpoints.save(step, {"x": np.zeros(2**20, np.float32)}, {})
     checkpoints._wait()
     over.set()
+    remover.join()
     checkpoints.save(4, {"x": np.zeros(3, np.float32)}, {})
     checkpoints.finish()
     checkpoints.close()

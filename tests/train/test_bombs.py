@@ -97,7 +97,7 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, make):
 def test_a_size_beyond_all_memory_is_refused(tmp_path, capfd):
     for source in (
         "synthetic:99999999x99999999x3,10,99999999",
-        "synthetic:9x9x1,9,9" + "9" * 40,
+        "synthetic:9x9x1,9," + "9" * 12,
     ):
         assert train(tmp_path / "run", f"--config.data.source={source}", *SHORT) == 2
         assert "bytes, more than" in error(capfd)
