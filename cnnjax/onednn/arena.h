@@ -40,7 +40,7 @@ class Arena {
     return memory_.get();
   }
 
-  // In the check mode: whether all stayed within this thread's scratch memory.
+  // In the check mode: throws if a kernel left this thread's scratch memory.
   static void check_all() {
     for (const Scratch use : {Scratch::kWork, Scratch::kKernel, Scratch::kImages}) {
       of_this_thread(use).check();

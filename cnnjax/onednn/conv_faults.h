@@ -1,4 +1,4 @@
-// The convolutions that oneDNN 3.2 computes wrongly.
+// The convolutions that oneDNN 3.2 computes incorrectly.
 #pragma once
 
 #include "conv_problem.h"

@@ -11,9 +11,9 @@ namespace {
 
 const int loaded_threads = omp_get_max_threads();
 
-// A region tells how many threads OpenMP gives, which OMP_THREAD_LIMIT and others
-// restrict. It runs in a thread of its own, whose workers end with it: a process that
-// forks later has none that would be lost.
+// A parallel region shows how many threads OpenMP gives, which OMP_THREAD_LIMIT and
+// others restrict. It runs in a thread of its own, whose workers end with it: a process
+// that forks later has no workers to lose.
 int given_threads() {
   int given = 1;
   std::thread([&given] {
@@ -41,7 +41,7 @@ int threads() {
 }
 
 void use_threads(int count) {
-  omp_set_dynamic(0);  // else OpenMP may give less, and oneDNN waits for all of them
+  omp_set_dynamic(0);  // otherwise OpenMP may give fewer, and oneDNN waits for all
   omp_set_num_threads(count);
 }
 

@@ -1,7 +1,7 @@
-// Memory between two pages that nobody may touch, and the check mode that uses it.
+// Memory between two protected pages, and the check mode that uses it.
 //
 // CNNJAX_NATIVE_CHECK=1 finds kernels that read or write beyond their arrays, or read
-// what they never wrote. It is slow, and for tests.
+// what they never wrote. It is slow and meant for tests.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace cnnjax {
 // Whether this process checks; read from the environment once.
 bool checks();
 
-// Which end of the memory touches a page that nobody may touch.
+// Which end of the memory touches a protected page.
 enum class Edge { kEnd, kBegin };
 
 // The edge for the calling thread's scratch memory.

@@ -27,7 +27,7 @@ XLA_FFI_Error* failure(const XLA_FFI_CallFrame& frame, const std::string& messag
   return frame.api->XLA_FFI_Error_Create(&args);
 }
 
-// A call with copies of its arrays. An output may be in the memory of an input.
+// A call with copies of its arrays. An output may share the memory of an input.
 class FencedCall {
  public:
   FencedCall(const XLA_FFI_CallFrame& frame, Edge edge) : frame_(frame) {
@@ -131,7 +131,7 @@ XLA_FFI_Error* call_handler(XLA_FFI_CallFrame* frame, XLA_FFI_Handler* handler) 
   try {
     return call_fenced(*frame, handler);
   } catch (const std::exception& error) {
-    return failure(*frame, std::string("the check mode: ") + error.what());
+    return failure(*frame, std::string("check mode: ") + error.what());
   }
 }
 

@@ -1,12 +1,12 @@
-// The definition of a custom call of XLA, which the check mode can watch.
+// The definition of an XLA custom call, which the check mode can watch.
 #pragma once
 
 #include "xla/ffi/api/ffi.h"
 
 namespace cnnjax {
 
-// Calls a handler; in the check mode with copies of its arrays whose ends touch pages
-// that nobody may touch, once for each end.
+// Calls a handler; in the check mode, with copies of its arrays that touch a protected
+// page, once for each end.
 XLA_FFI_Error* call_handler(XLA_FFI_CallFrame* frame, XLA_FFI_Handler* handler);
 
 }  // namespace cnnjax

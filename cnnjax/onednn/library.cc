@@ -59,7 +59,7 @@ CNNJAX_EXPORT void cnnjax_version(char* buffer, std::size_t size) {
         buffer, size);
 }
 
-// A digest of the sources, by which Python tells whether they are its own.
+// A digest of the sources, by which Python tells whether they are the ones it has.
 CNNJAX_EXPORT void cnnjax_sources(char* buffer, std::size_t size) {
   write(CNNJAX_SOURCES, buffer, size);
 }

@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t kValuesPerThread = 1 << 17;
 constexpr auto kHalf = dnnl::memory::data_type::bf16;
 
-// Without the sign, bits grow with the magnitude: numbers, infinity, NaNs.
+// Without the sign, the bits order numbers by magnitude; infinity and NaNs come last.
 template <class Bits>
 std::uint32_t largest_bits(const std::byte* values, std::int64_t begin,
                            std::int64_t end) {
@@ -68,7 +68,7 @@ bool has_finite_sums(const ConvProblem& problem, const ConvArrays& arrays) {
   const auto terms = static_cast<double>(count(kernel) / kernel.back());
   double bound = terms * largest(arrays.x, x) * largest(arrays.kernel, kernel);
   if (arrays.bias) bound += largest(arrays.bias, {kernel.back()});
-  return bound < std::numeric_limits<float>::max() / 4;  // with room for roundings
+  return bound < std::numeric_limits<float>::max() / 4;  // with room for rounding
 }
 
 void relu_in_place(std::byte* y, std::int64_t values, dnnl::memory::data_type dtype) {

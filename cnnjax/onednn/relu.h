@@ -1,7 +1,7 @@
-// ReLU after a convolution, in which what is not a number stays.
+// ReLU after a convolution, in which a NaN stays a NaN.
 //
-// oneDNN's own ReLU makes a zero of it, so it may only follow sums that are finite for
-// certain. Two passes over y would cost more than one look at x.
+// oneDNN's own ReLU turns it into a zero, so it may only follow sums that are certainly
+// finite. Two passes over y would cost more than one look at x.
 #pragma once
 
 #include "conv_problem.h"
