@@ -28,8 +28,8 @@ def run() -> NoReturn:
 
     Until a training loop watches for it, Ctrl-C ends the process at once: Python's
     exception would meet libraries in the middle of being loaded. Memory is kept from
-    step to step (see ``cnnjax.memory``), and output that nobody takes ends nothing (see
-    ``cnnjax.streams``).
+    step to step (see ``cnnjax.memory``), and output that nobody reads does not end it
+    (see ``cnnjax.streams``).
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     streams.use_utf8()
@@ -94,8 +94,8 @@ def _make_parser() -> argparse.ArgumentParser:
         "--resume",
         default="auto",
         metavar="auto|never|DIR",
-        help="auto: resume a run that is there; never: refuse it; DIR: begin a new run"
-        " from the state of the run in DIR",
+        help="auto: resume an existing run; never: refuse to; DIR: begin a new run from"
+        " the state of the run in DIR",
     )
     _add_processes(train)
     train.set_defaults(run=_train)
@@ -203,7 +203,7 @@ def _split(argv):
 
 
 def _expand_paths(args) -> None:
-    """Puts the home folder in place of ``~``, and refuses an empty path."""
+    """Replaces ``~`` by the home folder, and refuses an empty path."""
     for name in PATHS:
         value = getattr(args, name, None)
         if isinstance(value, str):
@@ -242,12 +242,12 @@ def _load_jax() -> None:
     """Loads JAX, which reads its own settings from the environment.
 
     Raises:
-        ConfigError: one that it does not know.
+        ConfigError: a setting that JAX refuses.
     """
     try:
         import jax  # noqa: F401
     except ValueError as error:
-        raise ConfigError(f"a setting of JAX in the environment: {error}") from error
+        raise ConfigError(f"JAX refuses the environment: {error}") from error
 
 
 def _start_jax() -> None:
@@ -278,7 +278,7 @@ def _train_here(config, workdir, resume) -> int:
         reporter.message(str(stopped))
         status = stopped.status
     except BaseException:
-        with contextlib.suppress(OSError):  # what ended the run is to be told
+        with contextlib.suppress(OSError):  # the error that ended the run matters
             reporter.close()
         raise
     reporter.close()

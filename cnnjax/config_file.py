@@ -196,7 +196,7 @@ def _set(config, name, value):
     section, key = _section(config, name)
     kind = kind_of(name)
     if isinstance(value, Mapping):
-        if kind is ConfigDict:  # of which nothing is changed
+        if kind is ConfigDict:  # an empty section changes nothing
             return
         raise ConfigError(f"{name} is {show(value)}, expected one value")
     if kind is ConfigDict:

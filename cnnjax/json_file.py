@@ -1,4 +1,4 @@
-"""JSON that may be damaged, or made to do harm: read within bounds."""
+"""Reads JSON that may be damaged or malicious, within bounds."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def read_json(path: str | Path, *, follow_links: bool = False) -> Any:
 
     Args:
         path: a regular file of UTF-8 text.
-        follow_links: whether a link to one will do; in a run's folder it will not.
+        follow_links: whether a link to one is accepted; in a run's folder it is not.
 
     Raises:
         OSError: a file that cannot be read, or is not a regular one.
@@ -46,7 +46,7 @@ def parse_json(text: str | bytes, *, object_pairs_hook: Pairs | None = None) -> 
             NaN, Infinity or an absurdly long number.
     """
     if len(text) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES:,} bytes, expected fewer")
+        raise ValueError(f"more than {MAX_BYTES:,} bytes, which is the limit")
     if isinstance(text, bytes):
         text = text.decode()
     try:

@@ -7,7 +7,7 @@ EXPECTED = {
     bool: "true or false",
     float: "a number",
     int: "a whole number",
-    str: "a text",
+    str: "a string",
     tuple: "a list, such as (1, 2)",
 }
 
@@ -18,7 +18,7 @@ _SHOWN = 80  # characters
 
 
 def fit(name: str, value: Any, kind: type) -> Any:
-    """``value`` as a setting of one kind: whole numbers do for numbers, one for a list.
+    """``value`` as one kind; a whole number may be a number, one value a list of one.
 
     Args:
         name: the setting's, for the message.

@@ -17,9 +17,9 @@ FAILED = 1
 def end_with(main: Callable[[], int]) -> NoReturn:
     """Runs ``main`` and ends this process with the exit status that it returns.
 
-    Python waits at the end for threads of libraries. After a save that failed, some of
-    Orbax's wait for ten minutes for parts of it that never come, so the wait here has
-    an end. What libraries do last in C++ is left out, as it can hang, too.
+    Python waits at the end for threads of libraries. After a failed save, some of
+    Orbax's wait ten minutes for parts of it that never come, so the wait here is
+    limited. Cleanup in C++ libraries is skipped, because it can hang, too.
 
     Args:
         main: what the process is for.
@@ -37,7 +37,7 @@ def end_with(main: Callable[[], int]) -> NoReturn:
         time.sleep(SECONDS)
         leave()
 
-    # Started now: without memory there would be no new thread later.
+    # Started now, because a process out of memory could not start a thread later.
     threading.Thread(target=watch, daemon=True).start()
     atexit.register(leave)  # the first to be registered is the last to be run
     try:

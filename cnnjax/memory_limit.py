@@ -12,7 +12,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 def memory_limit() -> int:
     """Bytes that no process here can exceed: of the machine, its container, its shell.
 
-    The swap space counts as memory.
+    Swap space counts as memory.
     """
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     limits += _cgroup_limits()
@@ -25,7 +25,7 @@ def memory_limit() -> int:
 
 
 def _cgroup_limits() -> Iterable[int]:
-    """The limits of the control groups that this process belongs to, and of theirs."""
+    """The limits of this process's control groups and of the groups above them."""
     for line in _read(PROC / "self" / "cgroup").splitlines():
         _, controllers, name = line.split(":", 2)
         if not controllers:

@@ -6,7 +6,7 @@ _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
 def printable(text: object) -> str:
-    r"""``text`` in one line, with characters that would act or hide as escapes.
+    r"""``text`` on one line, with control and invisible characters escaped.
 
     Control characters (an escape sequence can recolor a terminal, retitle it, or erase
     what it shows), line ends, marks that reverse the direction of writing, and

@@ -1,4 +1,4 @@
-"""Files that are opened only if they are regular ones.
+"""Opens files only if they are regular files.
 
 A folder that somebody else made may hold a symbolic link or a named pipe in place of a
 file. Opened as usual, the link would lead a write elsewhere, and the pipe would wait
@@ -26,13 +26,13 @@ _KINDS = {
 
 
 class NotRegularError(OSError):
-    """Something other than a regular file in the place of one."""
+    """Something other than a regular file where one was expected."""
 
 
 def open_regular(
     path: str | Path, mode: str = "rb", *, follow_links: bool = True
 ) -> Any:
-    """Opens a file if it is a regular one, and never waits.
+    """Opens a file if it is a regular one, without waiting.
 
     A named pipe would wait forever for a writer, and a device may never end.
 
@@ -47,7 +47,7 @@ def open_regular(
         NotRegularError: a file of another kind.
         OSError: a file that is missing or cannot be opened.
     """
-    # Between the check and the opening the file may become a pipe or a link.
+    # The file may become a pipe or a link between the check and the opening.
     flags = _FLAGS[mode.replace("b", "")] | os.O_NONBLOCK | os.O_CLOEXEC
     if not follow_links:
         flags |= os.O_NOFOLLOW

@@ -1,4 +1,4 @@
-"""Standard output and error that cannot end a run: closed, full, or gone.
+"""Keeps standard output and error from ending a run when they are closed or full.
 
 Results go to files; what a run prints is for people, who may close the terminal, pipe
 the output to ``head``, or start the run without any output at all.
@@ -18,10 +18,10 @@ _GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)
 
 
 def use_utf8() -> None:
-    """Starts this program anew in Python's UTF-8 mode, where the locale is not UTF-8.
+    """Restarts this program in Python's UTF-8 mode where the locale is not UTF-8.
 
-    Otherwise the libraries that write checkpoints, which take every name for UTF-8,
-    would write to another folder than Python does. Does nothing where the mode is on.
+    Otherwise the libraries that write checkpoints, which treat every name as UTF-8,
+    would write to a different folder than Python. Does nothing where the mode is on.
     """
     if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
         return
@@ -32,8 +32,8 @@ def use_utf8() -> None:
 def prepare() -> None:
     """Makes standard output and error take any text, and makes closed ones usable.
 
-    To be called before any file is opened: a file that is opened while standard error
-    is closed would get its number, and with it what libraries print.
+    Call it before any file is opened: a file opened while standard error is closed
+    would get its number, and everything that libraries print.
     """
     for number in STANDARD:
         try:
@@ -48,7 +48,7 @@ def _open(stream: TextIO | None) -> TextIO:
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):
-        # A locale or PYTHONIOENCODING may know few characters, and paths have them all.
+        # A locale or PYTHONIOENCODING may lack characters that paths have.
         stream.reconfigure(errors="backslashreplace")
     return stream
 
@@ -57,8 +57,8 @@ class Lasting:
     """A stream to which writing never fails.
 
     What cannot be written now, as on a full disk, is dropped or written later. Once
-    nobody can read the stream anymore, all that is left goes to the null device, so
-    that Python does not complain at its end.
+    nobody can read the stream anymore, the rest goes to the null device, so that
+    Python does not complain when it exits.
 
     Args:
         stream: what to write to.
@@ -68,16 +68,16 @@ class Lasting:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Writes a text as far as that is possible."""
+        """Writes a text as far as possible."""
         self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        """Hands what was written to the system as far as that is possible."""
+        """Hands what was written to the system as far as possible."""
         self._try(self._stream.flush)
 
     def finish(self) -> None:
-        """Writes what is left for the last time, and drops what cannot be written."""
+        """Writes what is left one last time, and drops what cannot be written."""
         try:
             self._stream.flush()
         except (OSError, ValueError):
@@ -108,7 +108,7 @@ def lasting_output() -> Iterator[None]:
 
 
 def give_up(stream: TextIO) -> None:
-    """Points a stream that cannot be written, and what it still holds, to nothing."""
+    """Sends a stream that cannot be written, and what it holds, to the null device."""
     with contextlib.suppress(OSError, ValueError):
         _point_to_nothing(stream.fileno())
         stream.flush()

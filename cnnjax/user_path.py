@@ -6,7 +6,7 @@ from cnnjax.config import ConfigError
 
 
 def expand(name: str | Path, setting: str) -> Path:
-    """The path that a user means, where ``~`` is the home folder.
+    """The path that a user means; ``~`` is the home folder.
 
     Args:
         name: the path as it was given.

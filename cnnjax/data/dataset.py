@@ -45,7 +45,7 @@ class Dataset(NamedTuple):
       validation: what tells how well it does meanwhile.
       test: what tells how well it does in the end.
       num_classes: labels are below that.
-      notes: sentences about what may not be meant, to be told.
+      notes: sentences to show about what may be a mistake.
     """
 
     train: Split
@@ -76,7 +76,7 @@ def make_dataset(
 
     Raises:
       DataError: if the splits are empty, damaged, or do not fit each other, if labels
-        cannot be meant, or if a fraction is outside (0, 1) or leaves a class without
+        must be a mistake, or if a fraction is outside (0, 1) or leaves a class without
         examples.
     """
     given = {

@@ -116,7 +116,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _load(argument: str, read_images: Callable) -> RawDataset:
     folder, _ = parsed = parse_argument("idx", argument, {"classes"})
-    num_classes = parsed.num_classes  # refused, if need be, before anything is read
+    num_classes = parsed.num_classes  # checked before anything is read
     return RawDataset(
         train=_read_split(folder, "train", read_images),
         test=_read_split(folder, "t10k", read_images),

@@ -1,4 +1,4 @@
-"""Data that can be read, but may not be what was meant: told, or refused."""
+"""Data that can be read, but may be a mistake: a note says so, or it is refused."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from cnnjax.data.errors import DataError
 
 _MOST_CHANNELS = 4  # of images as cameras and files have them
-_SMALLEST_SIDE = 16  # of images that are not square, to be taken for such
+_SMALLEST_SIDE = 16  # of images that are not square, to be recognized as images
 _MOST_RANGES = 8  # that a message lists
 
 
@@ -24,7 +24,7 @@ def check_classes(
 
     Raises:
       DataError: if all training examples are of one class, or most classes have none
-        and nobody said that there are so many.
+        and the source does not state their number.
     """
     found = {name: np.unique(values) for name, values in labels.items()}
     train = found["train"]
@@ -50,8 +50,8 @@ def check_classes(
     if count and empty[0] == (0, train[0] - 1):
         notes.append(
             f"{_list(empty)} of {num_classes} {_have(count)} no training examples;"
-            f" labels run from {train[0]} to {train[-1]}: if they are meant to count"
-            f" from {train[0]}, subtract {train[0]} from all of them"
+            f" labels run from {train[0]} to {train[-1]}: if they are meant to start"
+            f" at {train[0]}, subtract {train[0]} from all of them"
         )
     elif count:
         notes.append(
@@ -72,8 +72,8 @@ def check_classes(
 def looks_channels_first(shape: Sequence[int]) -> bool:
     """Whether images ``(n, ...)`` seem to have their channels before height and width.
 
-    That is so where the first axis after n could count channels, the last one hardly,
-    and the last two could be height and width.
+    That is so where the first axis after n could be channels, the last one hardly
+    could, and the last two could be height and width.
     """
     if len(shape) < 4:
         return False
@@ -84,7 +84,7 @@ def looks_channels_first(shape: Sequence[int]) -> bool:
 
 
 def channels_first_note(shape: Sequence[int]) -> str:
-    """What to say of images that ``looks_channels_first``."""
+    """What to say about images for which ``looks_channels_first`` holds."""
     return (
         f"images of shape {tuple(shape)} look as if channels came first, but the last"
         f" axis is read as {shape[-1]} channels: move the channels there, as with"

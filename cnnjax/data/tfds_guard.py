@@ -1,4 +1,4 @@
-"""What stands between TensorFlow Datasets and a folder that someone else made.
+"""Protects TensorFlow Datasets from a folder that someone else made.
 
 TFDS trusts the folders that it reads: it imports whatever module ``features.json``
 names, fetches and runs the code of community data sets by name, and waits for named
@@ -23,7 +23,7 @@ _NAME = re.compile(rf"\w+(/[\w.-]+)?(:({_VERSION}))?", re.ASCII)
 
 
 def check_name(name: str) -> None:
-    """Refuses names by which TFDS would find other code than its own.
+    """Refuses names by which TFDS would find code other than its own.
 
     Those are namespaces, such as ``huggingface:mnist``, and arguments for builders,
     such as ``mnist/version=1.0.0``.
@@ -34,12 +34,12 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise DataError(
             f"tfds name is {name!r}, expected a name with an optional configuration and"
-            " version, such as cifar10, or mnist:3.0.1, or wiki/en:1.0.0"
+            " version, such as cifar10, mnist:3.0.1 or wiki/en:1.0.0"
         )
 
 
 def check_folder(name: str, data_dir: str | None) -> None:
-    """Refuses a folder of prepared data in which something would harm or hang.
+    """Refuses a folder of prepared data that would do harm or make TFDS hang.
 
     Args:
       name: of the data set, checked.
@@ -47,7 +47,7 @@ def check_folder(name: str, data_dir: str | None) -> None:
 
     Raises:
       DataError: a file of another kind than a regular one, JSON that is damaged, or a
-        path that no message and no library can hold.
+        path that messages and libraries cannot hold.
     """
     if data_dir is None:
         data_dir = os.environ.get("TFDS_DATA_DIR") or os.path.expanduser(
@@ -89,7 +89,7 @@ def _check_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def own_features_only() -> Iterator[None]:
-    """Lets TFDS make features of its own classes alone, and import none for them.
+    """Lets TFDS make features of its own classes only, without importing any.
 
     Their names may come from ``features.json`` and ``dataset_info.json``, in several
     notations and nested in each other; TFDS resolves all of them in this one place.
@@ -108,7 +108,7 @@ def own_features_only() -> Iterator[None]:
             raise DataError(
                 f"the data set has a feature of the class {python_class_name!r},"
                 " expected one of TFDS's own: code that a data set names is never"
-                " imported, prepare it with features of tensorflow_datasets.features"
+                " imported; prepare it with features of tensorflow_datasets.features"
             )
         return own[python_class_name]
 

@@ -11,8 +11,8 @@ class Conv(nn.Conv):
     """A convolution with the constructor and parameter tree of ``flax.linen.Conv``.
 
     Its values and gradients are those of Flax's layer; the gradients are the
-    hand-written ones of ``cnnjax.ops.conv``. Flax's own code computes complex numbers,
-    and convolutions of the user's own, given by its hooks ``conv_general_dilated`` and
+    hand-written ones of ``cnnjax.ops.conv``. Flax's own code handles complex numbers,
+    and the user's own convolutions, given by its hooks ``conv_general_dilated`` and
     ``conv_general_dilated_cls``. ``Conv(...).and_relu(x)`` is the same layer with ReLU
     after it, in one operation.
     """

@@ -14,7 +14,7 @@ from cnnjax.ops.padding import fold_image, per_axis
 class ConvTranspose(nn.ConvTranspose):
     """A transposed convolution with Flax's constructor and parameter tree.
 
-    Flax's own code computes complex numbers and what has a
+    Flax's own code handles complex numbers and layers with a
     ``preferred_element_type``.
     """
 

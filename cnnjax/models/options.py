@@ -14,7 +14,7 @@ from cnnjax.models.stem import STEMS
 from cnnjax.spelling import unknown_name
 
 CHOICES = {"activation": ACTIVATIONS, "kernel_init": INITIALIZERS, "stem": STEMS}
-"""The options that are names, and which there are."""
+"""The options that are names, with the valid names."""
 
 _NOT_OPTIONS = ("num_classes", "name", "parent")
 _LARGEST = 2**31 - 1
@@ -23,9 +23,9 @@ _LARGEST = 2**31 - 1
 def check_options(
     name: str, network: type[nn.Module], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """The options as the fields of ``network`` want them: lists as tuples, and so on.
+    """The options in the form that ``network`` takes: lists as tuples, and so on.
 
-    Fields with other annotations than ``bool``, ``int``, ``float``, ``str`` and
+    Fields with annotations other than ``bool``, ``int``, ``float``, ``str`` and
     ``Sequence[int]`` take any value.
 
     Args:

@@ -95,7 +95,7 @@ class ResNet(nn.Module):
         if not self.blocks or len(self.blocks) != len(self.widths):
             raise ValueError(
                 f"blocks is {self.blocks} and widths {self.widths}, expected one of"
-                " each for a stage, and at least one stage"
+                " each per stage, and at least one stage"
             )
         init = make_initializer(self.kernel_init)
         norm = Norm(train, self.axis_name, self.dtype)

@@ -3,7 +3,7 @@
 The library is built where a C++ compiler is found (``CMakeLists.txt``), and needs
 oneDNN's own library at run time, which the package ``onednn-cpu-gomp`` brings. Python
 started in the folder of a checkout imports the package from there, without the library;
-then the one of the installed package serves, if it was built from the same sources.
+the one of the installed package is then used if it was built from the same sources.
 With ``CNNJAX_REQUIRE_NATIVE=1`` an operation fails if the kernels cannot be used.
 """
 
@@ -140,7 +140,7 @@ def _installed() -> Path | None:
 
 
 def _is_built_from_here(library: ctypes.CDLL) -> bool:
-    """Whether the library was made of the C++ files beside this one."""
+    """Whether the library was built from the C++ files beside this one."""
     if not hasattr(library, "cnnjax_sources"):
         return False
     files = [path for kind in SOURCES for path in HERE.glob(kind)]
@@ -157,7 +157,7 @@ def _why_missing() -> str:
         return "cnnjax was installed without a C++ compiler (needs C++17)"
     return (
         f"cnnjax is imported from the checkout {ROOT}, which has no compiled kernels,"
-        f" and no installed cnnjax has them; install it by pip install {ROOT}, with a"
+        f" and no installed cnnjax has them; install it with pip install {ROOT} and a"
         " C++ compiler (needs C++17)"
     )
 
@@ -165,7 +165,7 @@ def _why_missing() -> str:
 def _why_other(path: Any) -> str:
     return (
         f"cnnjax is imported from the checkout {ROOT}, and the installed kernels"
-        f" {path} were built from other sources; install it again by pip install"
+        f" {path} were built from other sources; install it again with pip install"
         f" {ROOT}, or start Python in another folder"
     )
 

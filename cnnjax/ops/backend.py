@@ -42,7 +42,7 @@ def backend(name: Backend) -> Iterator[None]:
 def current_backend() -> Backend:
     """The backend chosen by the innermost context, or by the environment.
 
-    Where Flax makes a table of a network it is ``xla``.
+    While Flax makes a table of a network, it is ``xla``.
 
     Raises:
         ValueError: the environment variable holds another name.
@@ -57,8 +57,8 @@ def current_backend() -> Backend:
 def _makes_table() -> bool:
     """Whether ``flax.linen``'s ``tabulate`` traces this operation.
 
-    It has XLA count the arithmetic, and XLA counts -1 for a kernel of another library.
-    Flax gives no other sign of what it does than its place among the callers.
+    Flax has XLA count the operations, and XLA reports -1 for a kernel of another
+    library. The only sign of what Flax is doing is its place on the call stack.
     """
     frame = sys._getframe()
     while frame is not None:

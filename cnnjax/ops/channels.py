@@ -1,4 +1,4 @@
-"""Arrays with one value for each channel, made ready for arithmetic with images."""
+"""Arrays with one value per channel, reshaped for arithmetic with images."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 def per_channel(array: jax.Array, ndim: int) -> jax.Array:
     """``(channels,)`` with axes of size 1 in front, ``ndim`` in all.
 
-    JAX adds them by itself, unless it is set to refuse arrays of different ranks
+    JAX adds these axes by itself, unless it is set to refuse arrays of different ranks
     (``jax_numpy_rank_promotion``).
     """
     return jnp.expand_dims(array, tuple(range(ndim - 1)))

@@ -1,4 +1,4 @@
-"""What XLA's own convolution must not be given, and the same sum in another form.
+"""Convolutions that XLA must not be given, and the same sums in another form.
 
 Two faults of XLA depend on shapes alone:
 
@@ -9,7 +9,7 @@ Two faults of XLA depend on shapes alone:
   first; a negative ``pad`` would not help, for XLA merges it with the convolution.
 * XLA exchanges operand and kernel where the kernel has more values. If an axis has no
   padding, a base dilation of k and a stride of k - 1 for k taps, the exchanged window
-  keeps the size of the kernel instead of the operand's, and the process is aborted.
+  keeps the size of the kernel instead of the operand's, and the process aborts.
   One more zero at the end of the operand, with that much less padding, avoids it.
 """
 
@@ -87,10 +87,10 @@ def crop(operand: jax.Array, padding: Pairs) -> tuple[jax.Array, Pairs]:
 def exchange_aborts(whole: Sum) -> tuple[bool, ...]:
     """On which axes an exchange of operand and kernel would go wrong.
 
-    Whether XLA exchanges them depends on sizes that it changes first; so it counts as
-    possible wherever another axis could make the kernel larger, and in groups too,
-    which XLA may take apart before. A size that is not known while tracing counts as
-    any.
+    Whether XLA exchanges them depends on sizes that it changes first; so an exchange is
+    assumed wherever another axis could make the kernel larger, and also with groups,
+    which XLA may take apart first. A size that is unknown while tracing could be any
+    size.
     """
     alike = tuple(
         rd == 1 and ld == k and s == k - 1 and all(_may_be(side, 0) for side in pair)

@@ -12,7 +12,7 @@ same sum read for another unknown, so each is again one call with the roles exch
   values.
 
 The padding at the end of each axis is what makes the output come out at its given size.
-Every call goes through ``_convolve``, which keeps away from the faults of XLA's.
+Every call avoids XLA's faults, see ``conv_faults``.
 """
 
 import jax
@@ -34,7 +34,7 @@ def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
 
 
 def stock_forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
-    """y, for JAX to differentiate: the sums that it derives have no fault either."""
+    """y, for JAX to differentiate: the sums that it derives have no faults either."""
     taps = kernel.shape[:-2]
     whole = _forward_sum(x.shape[1:-1], taps, window)
     if whole.is_dense:
@@ -51,9 +51,8 @@ def stock_forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
                 for (low, high), (before, after) in zip(padding, excess, strict=True)
             )
         window = window._replace(padding=padding)
-    for _ in range(
-        2
-    ):  # a zero that one sum needs may be one that another must not have
+    # Twice, because a zero that one sum needs may cause a fault in another.
+    for _ in range(2):
         sizes = x.shape[1:-1]
         whole = _forward_sum(sizes, taps, window)
         outputs = positions(sizes, taps, window)
@@ -155,7 +154,7 @@ def _kernel_sum(sizes, taps, outputs, window):
 
 
 def _convolve(operand, kernel, whole, window, **options):
-    """The sum, with the padding that XLA computes it right with."""
+    """The sum in a form that XLA computes correctly."""
     operand, padding = faults.avoid(operand, whole)
     return _call(operand, kernel, whole._replace(padding=padding), window, **options)
 
@@ -168,7 +167,7 @@ def _call(operand, kernel, whole, window, **options):
             "feature_group_count": window.groups,
         }
     if any(explicit.is_symbolic(pair) for pair in whole.padding):
-        # JAX wants numbers for the padding of a convolution.
+        # JAX requires numbers for the padding of a convolution.
         gaps = zip(whole.padding, whole.lhs_dilation, strict=True)
         config = [(0, 0, 0), *((*pair, gap - 1) for pair, gap in gaps), (0, 0, 0)]
         operand = lax.pad(operand, jnp.zeros((), operand.dtype), config)

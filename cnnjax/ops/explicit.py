@@ -5,8 +5,8 @@ and JAX asks where it cannot tell the type of a result. The compiler cannot divi
 calls of these kernels, so XLA computes such arrays; inside of ``jax.shard_map`` each
 device has an array of its own.
 
-``jax.export`` takes shapes with symbolic sizes. An implementation that depends on sizes
-cannot be chosen then, and XLA computes these arrays too.
+``jax.export`` accepts shapes with symbolic sizes. An implementation that depends on
+sizes cannot be chosen then, so XLA computes these arrays, too.
 """
 
 from collections.abc import Sequence

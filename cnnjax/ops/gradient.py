@@ -45,11 +45,11 @@ class CustomVJP(Generic[Result]):
         static: names of its arguments that are no arrays.
         stock: what to run instead where JAX is to differentiate; by default
             ``function`` itself.
-        real: whether arrays that are not floating, such as complex ones and integers,
-            go to ``stock``.
-        linear: sets of arguments, each as names with spaces between them; in the
-            arguments of one set together, the others being fixed, the function is
-            linear (or linear plus a constant), so that it can be transposed.
+        real: whether arrays that are not real floating-point numbers, such as complex
+            ones and integers, go to ``stock``.
+        linear: sets of arguments, each as names separated by spaces; in the arguments
+            of one set together, with the others fixed, the function is linear (or
+            linear plus a constant), so it can be transposed.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class CustomVJP(Generic[Result]):
         def rule(*args):
             return backward(*args)
 
-        rule.__name__ = self.name  # JAX notes it down, and ``gradient_rules`` reads it
+        rule.__name__ = self.name  # JAX keeps it, and ``gradient_rules`` reads it
         functions[self.name] = self
         self._custom.defvjp(remember if self.linear else forward, rule)
 

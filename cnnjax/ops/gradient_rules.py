@@ -1,8 +1,8 @@
 """What JAX does with a hand-written gradient in forward mode and in transposition.
 
-Forward mode cannot use a rule for reverse mode. JAX finds that out late, within
-``jax.jit`` only when the program is lowered; the error names the function even so. A
-linear function has its gradient as its transpose.
+Forward mode cannot use a rule for reverse mode. JAX notices that late, within
+``jax.jit`` only when the program is lowered; the error still names the function. The
+transpose of a linear function is its gradient.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ functions: dict[str, Any] = {}  # each ``CustomVJP`` by its name
 
 
 def _function_of(rule):
-    """The function whose backward rule JAX holds, or ``None`` for one of others."""
+    """The function whose backward rule JAX holds, ``None`` if it is not one of ours."""
     return functions.get(rule.debug_info.func_name)
 
 

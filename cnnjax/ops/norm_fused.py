@@ -44,7 +44,7 @@ class Options(NamedTuple):
         fast: see ``cnnjax.ops.norm.moments``.
         adds: whether there is a z.
         dtype: of y.
-        moments_dtype: what x is cast to for its moments, or float32 if that is wider.
+        moments_dtype: what x is cast to for its moments.
     """
 
     epsilon: float

@@ -101,7 +101,7 @@ def output_sizes(
         (n + low + high - k) // s + 1
         for n, k, s, (low, high) in zip(sizes, window, strides, pairs, strict=True)
     )
-    # Whether a symbolic size is too small shows when the exported program is called.
+    # Whether a symbolic size is too small is known when the exported program is called.
     if any(isinstance(n, int) and n < 1 for n in out):
         raise ValueError(
             f"the output would be empty: a window that covers {tuple(window)} does not"

@@ -98,7 +98,7 @@ def stock_max(x, taps, window, sizes):
 
 
 def _lowest(dtype) -> float:
-    """What no value is below; some kinds of float8 have no infinity."""
+    """The lowest value of a dtype; some kinds of float8 have no infinity."""
     lowest = float(np.asarray(-np.inf).astype(dtype))
     return lowest if lowest == -np.inf else float(jnp.finfo(dtype).min)
 

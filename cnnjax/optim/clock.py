@@ -1,4 +1,4 @@
-"""The step at which an optimizer asks its schedules."""
+"""The step for which an optimizer asks its schedules."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import optax
 
 from cnnjax.optim.weight_decay import DecoupledDecayState
 
-# Optax keeps the last of these to itself; fromage has it. Its type comes from tracing:
-# an array would start JAX's devices, which waits until all processes are connected.
+# The last of these is private to Optax; fromage has it. Its type comes from tracing:
+# an array would start JAX's devices, which must wait until all processes are connected.
 CLOCKS = (
     optax.ScaleByScheduleState,
     DecoupledDecayState,
@@ -19,8 +19,8 @@ CLOCKS = (
 def at_step(state: optax.OptState, step: jax.Array) -> Any:
     """An optimizer's state whose next update asks the schedule with ``step``.
 
-    Optax counts the updates that were made. A step that changed nothing, because its
-    loss was a spike, is missing there, and the schedule would fall behind the run.
+    Optax counts the updates that were made. A step that was skipped because its loss
+    was a spike is missing there, and the schedule would fall behind the run.
 
     Args:
         state: of any optimizer that ``make_optimizer`` makes.

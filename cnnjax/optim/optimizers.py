@@ -42,8 +42,8 @@ def make_optimizer(
     """The chain from raw gradients to updates: clip, L2, the optimizer, its decay.
 
     The state is a mapping from the links' names to their states. Clipping and L2 have
-    none, and the decay always has its count, so that each of them can be changed
-    without a change to the state.
+    none, and the decay always has its count, so each of them can be changed without
+    changing the state.
 
     With gradient g, parameter w, learning rate eta_t and weight decay c:
 
@@ -124,7 +124,7 @@ def _try_out(
         if holds_keys(jax.eval_shape(optimizer.init, params)):
             optimizer = with_plain_keys(optimizer)
         jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
-    except Exception as error:  # of code that is not ours, with these options
+    except Exception as error:  # from code that is not ours, with these options
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"optimizer {name!r} cannot be used here: it has to work with a schedule, "
@@ -137,7 +137,7 @@ def _try_out(
 def _check_options(
     name: str, alias: Callable[..., Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The options as the alias wants them, checked against its defaults."""
+    """The options in the form that the alias takes, checked against its defaults."""
     taken = inspect.signature(alias).parameters
     valid = [option for option in taken if option not in _RESERVED]
     for option in options:
@@ -155,7 +155,7 @@ def _check_options(
 
 
 def _check_option(option: str, value: Any, taken: inspect.Parameter) -> Any:
-    """A value as a config may hold it: Optax itself would take a text for true."""
+    """A value that a config may hold: Optax itself would take any string for true."""
     if type(taken.default) is bool:
         return fit(option, value, bool)
     if "dtype" in option:

@@ -1,4 +1,4 @@
-"""Random keys in an optimizer's state as plain words, which can be saved."""
+"""Random keys in an optimizer's state as plain integers, which can be saved."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ def with_plain_keys(
 ) -> optax.GradientTransformation:
     """The same optimizer, whose state holds keys as ``jax.random.key_data``.
 
-    A typed key is no array of numbers: it has no bytes for a checksum and no place in
-    a checkpoint. The keys have to be of JAX's default kind.
+    A typed key is not an array of numbers: it has no bytes for a checksum and cannot be
+    saved in a checkpoint. The keys have to be of JAX's default kind.
     """
 
     def init(params: Any) -> Any:

@@ -28,13 +28,13 @@ class MetricsFile:
     loses at most the line it was writing. Numbers that are not finite are written as
     the strings "NaN", "Infinity" and "-Infinity".
 
-    A disk without room ends no run: records wait in memory, and are written, in order,
-    with the first one for which there is room again.
+    A full disk does not end a run: records wait in memory, and are written, in order,
+    as soon as there is room again.
 
     Args:
         path: the file; it and its folders are made with the first record if missing,
             and what it holds is kept, except for a torn last line.
-        tell: takes a sentence for people, where records have to wait.
+        tell: takes a sentence for people if records have to wait.
     """
 
     def __init__(self, path: str | Path, tell: Callable[[str], None] = _print):
@@ -50,8 +50,8 @@ class MetricsFile:
     def rewind(self, step: int) -> None:
         """Cut the records of steps that are taken again, and of the end.
 
-        The file stays open from here on, so that it is the run's file that is written
-        even if somebody moves its folder away.
+        The file stays open from here on, so that the run's own file is written even if
+        somebody moves its folder away.
         """
         self._close_file()
         self._waiting = [record for record in self._waiting if _stays(record, step)]
@@ -69,7 +69,7 @@ class MetricsFile:
         self._write()
 
     def _write(self) -> None:
-        """Writes the records that wait, or tells why they go on waiting."""
+        """Writes the records that wait, or says why they keep waiting."""
         try:
             self._file = self._file or _open(self._path)
             _append(self._file, "".join(map(_line, self._waiting)).encode())
@@ -79,13 +79,13 @@ class MetricsFile:
             if not self._failure:
                 self._tell(
                     f"metrics cannot be written to {self._path} ({error.strerror});"
-                    " training goes on, and they wait in memory for room on the disk"
+                    " training continues, and they wait in memory until there is room"
                 )
             self._failure = error.strerror or str(error)
             self._close_file()
             return
         if self._failure:
-            self._tell(f"the metrics that waited are written to {self._path}")
+            self._tell(f"the metrics that waited have been written to {self._path}")
         self._waiting, self._failure = [], ""
 
     def message(self, text: str) -> None:
@@ -104,7 +104,7 @@ class MetricsFile:
         if lost:
             raise OSError(
                 f"the last {lost} records of metrics could not be written to"
-                f" {self._path} ({self._failure}); those before are whole"
+                f" {self._path} ({self._failure}); those before are complete"
             )
 
     def _close_file(self) -> None:
@@ -119,7 +119,7 @@ def _stays(record: Mapping[str, Any], last_step: int) -> bool:
 
 def _line(record: Mapping[str, Any]) -> str:
     values = {key: _encode(value) for key, value in record.items()}
-    # JSON leaves DEL, alone of the control characters, as it is.
+    # DEL is the only control character that JSON does not escape.
     return json.dumps(values, allow_nan=False).replace("\x7f", r"\u007f") + "\n"
 
 
@@ -142,7 +142,7 @@ def _append(file: BinaryIO, content: bytes) -> None:
 
 
 def _cut(path: Path, last_step: int) -> None:
-    """Removes records of later steps; at the end of the file, without room on disk."""
+    """Removes records of later steps; those at the end need no room on the disk."""
     lines = [line + b"\n" for line in _whole_lines(path).split(b"\n")[:-1]]
     kept = [
         line

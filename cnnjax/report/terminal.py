@@ -15,8 +15,8 @@ def make_terminal_reporter(stream: TextIO | None = None) -> Reporter:
     """A reporter for a stream: a progress bar on a terminal, plain lines elsewhere.
 
     Lines are plain too, without any escape codes, where the environment sets
-    ``NO_COLOR`` (https://no-color.org) or ``TERM=dumb``. What cannot be written, as to
-    a closed pipe or terminal, is dropped: a run outlives its output.
+    ``NO_COLOR`` (https://no-color.org) or ``TERM=dumb``. What cannot be written,
+    such as to a closed pipe or terminal, is dropped: a run outlives its output.
 
     Args:
         stream: where to write; standard output if left out.

@@ -1,7 +1,7 @@
-"""Whether the processes of a run were given the same things, asked before any work.
+"""Checks, before any work, that the processes of a run were given the same things.
 
 Nobody would notice otherwise: each process would train on what it was given, and the
-sums over all of them would be numbers of no run at all.
+sums over all of them would be meaningless.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from cnnjax.train.parting import check_left
 from cnnjax.train.processes import are_many, is_first
 
 ASK_SECONDS = 0.05
-SEE_SECONDS = 10  # that a file may take to be seen on a network's disk
+SEE_SECONDS = 10  # that a file may take to appear on a network's disk
 SHOWN = 5  # differences
 LONGEST = 60  # characters of a value that are shown
 # Each process may keep its compiled programs where it likes.
@@ -51,13 +51,13 @@ def check_same(
     resume: str,
     platform: str,
 ) -> None:
-    """Refuses processes that were given other things than the rest.
+    """Refuses processes that were given different things.
 
     Args:
         config: checked settings.
         identity: of the data.
         normalization: of the run.
-        resume: what the command says of another run.
+        resume: the command's ``--resume``.
         platform: what kind of devices compute.
 
     Raises:
@@ -83,7 +83,7 @@ def check_same(
         for key, value in values.items()
     } | {"normalization": [mean.tolist(), std.tolist()]}
     texts = exchange("settings", json.dumps([given, data], default=str))
-    # With another seed, for example, the data are others as well.
+    # Different settings, such as the seed, may be why the data differ.
     settings, data = zip(*map(json.loads, texts), strict=True)
     found = find_differences(settings) or find_differences(data)
     if not found:
@@ -97,7 +97,7 @@ def check_same(
 
 
 def find_differences(given: Sequence[dict[str, Any]]) -> list[str]:
-    """What is not the same in all, a sentence for each name.
+    """What differs between the processes, a sentence for each name.
 
     Args:
         given: what each process was given, that of process 0 first.
@@ -121,7 +121,7 @@ def check_shared(workdir: Path) -> None:
     Process 0 leaves a file there, for as long as the others look for it.
 
     Raises:
-        ConfigError: who does not see it, in every process.
+        ConfigError: names who does not see it, in every process.
     """
     if not are_many():
         return
@@ -152,7 +152,7 @@ def check_shared(workdir: Path) -> None:
 
 
 def _sees(mark: Path) -> bool:
-    """Whether a file comes into view; a network's disk may show it late."""
+    """Whether a file appears; a network's disk may show it late."""
     end = time.monotonic() + SEE_SECONDS
     while True:
         try:
@@ -166,10 +166,10 @@ def _sees(mark: Path) -> bool:
 
 
 def exchange(name: str, text: str) -> list[str]:
-    """A text of each process, as all get to know it: process 0 first.
+    """The texts of all processes, known to all of them: process 0 first.
 
-    It needs no arrays, so that processes that do not fit each other can still compare
-    what they were given. One that ends meanwhile ends this one.
+    It needs no arrays, so that processes that do not match can still compare what they
+    were given. One that ends in the meantime ends this one.
 
     Args:
         name: what for, the same in all.

@@ -113,7 +113,7 @@ def describe_options() -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What a run is resumed on that is not what it was on, a sentence each.
+    """What differs from where a run was trained before, a sentence each.
 
     Args:
         before: what a checkpoint notes.
@@ -129,7 +129,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _tell_difference(name: str, theirs: Any, ours: Any) -> str:
     if name in ("devices", "kernels"):
         return (
-            f"the run was on {theirs} and goes on on {ours}: its numbers will differ"
+            f"the run was on {theirs} and is resumed on {ours}: its numbers will differ"
             " in the last digits"
         )
     return (

@@ -1,4 +1,4 @@
-"""The state from which a run begins: of another run, or a new one."""
+"""The state from which a run begins: one of another run, or a new one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,17 +54,17 @@ def check_found(
     experiment: Experiment,
     identity: Identity,
 ) -> list[Change]:
-    """Refuses a state that is not of the run that its files and the command describe.
+    """Refuses a state of a run other than its files and the command describe.
 
     Args:
         found: the state with its notes.
         run: the working directory in which it lies.
         config: of the command.
-        experiment: what that stands for.
+        experiment: what ``config`` stands for.
         identity: of the data.
 
     Returns:
-        The settings that the command changes, as far as the state notes its own.
+        The settings that the command changes; empty if the state does not note its own.
 
     Raises:
         ConfigError: the first difference that matters.

@@ -57,7 +57,7 @@ class Checkpoints:
         tell: takes a sentence for people.
         keep_every: steps; what was saved at a multiple of it stays for good, even
             where a later part of the run has another ``keep_every``.
-        settings: of the run, for the message where a state does not go with them.
+        settings: of the run, for the message if a state does not match them.
         read_only: for a look at a run that another process may be writing.
 
     Attributes:
@@ -149,7 +149,7 @@ class Checkpoints:
     def _wait(self) -> None:
         """Waits for the save under way, and tells if it failed."""
         failure = None
-        for _ in range(MOST_FAILURES):  # a part's may come after another's
+        for _ in range(MOST_FAILURES):  # one part may fail after another
             try:
                 self._manager.wait_until_finished()
                 self._manager.check_for_errors()
@@ -190,22 +190,22 @@ class Checkpoints:
     ) -> Restored | None:
         """The newest state that is whole; ``None`` where none was saved.
 
-        Damaged ones are moved aside once another one was read, and not before: where
-        none can be read, this process may be at fault.
+        Damaged ones are moved away once another one was read, and not before: if none
+        can be read, this process may be at fault.
 
         Args:
             like: a state of the same network and optimizer; ``None`` for whatever is
                 on disk, its tuples as lists.
             step: of this step alone, instead.
-            has_another: whether the caller has read another state, and takes that if
-                ``None`` comes back for a damaged one.
+            has_another: whether the caller has another state, and uses that if ``None``
+                comes back for a damaged one.
 
         Returns:
-            The state, of NumPy's arrays.
+            The state, in NumPy arrays.
 
         Raises:
-            CheckpointError: a state of another network or optimizer, or states of which
-                none can be read.
+            CheckpointError: a state of another network or optimizer, or no state that
+                can be read.
         """
         self._wait()
         steps = self.steps()
@@ -285,6 +285,6 @@ class Checkpoints:
         )
 
     def _first_line(self, error: Exception) -> str:
-        """What an error says, short, and with the folder's own name."""
+        """What an error says, shortened, with the folder's own name."""
         line = str(error).strip().partition("\n")[0]
         return self._named.in_words(line)[:200] or type(error).__name__

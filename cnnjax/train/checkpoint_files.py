@@ -1,4 +1,4 @@
-"""The files of checkpoints, looked at before Orbax opens their folder.
+"""The files of checkpoints, checked before Orbax opens their folder.
 
 Orbax would wait forever for a named pipe, and its manager does not start where one of
 the short files that describe checkpoints is damaged.
@@ -26,7 +26,7 @@ def check_files(folder: Path) -> None:
 
     Raises:
         CheckpointError: a file that is not a regular one, or a damaged description of
-            a checkpoint, with the way out.
+            a checkpoint, and what to do.
     """
     for parent, _, names in os.walk(folder):
         for path in (Path(parent, name) for name in names):
@@ -38,7 +38,7 @@ def check_files(folder: Path) -> None:
                 continue
             except OSError as error:
                 raise CheckpointError(
-                    f"{error}; move its checkpoint away, and the one before it is taken"
+                    f"{error}; move its checkpoint away, and the one before it is used"
                 ) from error
             except ValueError as error:
                 raise _damaged(path, error) from error
@@ -47,7 +47,7 @@ def check_files(folder: Path) -> None:
 def _check_description(path: Path) -> None:
     try:
         read_json(path)
-    except json.JSONDecodeError:  # which Orbax passes over, as it does without the file
+    except json.JSONDecodeError:  # which Orbax ignores, like a missing file
         return
 
 

@@ -58,8 +58,7 @@ def describe_state(
     Args:
         experiment: what the settings stand for.
         config: checked settings.
-        training: whether memory has to suffice for training, and not only for the
-            state.
+        training: whether memory has to be enough for training, not just for the state.
 
     Raises:
         ConfigError: images that the network cannot take, or too little memory.

@@ -1,4 +1,4 @@
-"""Whether the data of a run is still the data with which it began."""
+"""Whether the data of a run is still the data that it began with."""
 
 import json
 import zlib
@@ -14,8 +14,8 @@ from cnnjax.json_file import read_json
 from cnnjax.whole_file import write_whole
 
 NAME = "data.json"
-SAMPLE = 256  # images of a split that are read where all would take too long
-ROWS = 2**24  # bytes whose checksum is taken at once, and which may have to be copied
+SAMPLE = 256  # images of a split that are read if all would take too long
+ROWS = 2**24  # bytes for one update of a checksum, which may have to be copied
 OLD_KEYS = ("examples", "shape", "labels")  # runs once noted a list of these
 
 _WORDS = {
@@ -81,7 +81,7 @@ def check(stored: Any, found: Identity, run: Path) -> None:
         ValueError: ``stored`` is of another kind.
     """
     if not isinstance(stored, Mapping):
-        raise ValueError(f"it says {str(stored)[:60]!r}, expected splits by name")
+        raise ValueError(f"it holds {str(stored)[:60]!r}, expected splits by name")
     for name, now in found.items():
         before = _values(name, stored)
         for key in (key for key in now if key in before):
@@ -98,7 +98,9 @@ def _values(name: str, stored: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(values, list):
         values = dict(zip(OLD_KEYS, values, strict=False))
     if not isinstance(values, Mapping) or not {*OLD_KEYS} <= {*values}:
-        raise ValueError(f"it says {str(values)[:60]} of the {name} split")
+        raise ValueError(
+            f"its {name} split is {str(values)[:60]}, expected {', '.join(OLD_KEYS)}"
+        )
     return values
 
 

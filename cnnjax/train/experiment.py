@@ -88,7 +88,7 @@ def make_experiment(
     Args:
         config: checked settings.
         normalization: an earlier run's; by default measured on the training split.
-        tell: takes a sentence for people about data that may not be what was meant.
+        tell: takes a sentence for people about data that may be a mistake.
 
     Raises:
         ConfigError: settings that do not go together, or not with the data.

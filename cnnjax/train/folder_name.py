@@ -3,7 +3,7 @@
 Below a folder called ``lr=[0.1]`` or ``a*b``, Orbax looks for files by a pattern and
 does not escape the name: it finds nothing, or another folder's files. A backslash, a
 part that ends in ``.__lock``, ``gs:`` and bytes that are not UTF-8 fail as well. Such
-a folder is opened, and Orbax is given the name that the system has for what is open.
+a folder is opened, and Orbax is given the system's own name for the open folder.
 """
 
 import os
@@ -15,14 +15,14 @@ from cnnjax.config import ConfigError
 OPEN_FILES = Path("/proc/self/fd")
 PLAIN = re.compile(r"[\w/.,+=@~ -]{1,2000}", re.ASCII)
 LOCK = re.compile(r"\.__lock(/|$)")  # what TensorStore keeps for itself
-LONGEST_PART, LONGEST = 255, 3900  # bytes; Linux takes 4,095, the run's files included
+LONGEST_PART, LONGEST = 255, 3900  # bytes; Linux allows 4,095, with the run's files
 
 
 def check_name(workdir: Path) -> None:
-    """Refuses a working directory that no run can be kept in, before any work.
+    """Refuses a working directory that cannot hold a run, before any work.
 
     Raises:
-        ConfigError: with what is wrong with the name.
+        ConfigError: says what is wrong with the name.
     """
     name = os.fsencode(workdir.absolute())
     reason = None
@@ -35,7 +35,7 @@ def check_name(workdir: Path) -> None:
     elif not _is_plain(workdir.absolute()) and not OPEN_FILES.is_dir():
         reason = (
             "has characters other than letters, digits, spaces and _ / . , + = @ ~ -,"
-            f" which takes {OPEN_FILES} on this system"
+            f" which needs {OPEN_FILES}, and this system does not have it"
         )
     if reason:
         raise ConfigError(f"workdir {str(workdir)!r} {reason}; give another --workdir")
@@ -50,7 +50,7 @@ class Folder:
 
     Attributes:
         path: what people call it.
-        name: what Orbax shall call it, until ``close``.
+        name: what Orbax is to call it, until ``close``.
     """
 
     def __init__(self, path: Path, *, create: bool):

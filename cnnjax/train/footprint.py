@@ -1,4 +1,4 @@
-"""What a run takes of memory at the least, computed before anything is allocated."""
+"""The least memory that a run needs, computed before anything is allocated."""
 
 import math
 from typing import Any
@@ -20,10 +20,9 @@ def check_footprint(
     *,
     training: bool,
 ) -> None:
-    """Refuses a network that cannot be in memory, whatever else is there.
+    """Refuses a network that cannot fit in memory, whatever else is there.
 
-    What lies between the layers is not counted, so that nothing is refused that may
-    work.
+    Activations are not counted, so that nothing is refused that may work.
 
     Args:
         shapes: of the state.
@@ -32,7 +31,7 @@ def check_footprint(
         training: whether there are gradients and batches, too.
 
     Raises:
-        ConfigError: the figures.
+        ConfigError: with the figures.
     """
     device = jax.local_devices()[0]
     shared = jax.device_count() if config.shard_optimizer else 1
@@ -61,7 +60,7 @@ def check_footprint(
     largest = sorted(parts.items(), key=lambda item: -item[1])
     told = ", ".join(f"{name} {size_text(size)}" for name, size in largest if size)
     raise ConfigError(
-        f"model {config.model.name!r} takes {size_text(total)} of memory at the least"
+        f"model {config.model.name!r} needs at least {size_text(total)} of memory"
         f" ({told}), but {where} can have {size_text(limit)}; {_advice(parts, shapes)}"
     )
 
@@ -73,7 +72,7 @@ def count_bytes(tree: Any) -> int:
 
 
 def size_text(size: int) -> str:
-    """A number of bytes for people, as ``"3.7 TB"``."""
+    """A number of bytes for people, such as ``"3.7 TB"``."""
     unit, value = 0, float(size)
     while value >= 1000 and unit < len(_UNITS) - 1:
         unit, value = unit + 1, value / 1000
@@ -88,5 +87,5 @@ def _advice(parts: dict[str, int], shapes: TrainState) -> str:
     )
     return (
         f"the largest array is {name} of shape {tuple(leaf.shape)}; reduce the sizes of"
-        " the network, which the settings model.* give"
+        " the network, which are the settings model.*"
     )

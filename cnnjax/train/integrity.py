@@ -48,7 +48,7 @@ def check_seal(notes: Mapping[str, Any]) -> dict[str, Any]:
     """The notes without their checksum; older checkpoints have none.
 
     Raises:
-        ValueError: notes that are not those that were written.
+        ValueError: notes other than those that were written.
     """
     content = {key: value for key, value in notes.items() if key != SEAL}
     if SEAL in notes and notes[SEAL] != _sum_of_text(content):
@@ -69,7 +69,7 @@ def check_arrays(
         stored: what is on disk: arrays, or shapes and dtypes, by name.
         like: a state of the right network and optimizer, by name.
         place: the folder, for the message.
-        changes: settings that are not what they were, in words.
+        changes: settings that have changed, in words.
 
     Raises:
         CheckpointError: names the first array that differs.
@@ -94,7 +94,7 @@ def _describe(array: Any) -> str:
 
 
 def _cause(name: str, has: Any, expected: Any, changes: str) -> str:
-    """What the difference comes from, and what to do."""
+    """Where the difference comes from, and what to do."""
     again = f"{changes}; set it back" if changes else "use the config of that run"
     if has is None or expected is None:
         return f"it is of another network or optimizer: {again}, or another --workdir"
@@ -119,8 +119,8 @@ def none_is_whole(folder: Path, reasons: Mapping[int, str]) -> CheckpointError:
     each = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
     return CheckpointError(
         f"no whole state in {folder} ({each}); nothing was moved. If the disk or this"
-        " process is at fault, mend that and give the same command again; to begin"
-        f" anew, give another --workdir, or move {folder.parent} away"
+        " process is at fault, fix that and give the same command again; to start"
+        f" over, give another --workdir, or move {folder.parent} away"
     )
 
 

@@ -31,7 +31,7 @@ class Interrupted(Exception):
 def watch() -> Iterator[Callable[[], int | None]]:
     """Notes the first signal, and ends the process at once with the second.
 
-    A SIGHUP that was ignored before stays ignored, as ``nohup`` wants it.
+    A SIGHUP that was ignored before stays ignored, as ``nohup`` requires.
 
     Yields:
         A function that tells the number of the signal that came, or ``None``. Outside
@@ -63,9 +63,9 @@ def _end_at_the_second(numbers: Sequence[int]) -> Iterator[None]:
     """Ends the process with the second signal, whatever the main thread does.
 
     Python runs a handler in the main thread, and only between two of its own
-    instructions, for which a signal may have to wait for hours: until XLA has compiled
-    a step, for example. The number of a signal is written to a socket at once, and
-    another thread reads it there.
+    instructions, so a signal may have to wait for hours: until XLA has compiled a step,
+    for example. The number of a signal is written to a socket at once, where another
+    thread reads it.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)

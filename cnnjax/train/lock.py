@@ -64,7 +64,7 @@ class Hold:
             f" --workdir={now} to resume it"
             if moved
             else f"workdir {self.workdir} was removed or replaced during the run, which"
-            " has no place to save to; bring the folder back, or start the run anew"
+            " cannot save there; bring the folder back, or start the run over"
         )
 
 
@@ -121,7 +121,7 @@ def _take(workdir: Path) -> BinaryIO:
 
 
 def saved_step(workdir: Path) -> int | None:
-    """The newest step that the run in ``workdir`` saved, as far as it is noted."""
+    """The newest step that the run in ``workdir`` saved; ``None`` if it is unknown."""
     try:
         with open_regular(workdir / NAME, follow_links=False) as file:
             return _read(file)
@@ -135,7 +135,7 @@ def _read(file: BinaryIO) -> int | None:
 
 
 def _write(file: BinaryIO, step: int | None) -> None:
-    """Writes in place; what no longer fits on a full disk is no loss to the run."""
+    """Writes in place; on a full disk the run continues without it."""
     line = "" if step is None else f"saved {step}\n"
     content = f"{os.getpid()}\n{line}".encode()
     with contextlib.suppress(OSError):
@@ -152,7 +152,7 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 def _remove_half_saves(workdir: Path) -> None:
-    """Removes what a save made anew in the place of a folder that was moved away."""
+    """Removes what a save created in place of a folder that was moved away."""
     if os.path.lexists(workdir / NAME):
         return  # another run is there
     with contextlib.suppress(OSError):

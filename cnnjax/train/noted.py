@@ -1,4 +1,4 @@
-"""What a checkpoint notes of its run, held against the files of the run."""
+"""What a checkpoint notes about its run, compared with the files of the run."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def check_noted(
     normalization: Normalization,
     identity: data_identity.Identity,
 ) -> None:
-    """Refuses a normalization or data other than the checkpoint was trained with.
+    """Refuses a normalization or data that the checkpoint was not trained with.
 
     Older checkpoints note less; what they lack is not compared.
 
@@ -41,7 +41,7 @@ def check_noted(
         identity: of the data as it is now.
 
     Raises:
-        ConfigError: the first difference, or notes of another kind.
+        ConfigError: the first difference, or damaged notes.
     """
     run = place.parent.parent
     try:
@@ -74,7 +74,7 @@ def noted_config(notes: Mapping[str, Any], place: Path) -> Config | None:
     """The settings that a checkpoint was saved with; ``None`` if it does not say.
 
     Raises:
-        ConfigError: settings of a newer version, or that cannot be.
+        ConfigError: settings of a newer version, or invalid ones.
     """
     if not isinstance(notes.get("config"), Mapping):
         return None

@@ -1,4 +1,4 @@
-"""How the processes of a run end: all together, or one that fails, then the others."""
+"""How the processes of a run end: together, or after one that fails."""
 
 import contextlib
 import os
@@ -15,12 +15,12 @@ from jax.experimental import multihost_utils
 from cnnjax.printable import printable
 
 WATCH_SECONDS = 5
-PARTING_SECONDS = 1  # from the word of a process that it leaves to its end
+PARTING_SECONDS = 1  # from when a process says that it leaves to its end
 FAILED, USAGE = 1, 2  # exit status
 _LEFT = "cnnjax/left"  # where a process that ends leaves word
 
 _AGAIN = (
-    "start all processes again with the same command, and they go on from the last"
+    "start all processes again with the same command, and they resume from the last"
     " checkpoint"
 )
 _over = threading.Event()
@@ -44,7 +44,7 @@ def leave_together() -> Iterator[None]:
 
 @contextlib.contextmanager
 def leave_on_failure() -> Iterator[None]:
-    """Ends this process, and the others by that, where something fails."""
+    """Ends this process, and with it the others, where something fails."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -65,7 +65,7 @@ def _say_farewell() -> None:
 def watch() -> None:
     """Ends this process when another one has ended without a farewell.
 
-    A step would wait for it for ever, deep within a library.
+    A step would wait for it forever, deep within a library.
     """
     client: Any = global_state.client
     everybody = list(range(global_state.num_processes))

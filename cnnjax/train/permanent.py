@@ -24,8 +24,8 @@ class KeepStep:
 class KeepPermanent:
     """A rule of Orbax: what was marked as permanent when it was written stays.
 
-    The mark is in the checkpoint's own notes, so that it is written with it in one
-    piece, and does not depend on later settings.
+    The mark is in the checkpoint's own notes, so it is written together with it and
+    does not depend on later settings.
 
     Args:
         every: steps; the checkpoint of a multiple of it is permanent.
@@ -36,7 +36,7 @@ class KeepPermanent:
         self._steps: set[int] = set()
 
     def read(self, folder: Path, steps: Iterable[int]) -> None:
-        """Takes up the marks of checkpoints on disk."""
+        """Reads the marks of checkpoints on disk."""
         self._steps = {step for step in steps if is_marked(folder / str(step))}
 
     def mark(self, step: int) -> bool:

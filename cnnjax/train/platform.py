@@ -1,4 +1,4 @@
-"""Whether JAX can compute here, asked before any work."""
+"""Checks that JAX can compute here, before any work."""
 
 import os
 
@@ -13,7 +13,7 @@ def check_platform() -> None:
     """Starts JAX on the devices that the environment asks for.
 
     Raises:
-        ConfigError: there are none, or compiling is turned off.
+        ConfigError: there are none, or compilation is turned off.
     """
     if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
         raise ConfigError(

@@ -31,7 +31,7 @@ def join(place: Place) -> None:
     """Connects this process with the others; before anything else asks for a device.
 
     Raises:
-        ConfigError: somebody did not come, or JAX cannot start.
+        ConfigError: a process did not come, or JAX cannot start.
     """
     if place.num_processes == 1:
         check_platform()
@@ -116,16 +116,16 @@ def _local_devices(place: Place) -> list[int] | None:
 
 
 def _miss(number: int) -> None:
-    """Ends this process because another one ended before JAX knew it."""
+    """Ends this process because another one ended before JAX knew about it."""
     parting.say(f"process {number} ended before the run began; see what it says")
     os._exit(parting.FAILED)
 
 
 def _check_devices() -> None:
-    """Refuses processes that differ in what computes.
+    """Refuses processes with different numbers of devices.
 
     Raises:
-        ConfigError: other numbers of devices.
+        ConfigError: with the numbers.
     """
     counts = Counter(device.process_index for device in jax.devices())
     if len({*counts.values()}) > 1:

@@ -3,7 +3,7 @@
 Where one array cannot be read or written, Orbax closes the event loop and leaves the
 other arrays' coroutines and callbacks alone; each of them then complains to Python that
 the loop is closed, with a traceback, at some later moment. Where a save fails before it
-began, its coroutines were never awaited, which Python warns of.
+began, its coroutines were never awaited, and Python warns about that.
 """
 
 import logging

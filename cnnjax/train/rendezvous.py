@@ -1,9 +1,10 @@
 """How the processes of a run find each other, before JAX connects them.
 
-JAX ends a process without a word of its own when another one does not come. So they
+JAX ends a process without an explanation when another one does not come. So they
 first meet here: each tells process 0 its number, and process 0 answers all at once,
 when everybody has come or when it is certain that somebody will not. The connections
-stay open until JAX has connected all, so that a process that dies in between is missed.
+stay open until JAX has connected all, so that the death of a process in between is
+noticed.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from cnnjax.printable import printable
 
 LONGEST_LINE = 4096  # bytes
 RETRY_SECONDS = 0.2
-REST_SECONDS = 30  # for which those who come late are told why it is over
+REST_SECONDS = 30  # to wait for latecomers, so that they hear why it is over
 _DONE = b"done\n"
 
 
@@ -72,7 +73,7 @@ def meet(
         refusal: why this process cannot take part; the others are told.
 
     Raises:
-        ConfigError: somebody did not come, refused, or was started with other numbers.
+        ConfigError: a process did not come, refused, or was started with other numbers.
     """
     host, _, port = coordinator.rpartition(":")
     host, end = host.strip("[]"), time.monotonic() + seconds
@@ -165,13 +166,13 @@ def _gather(server, count: int, end: float, seconds: float, refusal) -> Link:
 
 
 def _admit(guest: socket.socket, peers: dict, count: int) -> str | None:
-    """Takes a process in; what is wrong with it, if anything."""
+    """Admits a process; returns what is wrong with it, if anything."""
     try:
         hello = _receive(guest)
         number, theirs = int(hello["process"]), int(hello["count"])
         refusal = hello["refusal"]
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # somebody else who looks at this port, or who ended at once
+        return None  # not a process of the run, or one that ended at once
     if refusal:
         return f"process {number}: {refusal}"
     if theirs != count:
@@ -189,7 +190,7 @@ def _admit(guest: socket.socket, peers: dict, count: int) -> str | None:
 
 
 def _dismiss(guest: socket.socket) -> None:
-    """Closes a connection after the other side, which could miss the answer else."""
+    """Closes a connection after the other side, which could miss the answer."""
     with guest:
         guest.shutdown(socket.SHUT_WR)
         guest.settimeout(1)
@@ -236,7 +237,7 @@ def _receive(peer: socket.socket) -> dict[str, Any]:
 
     Raises:
         OSError: the connection was closed.
-        ValueError: it is something else.
+        ValueError: the other side is not a process of a run.
     """
     line = b""
     while not line.endswith(b"\n"):
@@ -245,10 +246,10 @@ def _receive(peer: socket.socket) -> dict[str, Any]:
         if not part:
             raise ConnectionError("the connection was closed")
         if len(line) > LONGEST_LINE:
-            raise ValueError("no process of a run")
+            raise ValueError("that is not a process of a run")
     message = json.loads(line)
     if not isinstance(message, dict):
-        raise ValueError("no process of a run")
+        raise ValueError("that is not a process of a run")
     return message
 
 

@@ -22,7 +22,7 @@ INEXACT = {
     "precision": "from about the third digit on",
 }
 
-# These decide where and how often something is done, and never what comes out.
+# These decide where and how often something is done, and never change the results.
 HARMLESS = (
     "checkpoint.",
     "compilation_cache",
@@ -83,7 +83,7 @@ def check_changes(folder: Path, changes: Sequence[Change]) -> None:
 def why_fixed(change: Change) -> str | None:
     """Why a setting may not change; ``None`` if it may."""
     if change.name == "average_decay" and None not in change[1:]:
-        return None  # another rate will do where an average is kept
+        return None  # the rate may change where an average is kept
     return next(
         (why for key, why in FIXED.items() if change.name.startswith(key)), None
     )
@@ -98,7 +98,7 @@ def check_finished(
     run: Path,
     is_new: bool,
 ) -> None:
-    """Refuses a command that expects something new of a finished run.
+    """Refuses a command that expects something new from a finished run.
 
     Args:
         changes: from the settings that the run was trained with to the command's.
@@ -109,7 +109,7 @@ def check_finished(
         is_new: whether the command asks for another run that branches off this one.
 
     Raises:
-        ConfigError: with the changes that have no effect, and both ways out.
+        ConfigError: with the changes that have no effect, and what to do.
     """
     idle = [
         change

@@ -1,4 +1,4 @@
-"""What a run puts on disk as it trains: states, and a note that they are there."""
+"""What a run writes to disk as it trains: states, and a note that they are there."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +36,7 @@ class Saver:
         """Starts a checkpoint.
 
         Args:
-            arrays: a state by its fields, which nobody changes from now on.
+            arrays: a state by its fields, which must not change from now on.
             progress: how the run stands.
             notes: what the run is, and on what it runs.
 

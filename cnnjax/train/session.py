@@ -159,7 +159,7 @@ class Session:
             origin: the run to resume; this one, or another that it branches off.
 
         Raises:
-            ConfigError: a finished run, or a state that its files do not describe.
+            ConfigError: a finished run, or a state that does not match the run's files.
         """
         run, tell = self.workdir, self.reporter.message
         found = self.checkpoints.restore(self.shapes)
@@ -205,7 +205,7 @@ class Session:
             except NonFiniteLossError as error:
                 state = self._go_back(error, first)
             except Interrupted:
-                self.saver.finish()  # or else it is not true that it is saved
+                self.saver.finish()  # otherwise it may not be saved
                 raise
 
     def _go_back(self, error: NonFiniteLossError, first: int) -> TrainState:

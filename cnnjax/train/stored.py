@@ -15,10 +15,10 @@ COUNT = f"{LINKS}{DECAY}.count"
 
 
 def as_numpy(stored: Any) -> Any:
-    """What Orbax is asked for: NumPy's arrays of the shapes and dtypes on disk.
+    """What Orbax is asked for: NumPy arrays of the shapes and dtypes on disk.
 
-    JAX's would have the dtypes of this process, and a checksum would then differ where
-    ``JAX_ENABLE_X64`` does.
+    JAX arrays would have the dtypes of this process, and a checksum would then differ
+    where ``JAX_ENABLE_X64`` does.
     """
     return jax.tree.map(
         lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), stored

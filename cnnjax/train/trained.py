@@ -35,7 +35,7 @@ class Trained(NamedTuple):
     """A trained run as it is evaluated.
 
     Attributes:
-        step: of the state that counts.
+        step: of the state that was scored.
         score: of that state on one of the splits.
     """
 
@@ -55,8 +55,8 @@ def evaluate_run(
             with which training ended, which early stopping decides.
 
     Raises:
-        ConfigError: no run in ``workdir``, no such state, or files that are not those
-            with which the run was trained.
+        ConfigError: no run in ``workdir``, no such state, or files other than those
+            that the run was trained with.
         CheckpointError: a state of another network or optimizer.
         FileNotFoundError: a run that saved no state.
     """
@@ -169,7 +169,7 @@ def take_best(
     last: int,
     tell: Callable[[str], None],
 ) -> Restored | None:
-    """The best state of a run that ends; ``None``, which is told, if it is lost.
+    """The best state of a run that ends; ``None``, after a message, if it is lost.
 
     Args:
         checkpoints: of the run.
@@ -211,8 +211,8 @@ def _best(
     last, best = int(newest.arrays["step"]), read_progress(newest.notes).best_step
     if best is None and asked == BEST:
         raise ConfigError(
-            f"the run in {origin.folder} has no best state, as no validation came"
-            f" before step {last}; --step=last takes that one"
+            f"the run in {origin.folder} has no best state, because no validation"
+            f" came before step {last}; --step=last uses that one"
         )
     if best in (None, last):
         return newest
@@ -226,9 +226,9 @@ def _best(
 
 
 def _check_settings(origin: Origin, found: Restored) -> None:
-    """Tells, or refuses, settings on disk with which the state was not saved.
+    """Warns about, or refuses, settings on disk that the state was not saved with.
 
-    The source of the data may be another, as its identity is compared.
+    The source of the data may differ, because the data itself is compared.
     """
     place = place_of(origin.folder, int(found.arrays["step"]))
     noted = noted_config(found.notes, place)
@@ -245,7 +245,7 @@ def _check_settings(origin: Origin, found: Restored) -> None:
 
 
 def _tell_newest(origin: Origin, step: int) -> None:
-    """Tells if the last state is gone; of one that is damaged was told before."""
+    """Warns if the last state is gone; a damaged one was mentioned before."""
     saved = saved_step(origin.folder) or 0
     if saved > step and not place_of(origin.folder, saved).exists():
         warn(

@@ -1,4 +1,4 @@
-"""What differs between whoever wrote a checkpoint and this process."""
+"""What differs between the writer of a checkpoint and this process."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ SHAPING = ("model.", "optimizer.", "average_decay", "data.", "precision")
 
 
 def our_versions() -> dict[str, str]:
-    """The versions of what writes checkpoints here."""
+    """The versions of the packages that write checkpoints here."""
     return {"cnnjax": __version__, "orbax-checkpoint": version("orbax-checkpoint")}
 
 
@@ -37,11 +37,11 @@ def refuse_newer(checkpoint: Path, reason: str) -> None:
             if _numbers(written[name]) > _numbers(ours)
         ]
     except (OSError, ValueError, KeyError, TypeError):
-        return  # it says nothing, or is damaged itself
+        return  # it does not say, or is damaged itself
     if newer:
         raise CheckpointError(
             f"{checkpoint} was written by {newer[0]}, and cannot be read ({reason});"
-            " install that version, or move the checkpoint away to take the one before"
+            " install that version, or move the checkpoint away to use the one before"
         )
 
 

@@ -21,8 +21,8 @@ NORMALIZATION = "normalization.json"
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
 
-# What a config on disk says of these is never followed: it would choose the programs
-# that are executed, or further files that are opened. The command's config does.
+# What a config on disk says about these is never followed: it would choose the programs
+# that are executed, or further files that are opened. Only the command's config may.
 NOT_FROM_DISK = ("compilation_cache", "init_from")
 
 
@@ -64,7 +64,7 @@ def find_run(name: str | Path, setting: str) -> Origin:
 
 
 def stored_settings(folder: Path) -> Config:
-    """All settings of the run in ``folder``, for comparison alone.
+    """All settings of the run in ``folder``, only for comparison.
 
     Raises:
         ConfigError: no run there, a damaged file, or one of a newer version.
@@ -145,10 +145,10 @@ def find_origin(
 
 
 def _check_checkpoints(workdir: Path) -> None:
-    """Refuses a run whose checkpoints are gone; it may still be before its first.
+    """Refuses a run whose checkpoints are gone; one before its first is not refused.
 
     Raises:
-        ConfigError: with the ways out.
+        ConfigError: with what to do.
     """
     folder = workdir / CHECKPOINTS
     step = saved_step(workdir)
@@ -157,7 +157,7 @@ def _check_checkpoints(workdir: Path) -> None:
     elif step is not None and not any(
         path.name.isdecimal() for path in folder.iterdir()
     ):
-        lost = f"saved step {step}, but has no checkpoint any more"
+        lost = f"saved step {step}, but no longer has any checkpoint"
     else:
         return
     raise ConfigError(

@@ -117,7 +117,7 @@ def test_a_resumed_run_tells_of_other_kernels(
     assert not any("last digits" in text for text in recorder.messages)
     other = small_config(duration="14 steps", backend="xla")
     train(other, tmp_path / "run", recorder)
-    told = "and goes on on XLA's kernels: its numbers will differ in the last digits"
+    told = "and is resumed on XLA's kernels: its numbers will differ in the last digits"
     assert any(told in text for text in recorder.messages)
 
 

@@ -72,7 +72,7 @@ def test_another_kind_of_device_is_told(tmp_path, small_config, recorder, monkey
     train(config, tmp_path / "run", recorder)
     monkeypatch.setattr(Session, "_devices", lambda self: "gpu (Some GPU)")
     train(small_config(duration="14 steps"), tmp_path / "run", recorder)
-    told = "the run was on cpu (cpu) and goes on on gpu (Some GPU)"
+    told = "the run was on cpu (cpu) and is resumed on gpu (Some GPU)"
     assert any(text.startswith(told) for text in recorder.messages)
 
 

@@ -22,7 +22,7 @@ def test_a_network_beyond_all_memory_is_refused_with_its_figures(tmp_path, capfd
     assert train(tmp_path / "run", HUGE) == 2
     assert time.monotonic() - begin < 30
     said = error(capfd)
-    assert "takes 8.37 TB of memory at the least (optimizer state 4.18 TB," in said
+    assert "needs at least 8.37 TB of memory (optimizer state 4.18 TB," in said
     assert "parameters 2.09 TB, gradients 2.09 TB" in said
     assert "Dense_0.kernel of shape (512, 1000000000)" in said
     assert not (tmp_path / "run").exists()
@@ -31,7 +31,7 @@ def test_a_network_beyond_all_memory_is_refused_with_its_figures(tmp_path, capfd
 @pytest.mark.parametrize("command", ["benchmark", "compare"])
 def test_other_commands_refuse_it_too(command, capfd):
     assert main([command, DIGITS, HUGE]) == 2
-    assert "of memory at the least" in error(capfd)
+    assert "of memory (" in error(capfd)
 
 
 def test_a_run_is_scored_only_where_its_state_fits(run, monkeypatch, capfd):

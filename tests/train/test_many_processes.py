@@ -32,7 +32,7 @@ SETTINGS = [
     "--config.eval_every=60 steps",
     "--config.checkpoint.every=10 steps",
 ]
-GOES_ON = "go on from the last checkpoint"
+GOES_ON = "resume from the last checkpoint"
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_signal_to_one_stops_all_and_any_number_goes_on(
     assert (run / "checkpoints" / step).is_dir()
 
     other = shutil.copytree(run, tmp_path / "other")
-    before = "the run was on 4 x cpu (cpu), 2 processes and goes on on"
+    before = "the run was on 4 x cpu (cpu), 2 processes and is resumed on"
     after = "its numbers will differ in the last digits"
     assert train(run, *SETTINGS) == 0
     said = " ".join(capfd.readouterr().out.split())
