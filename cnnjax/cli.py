@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import re
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import NoReturn
 from cnnjax import __version__, streams
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
+from cnnjax.kinds import show
 from cnnjax.leaving import end_with
 from cnnjax.memory import keep_freed_memory
 from cnnjax.printable import printable
@@ -20,6 +22,7 @@ from cnnjax.user_path import expand
 
 OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
 FAILED, USAGE = 1, 2
+LONGEST_STEP = 18  # digits
 PATHS = ("config", "workdir", "resume", "checkpoint", "json", "html")
 
 
@@ -207,7 +210,8 @@ def _expand_paths(args) -> None:
     for name in PATHS:
         value = getattr(args, name, None)
         if isinstance(value, str):
-            setattr(args, name, str(expand(value, f"--{name}")))
+            expand(value, f"--{name}")  # a path would lose the "./" of "./auto"
+            setattr(args, name, os.path.expanduser(value))
 
 
 def _train(args, overrides) -> int:
@@ -313,8 +317,10 @@ def _check_metrics(path: Path) -> None:
 def _evaluate(args, overrides) -> int:
     step = args.step
     if step is not None and step not in ("best", "last"):
-        if not (step.isascii() and step.isdecimal()):
-            raise ConfigError(f"--step is {step!r}, expected best, last or a number")
+        if not (step.isascii() and step.isdecimal() and len(step) <= LONGEST_STEP):
+            raise ConfigError(
+                f"--step is {show(step)}, expected best, last or a number"
+            )
         step = int(step)
     _start_jax()
     from cnnjax.train.trained import evaluate_step

@@ -59,5 +59,7 @@ def show(value: Any) -> str:
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write a whole number of 5,000 digits
+        if not isinstance(value, int):
+            return "a list with a whole number that is too long"
         text = f"a whole number of {value.bit_length():,} bits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

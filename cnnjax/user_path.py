@@ -1,5 +1,6 @@
 """Paths as users write them."""
 
+import os
 from pathlib import Path
 
 from cnnjax.config import ConfigError
@@ -17,10 +18,10 @@ def expand(name: str | Path, setting: str) -> Path:
     """
     if not str(name):
         raise ConfigError(f"{setting} is empty, expected a path")
-    try:
-        return Path(name).expanduser()
-    except RuntimeError as error:
+    path = os.path.expanduser(name)  # ``Path.expanduser`` expands "./~a", too
+    if path.startswith("~"):
         raise ConfigError(
             f"{setting} is {str(name)!r}, whose home folder is unknown; write the whole"
             " path, or './~...' for a name that begins with '~'"
-        ) from error
+        )
+    return Path(path)

@@ -24,7 +24,11 @@ class Argument(NamedTuple):
         text = self.options.get("classes")
         if text is None:
             return None
-        if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+        if (
+            not text.isdecimal()
+            or len(text) > _MOST_DIGITS
+            or not 1 <= int(text) < 2**31
+        ):
             raise DataError(
                 f"classes={show(text)}: expected a whole number above 0, below 2^31"
             )

@@ -3,22 +3,17 @@
 import json
 import math
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnjax.json_file import parse_json
-from cnnjax.printable import printable
+from cnnjax.printable import warn
 from cnnjax.regular_file import NotRegularError, open_regular
 from cnnjax.whole_file import write_whole
 
 # JSON has no such numbers.
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
-def _print(text: str) -> None:
-    print(f"cnnjax: {printable(text)}", file=sys.stderr)
 
 
 class MetricsFile:
@@ -37,7 +32,7 @@ class MetricsFile:
         tell: takes a sentence for people if records have to wait.
     """
 
-    def __init__(self, path: str | Path, tell: Callable[[str], None] = _print):
+    def __init__(self, path: str | Path, tell: Callable[[str], None] = warn):
         self._path = Path(path)
         self._tell = tell
         self._file: BinaryIO | None = None

@@ -22,7 +22,7 @@ from cnnjax import __version__
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Normalization
 from cnnjax.train.arithmetic import describe_kernels
-from cnnjax.train.data_identity import Identity
+from cnnjax.train.data_identity import WORDS, Identity
 from cnnjax.train.parting import check_left
 from cnnjax.train.processes import are_many, is_first
 
@@ -33,13 +33,6 @@ LONGEST = 60  # characters of a value that are shown
 # Each process may keep its compiled programs where it likes.
 OWN_SETTINGS = ("compilation_cache",)
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
-_WORDS = {
-    "examples": "number of examples",
-    "shape": "shape of the images",
-    "labels": "checksum of the labels",
-    "sample": "checksum of some images",
-    "images": "checksum of the images",
-}
 _GIVEN = "cnnjax/given"
 _exchanges = itertools.count()
 
@@ -78,7 +71,7 @@ def check_same(
         "kernels": describe_kernels(config, platform),
     }
     data = {
-        f"{_WORDS.get(key, key)} of the {split} split": value
+        f"{WORDS.get(key, key)} of the {split} split": value
         for split, values in identity.items()
         for key, value in values.items()
     } | {"normalization": [mean.tolist(), std.tolist()]}

@@ -18,13 +18,14 @@ SAMPLE = 256  # images of a split that are read if all would take too long
 ROWS = 2**24  # bytes for one update of a checksum, which may have to be copied
 OLD_KEYS = ("examples", "shape", "labels")  # runs once noted a list of these
 
-_WORDS = {
+WORDS = {
     "examples": "number of examples",
     "shape": "shape of an image",
     "labels": "checksum of the labels",
     "sample": "checksum of a sample of the images",
     "images": "checksum of the images",
 }
+"""What messages call the values."""
 
 Identity = dict[str, dict[str, Any]]
 
@@ -88,7 +89,7 @@ def check(stored: Any, found: Identity, run: Path) -> None:
             if now[key] != before[key]:
                 raise ConfigError(
                     f"the {name} split is not that of the run in {run}: its"
-                    f" {_WORDS[key]} is {now[key]}, and was {before[key]}; bring the"
+                    f" {WORDS[key]} is {now[key]}, and was {before[key]}; bring the"
                     " data back, or give another --workdir"
                 )
 
