@@ -164,9 +164,10 @@ def _remove_half_saves(workdir: Path) -> None:
 
 def _leave_no_trace(workdir: Path, made: list[Path]) -> None:
     with contextlib.suppress(OSError):
-        folders = [path for path in workdir.iterdir() if path.name != NAME]
-        for folder in folders:
-            folder.rmdir()  # raises for what is a file, or holds anything
+        (workdir / "checkpoints").rmdir()  # raises where a save is in it
+    with contextlib.suppress(OSError):
+        if any(path.name != NAME for path in workdir.iterdir()):
+            return  # the run's files, or the user's own
         (workdir / NAME).unlink()
         for folder in made:
             folder.rmdir()

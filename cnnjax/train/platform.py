@@ -27,8 +27,9 @@ def check_platform() -> None:
         what = " and ".join(f"{name} is {value!r}" for name, value in asked)
         reason = f" ({str(error).splitlines()[0][:200]})" if str(error) else ""
         raise ConfigError(
-            f"{what or 'no platform is set'}, but JAX cannot start with that here"
-            f"{reason}; {_what_there_is()}"
+            f"{what}, but JAX cannot start with that here{reason}; {_what_there_is()}"
+            if asked
+            else f"JAX finds no device that it can start{reason}; reinstall jax and jaxlib"
         ) from error
 
 
