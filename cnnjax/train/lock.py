@@ -164,10 +164,11 @@ def _remove_half_saves(workdir: Path) -> None:
 
 def _leave_no_trace(workdir: Path, made: list[Path]) -> None:
     with contextlib.suppress(OSError):
-        (workdir / "checkpoints").rmdir()  # raises where a save is in it
-    with contextlib.suppress(OSError):
-        if any(path.name != NAME for path in workdir.iterdir()):
+        left = [path for path in workdir.iterdir() if path.name != NAME]
+        if any(path.name != "checkpoints" for path in left):
             return  # the run's files, or the user's own
+        for folder in left:
+            folder.rmdir()  # raises where a save is in it
         (workdir / NAME).unlink()
         for folder in made:
             folder.rmdir()

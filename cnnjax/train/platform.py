@@ -29,7 +29,7 @@ def check_platform() -> None:
         raise ConfigError(
             f"{what}, but JAX cannot start with that here{reason}; {_what_there_is()}"
             if asked
-            else f"JAX finds no device that it can start{reason}; reinstall jax and jaxlib"
+            else f"JAX finds no device to start on{reason}; reinstall jax and jaxlib"
         ) from error
 
 
