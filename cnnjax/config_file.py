@@ -82,7 +82,7 @@ def from_json(text: str) -> Config:
 
 def _from_settings(changes: Mapping[str, Any]) -> Config:
     config = default_config()
-    for name, value in _flatten(changes):
+    for name, value in flatten(changes):
         _set(config, name, value)
     validate(config)
     return config
@@ -92,10 +92,11 @@ def _with_tuples(pairs):
     return {k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
 
 
-def _flatten(tree: Mapping, prefix: str = "") -> Iterable[tuple[str, Any]]:
+def flatten(tree: Mapping, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Each setting of nested sections with its dotted name."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 
@@ -129,7 +130,7 @@ def _reason(error: BaseException) -> str:
     missing = re.match(r"'?Key \"(\w+)\" does not exist", str(error))
     if missing is None:
         return f"{type(error).__name__}: {str(error)[:300]}"
-    names = [name.split(".")[-1] for name, _ in _flatten(default_config().to_dict())]
+    names = [name.split(".")[-1] for name, _ in flatten(default_config().to_dict())]
     return str(unknown_name("setting", missing[1], names))
 
 
@@ -173,7 +174,7 @@ def _section(config, name):
 
 
 def _unknown(config, name):
-    valid = [known for known, _ in _flatten(config.to_dict())]
+    valid = [known for known, _ in flatten(config.to_dict())]
     return UnknownSettingError(str(unknown_name("setting", name, valid)))
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from jax._src.distributed import global_state
 
 from cnnjax import __version__
 from cnnjax.config import Config, ConfigError
+from cnnjax.config_file import flatten
 from cnnjax.data import Normalization
 from cnnjax.train.arithmetic import describe_kernels
 from cnnjax.train.data_identity import WORDS, Identity
@@ -58,7 +59,7 @@ def check_same(
     """
     if not are_many():
         return
-    settings = _flatten(config.to_dict())
+    settings = dict(flatten(config.to_dict()))
     mean, std = normalization
     given = {
         "cnnjax": __version__,
@@ -196,16 +197,6 @@ def _is_there(client: Any, key: str) -> bool:
 def _pause() -> None:
     check_left()
     time.sleep(ASK_SECONDS)
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + str(key)] = value
-    return flat
 
 
 def _name(numbers: list[int]) -> str:

@@ -1,12 +1,13 @@
 """What differs between the writer of a checkpoint and this process."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cnnjax import __version__
+from cnnjax.config_file import flatten
 from cnnjax.json_file import read_json
 from cnnjax.train.integrity import CheckpointError
 
@@ -52,21 +53,13 @@ def _numbers(text: str) -> list[int]:
 def changed_settings(notes: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """The settings that shape a state and are not what a checkpoint notes, in words."""
     noted = notes.get("config")
-    before = dict(_flat(noted)) if isinstance(noted, Mapping) else {}
+    before = dict(flatten(noted)) if isinstance(noted, Mapping) else {}
     changes = [
         f"{name} was {before.get(name)!r} and is {value!r}"
-        for name, value in _flat(settings)
+        for name, value in flatten(settings)
         if before and name.startswith(SHAPING) and before.get(name) != _as_json(value)
     ]
     return ", ".join(changes)
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _as_json(value: Any) -> Any:
