@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
-from cnnjax.train.checkpoint_files import check_files, open_manager
+from cnnjax.train.checkpoint_files import REMOVED, check_files, open_manager
 from cnnjax.train.folder_name import Folder
 from cnnjax.train.integrity import (
     CheckpointError,
@@ -84,6 +84,8 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._step: int | None = None
         self._named = Folder(self._folder, create=not read_only)
+        if not read_only:
+            self._delete_removed()
         check_files(self._folder)
         self._manager = open_manager(self._named, rules, read_only=read_only)
         if not read_only:
@@ -158,6 +160,12 @@ class Checkpoints:
                 failure = failure or error
         if failure:
             self._give_up(failure)
+        self._delete_removed()
+
+    def _delete_removed(self) -> None:
+        """Deletes the files of checkpoints that are no longer kept."""
+        if is_first() and not self._read_only:
+            shutil.rmtree(self._folder / REMOVED, ignore_errors=True)
 
     def _give_up(self, error: Exception) -> None:
         """Tells of a failed save, and makes room by removing what it left."""
@@ -175,6 +183,7 @@ class Checkpoints:
             self._manager.close()
         except Exception as error:
             self._tell(f"the last checkpoint may be missing: {self._first_line(error)}")
+        self._delete_removed()
         self._named.close()
 
     def steps(self) -> list[int]:

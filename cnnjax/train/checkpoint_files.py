@@ -19,6 +19,11 @@ from cnnjax.train.folder_name import Folder
 from cnnjax.train.integrity import CheckpointError
 
 DESCRIPTION = "_CHECKPOINT_METADATA"
+REMOVED = "removed"
+"""Where a checkpoint is moved before its files are deleted.
+
+A process that is killed while it deletes leaves no half of a checkpoint among the others.
+"""
 
 
 def check_files(folder: Path) -> None:
@@ -81,6 +86,7 @@ def open_manager(
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(rules),
                 cleanup_tmp_directories=not read_only,
+                todelete_subdir=None if read_only else REMOVED,
                 create=not read_only,
                 read_only=read_only,
             ),

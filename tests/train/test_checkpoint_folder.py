@@ -83,6 +83,25 @@ def test_a_folder_of_any_name_is_written_and_read(tmp_path, name):
     assert not (tmp_path / "damaged").exists()
 
 
+def test_a_removed_checkpoint_leaves_the_others_before_its_files_go(tmp_path):
+    """So a process that is killed meanwhile leaves no half of a checkpoint there."""
+    folder, state = tmp_path / "checkpoints", make()
+    checkpoints = Checkpoints(folder)
+    arrays = jax.tree.map(np.array, state._asdict())
+    checkpoints.save(3, arrays, NOTES)
+    checkpoints.save(5, arrays, NOTES)
+    checkpoints._manager.wait_until_finished()  # the process is killed here
+    removed = folder / "removed" / "3"
+    assert (removed / "notes" / "metadata").is_file()
+    assert sorted(path.name for path in folder.iterdir()) == ["5", "removed"]
+    (removed / "notes" / "metadata").unlink()
+    assert restore(folder, state, read_only=True) is not None
+    assert removed.exists()
+    assert restore(folder, state) is not None
+    assert [path.name for path in folder.iterdir()] == ["5"]
+    checkpoints.close()
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
