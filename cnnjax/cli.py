@@ -386,7 +386,7 @@ def _info(args, overrides) -> int:
 
 def _input_errors():
     """Errors of input; imported only once they may have been raised."""
-    names = {"cnnjax.data": "DataError", "cnnjax.onednn.library": "NoKernels"}
+    names = {"cnnjax.data": "DataError", "cnnjax.native.library": "NoKernels"}
     loaded = {sys.modules.get(module): name for module, name in names.items()}
     return tuple(getattr(m, name) for m, name in loaded.items() if m)
 

@@ -77,7 +77,7 @@ def default_config() -> Config:
     config.shard_optimizer = False  # its state is divided among the devices
 
     config.gradients = "custom"  # hand-written; or "autodiff": those of JAX
-    config.backend = "auto"  # on a CPU: oneDNN where it is faster, "onednn" or "xla"
+    config.backend = "auto"  # on a CPU: oneDNN where it is faster, "native" or "xla"
     config.precision = "float32"  # or "bfloat16": of activations; weights stay float32
     config.duration = "10 epochs"  # how long to train
     config.batch_size = 128  # examples a step
@@ -190,8 +190,8 @@ RULES = {
         "'custom' or 'autodiff'",
     ),
     "backend": (
-        lambda v: v in ("auto", "onednn", "xla"),
-        "'auto', 'onednn' or 'xla'",
+        lambda v: v in ("auto", "native", "xla"),
+        "'auto', 'native' or 'xla'",
     ),
     "precision": (
         lambda v: v in ("float32", "bfloat16"),

@@ -32,7 +32,7 @@ class Window(NamedTuple):
         input_dilation: distance between two inputs once zeros are put between them.
         groups: number of equal parts the channels are split into.
         precision: as in ``jax.lax.Precision``; ``None`` is the platform's default.
-        backend: ``"auto"``, ``"onednn"`` or ``"xla"`` (see ``cnnjax.ops.backend``).
+        backend: ``"auto"``, ``"native"`` or ``"xla"`` (see ``cnnjax.ops.backend``).
     """
 
     strides: tuple[int, ...]

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.onednn import conv, library
+from cnnjax.native import conv, library
 from cnnjax.typing import Window
 
 AT_ONCE = 25  # problems in one program: compiling costs more than running

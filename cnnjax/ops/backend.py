@@ -1,7 +1,7 @@
 """Which implementation computes an operation on a CPU: oneDNN's kernels or XLA's.
 
 ``auto`` takes oneDNN on a CPU for what it computes fast, where the library was built,
-and XLA for everything else and everywhere else. ``onednn`` refuses what oneDNN cannot
+and XLA for everything else and everywhere else. ``native`` refuses what oneDNN cannot
 compute; ``xla`` is XLA alone. The choice is made when an operation is traced and holds
 for its gradients too; ``jax.jit`` keeps the backends apart in its cache.
 """
@@ -14,7 +14,7 @@ from typing import Literal, NoReturn, cast, get_args
 
 import jax
 
-Backend = Literal["auto", "onednn", "xla"]
+Backend = Literal["auto", "native", "xla"]
 VARIABLE = "CNNJAX_BACKEND"
 
 
@@ -75,7 +75,7 @@ def check_backend(name: str, source: str = "backend") -> Backend:
         ValueError: it is not the name of a backend; ``source`` says whence it came.
     """
     if name not in get_args(Backend):
-        raise ValueError(f"{source} is {name!r}, expected 'auto', 'onednn' or 'xla'")
+        raise ValueError(f"{source} is {name!r}, expected 'auto', 'native' or 'xla'")
     return cast(Backend, name)
 
 
@@ -89,11 +89,11 @@ def chosen_backend(name: Backend | None) -> Backend:
 
 
 def refuse(what: str, reason: str) -> NoReturn:
-    """Says that ``"onednn"`` was asked for and cannot compute ``what``.
+    """Says that ``"native"`` was asked for and cannot compute ``what``.
 
     Raises:
         BackendError: always.
     """
     raise BackendError(
-        f"backend is 'onednn', which cannot compute the {what}: {reason}; use 'auto'"
+        f"backend is 'native', which cannot compute the {what}: {reason}; use 'auto'"
     )

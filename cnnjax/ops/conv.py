@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.onednn import conv as conv_onednn
+from cnnjax.native import conv as conv_native
 from cnnjax.ops import conv_cpu, conv_gaps, conv_pointwise, conv_xla, explicit
 from cnnjax.ops import padding as pads
 from cnnjax.ops.activation import relu as relu_op
@@ -75,7 +75,7 @@ def conv(
 
     Raises:
         ValueError: shapes, dtypes or options that do not go together, or an output
-            without positions; or ``backend`` is ``"onednn"`` and cannot compute it.
+            without positions; or ``backend`` is ``"native"`` and cannot compute it.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     bias = None if bias is None else jnp.asarray(bias)
@@ -178,7 +178,7 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
         return partial(getattr(implementation, name), window=window, **static)
 
     if reason := explicit.refusal(*arrays):
-        if window.backend == "onednn":
+        if window.backend == "native":
             refuse(f"{name} of x {x_shape}", reason)
         return of(conv_xla)(*arrays)
     dtype = arrays[0].dtype
@@ -190,9 +190,9 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
 
 def _implementations(name, x_shape, kernel_shape, window, dtype):
     """oneDNN's, the one for a CPU, and the one for all other devices."""
-    native = conv_gaps if max(window.input_dilation) > 1 else conv_onednn
+    native = conv_gaps if max(window.input_dilation) > 1 else conv_native
     found = native.implementation(name, x_shape, kernel_shape, window, dtype)
-    if window.backend == "onednn":
+    if window.backend == "native":
         if found.reason:
             arrays = f"{dtype} x {x_shape} and kernel {kernel_shape} with {window}"
             refuse(f"{name} of {arrays}", found.reason)
@@ -201,7 +201,7 @@ def _implementations(name, x_shape, kernel_shape, window, dtype):
     every = max(window.strides) == 1
     pointwise = every and conv_pointwise.suits(kernel_shape, window)
     other = conv_pointwise if pointwise else conv_xla
-    faster = conv_cpu.prefers_onednn(name, x_shape, kernel_shape, window, found)
+    faster = conv_cpu.prefers_native(name, x_shape, kernel_shape, window, found)
     if window.backend == "auto" and faster:
         return native, native, other
     return native, conv_cpu.choose(name, x_shape, kernel_shape, window), other

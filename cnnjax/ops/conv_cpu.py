@@ -1,6 +1,6 @@
 """Which formulation computes a map of a convolution fastest on a CPU.
 
-oneDNN is faster almost everywhere (``prefers_onednn``). XLA's own convolution
+oneDNN is faster almost everywhere (``prefers_native``). XLA's own convolution
 (``conv_xla``) is a product of matrices at full speed in 1-D and 2-D, for the forward
 map and for the input gradient without strides. Elsewhere it is slow:
 
@@ -20,7 +20,7 @@ The limits below come from measurements by ``scripts/benchmark_ops.py``.
 import math
 from types import ModuleType
 
-from cnnjax.onednn.conv import Implementation, output_shape
+from cnnjax.native.conv import Implementation, output_shape
 from cnnjax.ops import (
     conv_depthwise,
     conv_groups,
@@ -52,7 +52,7 @@ FEW_INPUTS, FEW_OUTPUTS = 4, 16
 Shape = tuple[int, ...]
 
 
-def prefers_onednn(
+def prefers_native(
     name: str,
     x_shape: Shape,
     kernel_shape: Shape,

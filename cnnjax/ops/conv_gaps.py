@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cnnjax.onednn import conv as conv_onednn
+from cnnjax.native import conv as conv_native
 from cnnjax.ops.conv_xla import rotate_and_exchange
 from cnnjax.typing import Window
 
@@ -32,14 +32,14 @@ def implementation(
     kernel: tuple[int, ...],
     window: Window,
     dtype: Any,
-) -> conv_onednn.Implementation:
+) -> conv_native.Implementation:
     """What oneDNN has for the map called ``name`` of arrays of these shapes."""
     if set(window.strides) != {1}:
-        return conv_onednn.Implementation("", f"strides {window.strides} besides gaps")
-    y = conv_onednn.output_shape(x, kernel, window)
+        return conv_native.Implementation("", f"strides {window.strides} besides gaps")
+    y = conv_native.output_shape(x, kernel, window)
     *taps, inputs, outputs = kernel
     turned = (*taps, outputs // window.groups, inputs * window.groups)
-    return conv_onednn.implementation(
+    return conv_native.implementation(
         _TURNED[name], y, turned, _turn(window, taps), dtype
     )
 
@@ -52,9 +52,9 @@ def forward(
     relu: bool = False,
 ) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``."""
-    sizes = conv_onednn.output_shape(x.shape, kernel.shape, window)[1:-1]
+    sizes = conv_native.output_shape(x.shape, kernel.shape, window)[1:-1]
     turned = rotate_and_exchange(kernel, window.groups)
-    y = conv_onednn.input_gradient(x, turned, _turn(window, kernel.shape[:-2]), sizes)
+    y = conv_native.input_gradient(x, turned, _turn(window, kernel.shape[:-2]), sizes)
     y = y if bias is None else y + bias
     return jnp.maximum(y, 0) if relu else y
 
@@ -64,14 +64,14 @@ def input_gradient(
 ) -> jax.Array:
     """dx of spatial ``sizes``."""
     turned = rotate_and_exchange(kernel, window.groups)
-    return conv_onednn.forward(dy, turned, _turn(window, kernel.shape[:-2]))
+    return conv_native.forward(dy, turned, _turn(window, kernel.shape[:-2]))
 
 
 def kernel_gradient(
     x: jax.Array, dy: jax.Array, window: Window, taps: tuple[int, ...]
 ) -> jax.Array:
     """dw of spatial size ``taps``: ``x, dy -> (*taps, in/groups, out)``."""
-    turned = conv_onednn.kernel_gradient(dy, x, _turn(window, taps), taps)
+    turned = conv_native.kernel_gradient(dy, x, _turn(window, taps), taps)
     return rotate_and_exchange(turned, window.groups)
 
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.onednn.conv import output_shape
+from cnnjax.native.conv import output_shape
 from cnnjax.ops.conv_xla import rotate_and_exchange
 from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import vary_alike

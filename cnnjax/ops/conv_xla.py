@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.onednn.call import positions
+from cnnjax.native.call import positions
 from cnnjax.ops import conv_faults as faults
 from cnnjax.ops import explicit
 from cnnjax.typing import Window

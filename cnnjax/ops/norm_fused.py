@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.onednn import norm as norm_native
+from cnnjax.native import norm as norm_native
 from cnnjax.ops import explicit
 from cnnjax.ops.activation import capped_relu
 from cnnjax.ops.activation import relu as relu_op
@@ -86,21 +86,21 @@ def normalize_batch(
         y of the shape of ``x``; m and v ``(channels,)``.
 
     Raises:
-        ValueError: ``add`` that is not like ``x``; or ``backend`` is ``"onednn"`` and
+        ValueError: ``add`` that is not like ``x``; or ``backend`` is ``"native"`` and
             cannot compute it.
     """
     if add is not None and add.shape != x.shape:
         raise ValueError(f"add has shape {add.shape}, expected {x.shape} as x")
     backend = chosen_backend(backend)
     reason = explicit.refusal(x) or norm_native.refusal(x.dtype)
-    if backend == "onednn" and reason:
+    if backend == "native" and reason:
         refuse(f"batch normalization of {x.dtype} x {x.shape}", reason)
     dtype = jnp.dtype(dtype or x.dtype)
     relu = float(math.inf if relu is True else relu)
     moments_dtype = jnp.promote_types(moments_dtype or x.dtype, jnp.float32)
     options = Options(epsilon, relu, fast, add is not None, dtype, moments_dtype)
     fused_here = backend == "auto" and not reason and norm_native.is_fast(x.shape[-1])
-    if x.dtype != dtype or not (fused_here or backend == "onednn"):
+    if x.dtype != dtype or not (fused_here or backend == "native"):
         return separate(x, scale, bias, add, options)
     scale, bias = scale.astype(jnp.float32), bias.astype(jnp.float32)
     if add is None:

@@ -42,7 +42,7 @@ def batch_norm(
         y of the shape and dtype of ``x``; mean and variance ``(channels,)``.
 
     Raises:
-        ValueError: shapes that do not go together; or ``backend`` is ``"onednn"`` and
+        ValueError: shapes that do not go together; or ``backend`` is ``"native"`` and
             cannot compute it.
     """
     wide_scale, wide_bias = _last(scale, x), _last(bias, x)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from cnnjax.onednn import pool as pool_native
+from cnnjax.native import pool as pool_native
 from cnnjax.ops import explicit, pool_xla
 from cnnjax.ops import padding as pads
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
@@ -54,7 +54,7 @@ def max_pool(
 
     Raises:
         ValueError: sizes that do not go together, or an output without positions;
-            or ``backend`` is ``"onednn"`` and cannot compute it.
+            or ``backend`` is ``"native"`` and cannot compute it.
     """
     x = jnp.asarray(x)
     for taps, part in stages(
@@ -88,7 +88,7 @@ def avg_pool(
 
     Raises:
         ValueError: sizes that do not go together, or an output without positions;
-            or ``backend`` is ``"onednn"`` and cannot compute it.
+            or ``backend`` is ``"native"`` and cannot compute it.
     """
     x = jnp.asarray(x)
     taps, whole = _make_window(x, window, strides, padding, 1, backend)
@@ -140,7 +140,7 @@ def _run(name, taps, window, sizes, *arrays):
 
     dtype, channels = arrays[0].dtype, arrays[0].shape[-1]
     reason = explicit.refusal(*arrays) or pool_native.refusal(taps, dtype)
-    if window.backend == "onednn":
+    if window.backend == "native":
         if reason:
             arrays = f"{dtype} x of {sizes} positions with windows of {taps}"
             refuse(f"{name} of {arrays}", reason)

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 from cnnjax import __version__
-from cnnjax.onednn import library
+from cnnjax.native import library
 from cnnjax.ops.backend import current_backend
 from cnnjax.printable import printable
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import jax
 
 from cnnjax.config import Config, ConfigError
-from cnnjax.onednn import library
+from cnnjax.native import library
 from cnnjax.ops.backend import backend, current_backend
 from cnnjax.ops.gradient import gradients
 
@@ -55,12 +55,12 @@ def as_configured(
 
 
 def check_kernels(config: Config) -> None:
-    """Refuses ``backend="onednn"`` where oneDNN would not be what computes.
+    """Refuses ``backend="native"`` where oneDNN would not be what computes.
 
     Raises:
         ConfigError: with the reason.
     """
-    if config.backend != "onednn":
+    if config.backend != "native":
         return
     platform, reason = jax.default_backend(), library.status().reason
     if config.gradients == "autodiff":
@@ -69,7 +69,7 @@ def check_kernels(config: Config) -> None:
         reason = f"it is for CPUs, and the devices here are {platform}"
     if reason:
         raise ConfigError(
-            f"backend is 'onednn', which is not in use: {reason}; 'auto' takes what"
+            f"backend is 'native', which is not in use: {reason}; 'auto' takes what"
             " there is"
         )
 

@@ -22,7 +22,7 @@ DESCRIPTION = "_CHECKPOINT_METADATA"
 REMOVED = "removed"
 """Where a checkpoint is moved before its files are deleted.
 
-A process that is killed while it deletes leaves no half of a checkpoint among the others.
+A process that is killed while it deletes leaves no half checkpoint among the others.
 """
 
 

@@ -9,7 +9,7 @@ def make(task):
 
     import cnnjax
     from cnnjax.models import make_model
-    from cnnjax.onednn import library
+    from cnnjax.native import library
     from cnnjax.ops import softmax_cross_entropy_with_integer_labels
     from cnnjax.ops.backend import current_backend
     from peers import jax_step

@@ -39,7 +39,7 @@ def stock_models():
         setattr(cnnjax, name, module)
     from cnnjax import models
 
-    below = ("cnnjax.ops.", "cnnjax.layers.", "cnnjax.onednn")
+    below = ("cnnjax.ops.", "cnnjax.layers.", "cnnjax.native")
     found = [name for name in sys.modules if name.startswith(below)]
     if found:
         raise RuntimeError(f"stock Flax is wanted, but {', '.join(found)} was imported")

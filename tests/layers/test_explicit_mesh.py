@@ -101,10 +101,10 @@ def test_gradients_of_gradients(mesh):
     ],
     ids=["conv", "max_pool", "batch_norm"],
 )
-def test_onednn_is_refused_with_the_remedy(mesh, function):
+def test_native_is_refused_with_the_remedy(mesh, function):
     with (
         jax.set_mesh(mesh),
-        ops.backend("onednn"),
+        ops.backend("native"),
         pytest.raises(ValueError, match=r"explicit axes.*inside of jax\.shard_map"),
     ):
         function(images(mesh))

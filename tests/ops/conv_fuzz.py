@@ -18,7 +18,7 @@ from tests.ops import conv_by_taps
 from tests.ops.closeness import assert_sum_close, normal
 from tests.reference import Geometry, positions
 
-WAYS = ("auto", "onednn", "xla", "autodiff")
+WAYS = ("auto", "native", "xla", "autodiff")
 LARGEST = {1: 12, 2: 7, 3: 4}  # spatial sizes, by rank
 MOST_TAPS = {1: 6, 2: 4, 3: 3}
 

@@ -23,11 +23,11 @@ def test_the_innermost_context_holds(monkeypatch):
     assert current_backend() == "auto"
     monkeypatch.setenv(VARIABLE, "xla")
     assert current_backend() == "xla"
-    with ops.backend("onednn"):
-        assert current_backend() == "onednn"
+    with ops.backend("native"):
+        assert current_backend() == "native"
         with ops.backend("auto"):
             assert current_backend() == "auto"
-        assert current_backend() == "onednn"
+        assert current_backend() == "native"
     assert current_backend() == "xla"
 
 
@@ -64,13 +64,13 @@ def test_gradients_taken_outside_keep_the_backend_of_the_trace():
 
 
 def test_an_argument_overrules_the_context():
-    with ops.backend("onednn"):
+    with ops.backend("native"):
         text = text_of(lambda x: ops.conv(x, KERNEL, backend="xla"), X)
     assert "custom_call" not in text
 
 
 def test_refuses_other_names(monkeypatch):
-    expected = "expected 'auto', 'onednn' or 'xla'"
+    expected = "expected 'auto', 'native' or 'xla'"
     with (
         pytest.raises(ValueError, match=f"backend is 'mkl', {expected}"),
         ops.backend("mkl"),  # type: ignore[arg-type]

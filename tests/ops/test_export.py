@@ -86,11 +86,11 @@ def close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_onednn_refuses_symbolic_sizes():
+def test_native_refuses_symbolic_sizes():
     x = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 9, 8, 8"), jnp.float32)
     kernel = jnp.zeros((3, 3, 8, 8))
     with pytest.raises(BackendError, match="sizes are symbolic, expected numbers"):
-        jax.eval_shape(lambda x: ops.conv(x, kernel, backend="onednn"), x)
+        jax.eval_shape(lambda x: ops.conv(x, kernel, backend="native"), x)
 
 
 def test_sizes_too_small_for_the_window_are_refused_where_they_are_numbers():

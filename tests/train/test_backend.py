@@ -3,7 +3,7 @@
 import pytest
 
 from cnnjax.config import ConfigError
-from cnnjax.onednn import library
+from cnnjax.native import library
 from cnnjax.ops import backend
 from cnnjax.ops.backend import VARIABLE
 from cnnjax.train import arithmetic
@@ -12,7 +12,7 @@ from cnnjax.train.devices import devices_of
 from cnnjax.train.experiment import make_experiment
 from cnnjax.train.run import train
 from cnnjax.train.trained import evaluate_run
-from tests.onednn.instructions import HAS_AVX512
+from tests.native.instructions import HAS_AVX512
 
 TARGET = "cnnjax_conv"
 
@@ -42,13 +42,13 @@ def step_text(config):
 
 def test_each_backend_reaches_the_step(with_library, small_config):
     assert TARGET not in step_text(small_config(backend="xla"))
-    text = step_text(small_config(backend="onednn"))
+    text = step_text(small_config(backend="native"))
     assert TARGET in text
     assert "stablehlo.convolution" not in text
 
 
-def test_onednn_computes_bfloat16_or_is_refused(with_library, small_config):
-    config = small_config(backend="onednn", precision="bfloat16")
+def test_native_computes_bfloat16_or_is_refused(with_library, small_config):
+    config = small_config(backend="native", precision="bfloat16")
     if HAS_AVX512:
         assert "stablehlo.convolution" not in step_text(config)
     else:
@@ -82,30 +82,30 @@ def test_auto_leaves_the_choice_to_the_environment(small_config, monkeypatch):
 
 
 def test_a_backend_by_name_overrules_the_environment(small_config, monkeypatch):
-    monkeypatch.setenv(VARIABLE, "onednn")
+    monkeypatch.setenv(VARIABLE, "native")
     assert TARGET not in step_text(small_config(backend="xla"))
 
 
-def test_onednn_is_refused_where_there_is_none(
+def test_native_is_refused_where_there_is_none(
     without_library, small_config, tmp_path, recorder
 ):
-    with pytest.raises(ConfigError, match=r"'onednn', which is not in use: no comp.*"):
-        train(small_config(backend="onednn"), tmp_path / "run", recorder)
+    with pytest.raises(ConfigError, match=r"'native', which is not in use: no comp.*"):
+        train(small_config(backend="native"), tmp_path / "run", recorder)
     assert not (tmp_path / "run").exists()
 
 
-def test_onednn_is_refused_for_stock_gradients_and_other_devices(
+def test_native_is_refused_for_stock_gradients_and_other_devices(
     small_config, monkeypatch
 ):
     with pytest.raises(ConfigError, match="'autodiff' runs the stock operations"):
-        make_experiment(small_config(backend="onednn", gradients="autodiff"))
+        make_experiment(small_config(backend="native", gradients="autodiff"))
     monkeypatch.setattr(arithmetic.jax, "default_backend", lambda: "gpu")
     with pytest.raises(ConfigError, match="for CPUs, and the devices here are gpu"):
-        make_experiment(small_config(backend="onednn"))
+        make_experiment(small_config(backend="native"))
 
 
 def test_other_names_are_refused(small_config):
-    with pytest.raises(ConfigError, match="backend is 'mkl', expected 'auto', 'onedn"):
+    with pytest.raises(ConfigError, match="backend is 'mkl', expected 'auto', 'nativ"):
         small_config(backend="mkl")
 
 
@@ -121,13 +121,13 @@ def test_a_resumed_run_tells_of_other_kernels(
     assert any(told in text for text in recorder.messages)
 
 
-def test_a_run_of_onednn_is_scored_where_there_is_none(
+def test_a_native_run_is_scored_where_there_is_none(
     with_library, small_config, tmp_path, recorder, monkeypatch, capsys
 ):
-    config = small_config(duration="2 steps", backend="onednn")
+    config = small_config(duration="2 steps", backend="native")
     expected = train(config, tmp_path / "run", recorder).test
     status = library.Status(None, "no compiler")
     monkeypatch.setattr(library, "status", lambda: status)
     score = evaluate_run(tmp_path / "run", "test")
     assert score.loss == pytest.approx(expected.loss, rel=1e-5)
-    assert "'onednn', which is not in use: no compiler" in capsys.readouterr().err
+    assert "'native', which is not in use: no compiler" in capsys.readouterr().err

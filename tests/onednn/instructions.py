@@ -1,5 +1,0 @@
-"""What the instructions that oneDNN uses here can do."""
-
-from cnnjax.onednn import library
-
-HAS_AVX512 = "AVX512" in library.describe()  # and with it bfloat16
