@@ -215,7 +215,7 @@ def _expand_paths(args) -> None:
 
 
 def _train(args, overrides) -> int:
-    from cnnjax.train.place import Place, find_place
+    from cnnjax.train.machine.place import Place, find_place
 
     place = find_place(Place(args.coordinator, args.num_processes, args.process_id))
     try:
@@ -226,8 +226,8 @@ def _train(args, overrides) -> int:
         return status
     workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
     _load_jax()
-    from cnnjax.train.parting import leave_together
-    from cnnjax.train.processes import join
+    from cnnjax.train.machine.parting import leave_together
+    from cnnjax.train.machine.processes import join
 
     join(place)
     with streams.lasting_output(), leave_together():
@@ -237,7 +237,7 @@ def _train(args, overrides) -> int:
 def _tell_others(place, error: ConfigError) -> None:
     """Ends the other processes of a run, too, which would wait for this one."""
     if place.num_processes != 1:
-        from cnnjax.train import processes
+        from cnnjax.train.machine import processes
 
         processes.refuse(place, str(error))
 
@@ -261,15 +261,15 @@ def _start_jax() -> None:
         ConfigError: it cannot.
     """
     _load_jax()
-    from cnnjax.train.platform import check_platform
+    from cnnjax.train.machine.platform import check_platform
 
     check_platform()
 
 
 def _train_here(config, workdir, resume) -> int:
     """Trains in this process, one of all those of the run."""
-    from cnnjax.train.interruption import Interrupted
-    from cnnjax.train.run import train
+    from cnnjax.train.machine.interruption import Interrupted
+    from cnnjax.train.run.run import train
 
     reporter = _make_reporter(workdir)
     try:
@@ -292,7 +292,7 @@ def _train_here(config, workdir, resume) -> int:
 def _make_reporter(workdir):
     """Who is told of a run: the terminal and a file, and nobody but by process 0."""
     from cnnjax import report
-    from cnnjax.train.processes import is_first
+    from cnnjax.train.machine.processes import is_first
 
     if not is_first():
         return report.Reporters()
@@ -323,7 +323,7 @@ def _evaluate(args, overrides) -> int:
             )
         step = int(step)
     _start_jax()
-    from cnnjax.train.trained import evaluate_step
+    from cnnjax.train.run.trained import evaluate_step
 
     step, score = evaluate_step(args.workdir, args.split, step)
     print(json.dumps({"split": args.split, "step": step, **score._asdict()}))
@@ -378,7 +378,7 @@ def _benchmark(args, overrides) -> int:
 def _info(args, overrides) -> int:
     _start_jax()
     from cnnjax.report.information import describe_installation
-    from cnnjax.train.compilation_cache import default_folder
+    from cnnjax.train.machine.compilation_cache import default_folder
 
     print(describe_installation(default_folder()))
     return 0
@@ -392,10 +392,10 @@ def _input_errors():
 
 
 def _run_errors():
-    if "cnnjax.train.integrity" not in sys.modules:
+    if "cnnjax.train.run.integrity" not in sys.modules:
         return ()
-    from cnnjax.train.divergence import NonFiniteLossError
-    from cnnjax.train.integrity import CheckpointError
+    from cnnjax.train.run.integrity import CheckpointError
+    from cnnjax.train.step.divergence import NonFiniteLossError
 
     return (CheckpointError, NonFiniteLossError)
 

@@ -36,7 +36,7 @@ import numpy as np
 
 from cnnjax.data.digits import load_digits
 from cnnjax.report import read_metrics
-from cnnjax.train.checkpoint import Checkpoints
+from cnnjax.train.run.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parents[1]
 TMP = r".*-checkpoint-tmp.*"  # a save under way, as Orbax names it

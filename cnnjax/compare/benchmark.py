@@ -17,15 +17,15 @@ from cnnjax.compare.flops import count_forward, count_training
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import train_batches
 from cnnjax.ops.backend import current_backend
-from cnnjax.train.compiled import (
+from cnnjax.train.machine.compiled import (
     describe_state,
     lower_eval_step,
     lower_step,
     make_start,
 )
-from cnnjax.train.devices import Devices, devices_of
-from cnnjax.train.experiment import Experiment, make_experiment
-from cnnjax.train.state import TrainState, count_parameters
+from cnnjax.train.machine.devices import Devices, devices_of
+from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.step.state import TrainState, count_parameters
 
 WARM_UP_STEPS = 3
 BATCHES = 4

@@ -11,10 +11,10 @@ from cnnjax.compare.gradients import Comparison, compare_gradients
 from cnnjax.config import Config
 from cnnjax.data import normalize, train_batches
 from cnnjax.ops import gradients
-from cnnjax.train.arithmetic import kernels
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.objective import make_objective
-from cnnjax.train.trained import make_run_state
+from cnnjax.train.machine.arithmetic import kernels
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.step.objective import make_objective
 
 ROUNDS = 15
 

@@ -20,8 +20,8 @@ import numpy as np
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 from cnnjax.json_file import parse_json
-from cnnjax.train.names import named_leaves
-from cnnjax.train.state import TrainState
+from cnnjax.train.step.names import named_leaves
+from cnnjax.train.step.state import TrainState
 
 SAVES_PER_PIECE = 3
 Hashes = dict[str, str]  # by the name of the array
@@ -135,7 +135,7 @@ def _run_part(path, changes, workdir: Path, end: int | None) -> Part:
 def _train(path, changes, workdir: Path, log: Path, end: int | None) -> None:
     """What the process does: trains, and writes the hashes of each state."""
     from cnnjax.report import Reporters
-    from cnnjax.train.run import train
+    from cnnjax.train.run.run import train
 
     with log.open("w") as file:
 

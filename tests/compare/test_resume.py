@@ -7,7 +7,7 @@ import pytest
 
 from cnnjax.cli import main
 from cnnjax.compare.resume import Difference, first_difference, hash_state
-from cnnjax.train.state import TrainState
+from cnnjax.train.step.state import TrainState
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--config.model.widths=(2,)", "--config.model.dense=()"]

@@ -20,7 +20,7 @@ from cnnjax.config_file import load_config
 from cnnjax.models import MODELS, make_model
 from cnnjax.optim import make_optimizer
 from cnnjax.optim.optimizers import optimizer_names
-from cnnjax.train.experiment import make_experiment
+from cnnjax.train.run.experiment import make_experiment
 
 ODD: tuple[Any, ...] = (
     "no",

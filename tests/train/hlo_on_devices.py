@@ -6,9 +6,9 @@ from pathlib import Path
 import jax
 
 from cnnjax.config_file import load_config
-from cnnjax.train.compiled import lower_step, make_start
-from cnnjax.train.devices import make_devices
-from cnnjax.train.experiment import make_experiment
+from cnnjax.train.machine.compiled import lower_step, make_start
+from cnnjax.train.machine.devices import make_devices
+from cnnjax.train.run.experiment import make_experiment
 
 DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from cnnjax.config_file import load_config
 from cnnjax.data import train_batches
-from cnnjax.train import parting, processes
-from cnnjax.train.compiled import make_score, make_start, make_step
-from cnnjax.train.devices import make_devices
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.wish import Wish
+from cnnjax.train.machine import parting, processes
+from cnnjax.train.machine.compiled import make_score, make_start, make_step
+from cnnjax.train.machine.devices import make_devices
+from cnnjax.train.machine.wish import Wish
+from cnnjax.train.run.experiment import make_experiment
 
 STEPS = 50
 DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"

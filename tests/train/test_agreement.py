@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnjax.train.agreement import find_differences
+from cnnjax.train.machine.agreement import find_differences
 from tests.train.faults import DIGITS, ROOT
 
 SCRIPT = Path(__file__).parent / "what_processes_have.py"

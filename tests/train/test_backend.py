@@ -6,12 +6,12 @@ from cnnjax.config import ConfigError
 from cnnjax.native import library
 from cnnjax.ops import backend
 from cnnjax.ops.backend import VARIABLE
-from cnnjax.train import arithmetic
-from cnnjax.train.compiled import lower_step, make_score, make_start
-from cnnjax.train.devices import devices_of
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.run import train
-from cnnjax.train.trained import evaluate_run
+from cnnjax.train.machine import arithmetic
+from cnnjax.train.machine.compiled import lower_step, make_score, make_start
+from cnnjax.train.machine.devices import devices_of
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.run import train
+from cnnjax.train.run.trained import evaluate_run
 from tests.native.instructions import HAS_AVX512
 
 TARGET = "cnnjax_conv"

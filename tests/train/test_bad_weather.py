@@ -16,7 +16,7 @@ import time
 import pytest
 
 from cnnjax.report import MetricsFile, read_metrics
-from cnnjax.train.run import train as train_here
+from cnnjax.train.run.run import train as train_here
 from tests.report.test_metrics_file import room
 from tests.train.faults import (
     DIGITS,
@@ -166,7 +166,7 @@ def test_training_goes_on_while_metrics_find_no_room(tmp_path, small_config):
 NO_MEMORY = """
 import resource
 from cnnjax.cli import run
-from cnnjax.train.checkpoint import Checkpoints
+from cnnjax.train.run.checkpoint import Checkpoints
 save = Checkpoints.save
 def save_without_memory(self, *args):
     used = next(int(x.split()[1]) for x in open("/proc/self/status") if "VmSize" in x)
@@ -199,7 +199,7 @@ REMOVED = """
 import pathlib, shutil, sys, threading
 import numpy as np
 from cnnjax.leaving import end_with
-from cnnjax.train.checkpoint import Checkpoints
+from cnnjax.train.run.checkpoint import Checkpoints
 folder, over = pathlib.Path(sys.argv[1]), threading.Event()
 def remove():
     while not over.is_set():

@@ -11,9 +11,9 @@ import pytest
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 from cnnjax.report import Reporters
-from cnnjax.train import loop
-from cnnjax.train.run import train
-from cnnjax.train.session import Session
+from cnnjax.train.run import loop
+from cnnjax.train.run.run import train
+from cnnjax.train.run.session import Session
 
 ROOT = Path(__file__).parents[2]
 FASHION_MNIST = ROOT / "configs" / "fashion_mnist.py"

@@ -12,11 +12,11 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.optim.optimizers import make_optimizer, optimizer_names
-from cnnjax.train import folder_name
-from cnnjax.train.checkpoint import Checkpoints
-from cnnjax.train.folder_name import check_name
-from cnnjax.train.integrity import CheckpointError
-from cnnjax.train.state import TrainState
+from cnnjax.train.run import folder_name
+from cnnjax.train.run.checkpoint import Checkpoints
+from cnnjax.train.run.folder_name import check_name
+from cnnjax.train.run.integrity import CheckpointError
+from cnnjax.train.step.state import TrainState
 from tests.optim.test_optimizers import OPTIONS, REFUSED
 from tests.train.faults import DIGITS, ROOT, TINY, assert_same, contents
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_of_a_newer_version_is_not_damaged(tmp_path, monkeypatch):
     folder, state = tmp_path / "checkpoints", make()
     with monkeypatch.context() as patch:
         ours = {"cnnjax": "0.1.0", "orbax-checkpoint": "99.1"}
-        patch.setattr("cnnjax.train.checkpoint.our_versions", lambda: ours)
+        patch.setattr("cnnjax.train.run.checkpoint.our_versions", lambda: ours)
         save(folder, state, 5)
     (folder / "5" / "state" / "_METADATA").write_text("of another form")
     before = contents(folder)

@@ -9,7 +9,7 @@ import pytest
 from cnnjax.config import ConfigError
 from cnnjax.data import Dataset, Split
 from cnnjax.data.stream import StreamedImages
-from cnnjax.train.data_identity import check, check_file, describe, write
+from cnnjax.train.run.data_identity import check, check_file, describe, write
 
 
 def make(n=1000, size=8):

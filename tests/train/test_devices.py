@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnnjax.config import ConfigError
-from cnnjax.train.devices import devices_of, make_devices
+from cnnjax.train.machine.devices import devices_of, make_devices
 
 PROGRAM = Path(__file__).with_name("steps_on_devices.py")
 

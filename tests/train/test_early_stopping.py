@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cnnjax.config import ConfigError
-from cnnjax.train.interruption import Interrupted
-from cnnjax.train.run import train
-from cnnjax.train.trained import evaluate_run
+from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.run.run import train
+from cnnjax.train.run.trained import evaluate_run
 from tests.train.faults import StopAt, assert_same
 
 # A rate this high soon brings no further gain.

@@ -4,7 +4,7 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.data import DataError
-from cnnjax.train.experiment import make_experiment
+from cnnjax.train.run.experiment import make_experiment
 
 
 def test_lengths_in_any_unit(small_config):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnjax.config import ConfigError
-from cnnjax.train.run import train
+from cnnjax.train.run.run import train
 from tests.train.conftest import Recorder
 from tests.train.faults import assert_same
 

@@ -9,8 +9,8 @@ import pytest
 
 from cnnjax import memory_limit
 from cnnjax.cli import main
-from cnnjax.train import footprint
-from cnnjax.train.footprint import size_text
+from cnnjax.train.machine import footprint
+from cnnjax.train.machine.footprint import size_text
 from tests.train.faults import DIGITS, ROOT, TINY, error, evaluate, train
 
 HUGE = "--config.model.dense=(1000000000,)"

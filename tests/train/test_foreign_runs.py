@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from cnnjax.train import compilation_cache
-from cnnjax.train.workdir import NOT_FROM_DISK, read_config
+from cnnjax.train.machine import compilation_cache
+from cnnjax.train.run.workdir import NOT_FROM_DISK, read_config
 from tests.train.faults import LONGER, SHORT, contents, error, evaluate, train
 
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cnnjax.train.checkpoint_files import DESCRIPTION
+from cnnjax.train.run.checkpoint_files import DESCRIPTION
 from tests.train.faults import LONGER, contents, error, evaluate, train
 
 HOSTILE = {

@@ -9,12 +9,12 @@ from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
 import pytest
 
-from cnnjax.train.interruption import Interrupted, watch
-from cnnjax.train.wish import Wish, decode, encode
+from cnnjax.train.machine.interruption import Interrupted, watch
+from cnnjax.train.machine.wish import Wish, decode, encode
 
 STUCK = """
 import ctypes
-from cnnjax.train.interruption import watch
+from cnnjax.train.machine.interruption import watch
 lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
 with watch():
     lock(mutex)

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from cnnjax.cli import main
-from cnnjax.train.integrity import CheckpointError
-from cnnjax.train.run import train as train_run
-from cnnjax.train.workdir import Origin, find_run
+from cnnjax.train.run.integrity import CheckpointError
+from cnnjax.train.run.run import train as train_run
+from cnnjax.train.run.workdir import Origin, find_run
 from tests.train.faults import (
     DIGITS,
     LONGER,

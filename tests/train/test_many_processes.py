@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from cnnjax.report import read_metrics
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.trained import make_run_state
-from cnnjax.train.workdir import read_config
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.run.workdir import read_config
 from tests.train.faults import DIGITS, ROOT, TINY, train, wait_for_step
 
 LAUNCH = ROOT / "scripts" / "launch_local"

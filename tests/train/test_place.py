@@ -3,7 +3,7 @@
 import pytest
 
 from cnnjax.config import ConfigError
-from cnnjax.train.place import Place, find_place
+from cnnjax.train.machine.place import Place, find_place
 
 ALONE = Place(num_processes=1, process_id=0)
 VARIABLES = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")

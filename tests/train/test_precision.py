@@ -8,11 +8,11 @@ import pytest
 from cnnjax import models
 from cnnjax.compare.resume import verify_resume
 from cnnjax.config import ConfigError
-from cnnjax.train import arithmetic
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.interruption import Interrupted
-from cnnjax.train.run import train
-from cnnjax.train.trained import evaluate_run
+from cnnjax.train.machine import arithmetic
+from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.run import train
+from cnnjax.train.run.trained import evaluate_run
 from tests.train.conftest import CONFIGS
 from tests.train.faults import StopAt, assert_same
 
@@ -138,7 +138,7 @@ def test_a_model_without_dtype_is_refused(small_config, monkeypatch):
         num_classes: int
 
     known = {**models.MODELS, "whole": Whole}
-    monkeypatch.setattr("cnnjax.train.experiment.MODELS", known)
+    monkeypatch.setattr("cnnjax.train.run.experiment.MODELS", known)
     config = small_config(model__name="whole", precision="bfloat16")
     for option in ("widths", "dense", "dropout", "batch_norm"):
         if option in config.model:

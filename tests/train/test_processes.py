@@ -4,8 +4,8 @@ import pytest
 from jax._src.clusters import OmpiCluster, SlurmCluster
 
 from cnnjax.config import ConfigError
-from cnnjax.train.place import Place, find_place
-from cnnjax.train.processes import join
+from cnnjax.train.machine.place import Place, find_place
+from cnnjax.train.machine.processes import join
 
 NOTHING = Place()
 ALONE = Place(num_processes=1, process_id=0)

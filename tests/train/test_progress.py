@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from cnnjax.train.evaluation import Score
-from cnnjax.train.progress import Progress, judge
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.progress import Progress, judge
 
 
 def judge_all(scores, monitor="loss", least=0.0):

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cnnjax.config import ConfigError
-from cnnjax.train import rendezvous
-from cnnjax.train.rendezvous import Link, meet
+from cnnjax.train.machine import rendezvous
+from cnnjax.train.machine.rendezvous import Link, meet
 
 SECONDS = 20
 

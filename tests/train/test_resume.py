@@ -9,12 +9,12 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.report import read_metrics
-from cnnjax.train.divergence import NonFiniteLossError
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.integrity import CheckpointError
-from cnnjax.train.interruption import Interrupted
-from cnnjax.train.run import train
-from cnnjax.train.trained import make_run_state
+from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.integrity import CheckpointError
+from cnnjax.train.run.run import train
+from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.step.divergence import NonFiniteLossError
 from tests.train.conftest import Recorder
 from tests.train.faults import (
     StopAt,

@@ -9,12 +9,12 @@ import pytest
 from cnnjax.data import Batch, Normalization
 from cnnjax.models import make_model
 from cnnjax.optim import make_optimizer, make_schedule
-from cnnjax.train.divergence import NonFiniteLossError, is_spike, update_usual
-from cnnjax.train.loss import make_loss
-from cnnjax.train.objective import Gradients, Sums, make_gradients
-from cnnjax.train.run import train
-from cnnjax.train.state import make_state
-from cnnjax.train.step import make_train_step, make_update
+from cnnjax.train.run.run import train
+from cnnjax.train.step.divergence import NonFiniteLossError, is_spike, update_usual
+from cnnjax.train.step.loss import make_loss
+from cnnjax.train.step.objective import Gradients, Sums, make_gradients
+from cnnjax.train.step.state import make_state
+from cnnjax.train.step.step import make_train_step, make_update
 from tests.train.faults import assert_same, leaves
 
 # From 6 steps on the rate is far too high, until it has fallen to a millionth.

@@ -7,10 +7,10 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.data import measure
-from cnnjax.train.divergence import NonFiniteLossError
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.run import train
-from cnnjax.train.trained import evaluate_run
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.run import train
+from cnnjax.train.run.trained import evaluate_run
+from cnnjax.train.step.divergence import NonFiniteLossError
 from tests.train.faults import assert_same, leaves
 
 

@@ -10,15 +10,15 @@ from flax import linen
 from cnnjax.data import Batch, Normalization, Split, normalize
 from cnnjax.models import make_model
 from cnnjax.ops import backend
-from cnnjax.train.compiled import lower_step
-from cnnjax.train.devices import make_devices
-from cnnjax.train.evaluation import evaluate
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.loss import make_loss
-from cnnjax.train.objective import make_gradients
-from cnnjax.train.state import count_parameters, make_state
-from cnnjax.train.step import make_eval_step, make_train_step, make_update
-from cnnjax.train.trained import make_run_state
+from cnnjax.train.machine.compiled import lower_step
+from cnnjax.train.machine.devices import make_devices
+from cnnjax.train.run.evaluation import evaluate
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.step.loss import make_loss
+from cnnjax.train.step.objective import make_gradients
+from cnnjax.train.step.state import count_parameters, make_state
+from cnnjax.train.step.step import make_eval_step, make_train_step, make_update
 
 SHAPE = (9, 7, 2)
 NORMALIZATION = Normalization(

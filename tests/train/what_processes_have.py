@@ -12,9 +12,10 @@ import numpy as np
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 from cnnjax.data import Dataset, Normalization, Split
-from cnnjax.train import data_identity, parting, processes
-from cnnjax.train.agreement import check_same, check_shared
-from cnnjax.train.place import Place
+from cnnjax.train.machine import parting, processes
+from cnnjax.train.machine.agreement import check_same, check_shared
+from cnnjax.train.machine.place import Place
+from cnnjax.train.run import data_identity
 
 NORMALIZATION = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
 

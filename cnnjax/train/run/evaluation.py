@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnjax.data import Split, eval_batches
-from cnnjax.train.devices import Devices
-from cnnjax.train.objective import Sums
-from cnnjax.train.state import TrainState
+from cnnjax.train.machine.devices import Devices
+from cnnjax.train.step.objective import Sums
+from cnnjax.train.step.state import TrainState
 
 
 class Score(NamedTuple):

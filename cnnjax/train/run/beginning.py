@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax.config import Config
-from cnnjax.train.checkpoint import Checkpoints, Restored
-from cnnjax.train.compiled import make_start
-from cnnjax.train.data_identity import Identity
-from cnnjax.train.experiment import Experiment
-from cnnjax.train.noted import check_noted, noted_config, place_of
-from cnnjax.train.pretrained import check_pattern, start_from
-from cnnjax.train.resume import Change, check_changes, find_changes
-from cnnjax.train.state import TrainState
-from cnnjax.train.workdir import Origin
+from cnnjax.train.machine.compiled import make_start
+from cnnjax.train.run.checkpoint import Checkpoints, Restored
+from cnnjax.train.run.data_identity import Identity
+from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.noted import check_noted, noted_config, place_of
+from cnnjax.train.run.pretrained import check_pattern, start_from
+from cnnjax.train.run.resume import Change, check_changes, find_changes
+from cnnjax.train.run.workdir import Origin
+from cnnjax.train.step.state import TrainState
 
 Tell = Callable[[str], None]
 

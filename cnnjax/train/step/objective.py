@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cnnjax.data import Batch, Normalization, augment, normalize
-from cnnjax.train.bucket import sum_over
-from cnnjax.train.example_key import example_key
-from cnnjax.train.loss import Loss
-from cnnjax.train.state import TrainState
+from cnnjax.train.step.bucket import sum_over
+from cnnjax.train.step.example_key import example_key
+from cnnjax.train.step.loss import Loss
+from cnnjax.train.step.state import TrainState
 from cnnjax.typing import Array, Params
 
 

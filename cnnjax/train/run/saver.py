@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cnnjax.train.checkpoint import Checkpoints
-from cnnjax.train.lock import Hold
-from cnnjax.train.progress import Progress
+from cnnjax.train.run.checkpoint import Checkpoints
+from cnnjax.train.run.lock import Hold
+from cnnjax.train.run.progress import Progress
 
 
 class Saver:

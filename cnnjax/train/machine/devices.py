@@ -13,8 +13,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Batch, Part, Split
-from cnnjax.train.state import TrainState
-from cnnjax.train.wish import WIDTH
+from cnnjax.train.machine.wish import WIDTH
+from cnnjax.train.step.state import TrainState
 
 AXIS = "devices"
 

@@ -22,10 +22,10 @@ from cnnjax import __version__
 from cnnjax.config import Config, ConfigError
 from cnnjax.config_file import flatten
 from cnnjax.data import Normalization
-from cnnjax.train.arithmetic import describe_kernels
-from cnnjax.train.data_identity import WORDS, Identity
-from cnnjax.train.parting import check_left
-from cnnjax.train.processes import are_many, is_first
+from cnnjax.train.machine.arithmetic import describe_kernels
+from cnnjax.train.machine.parting import check_left
+from cnnjax.train.machine.processes import are_many, is_first
+from cnnjax.train.run.data_identity import WORDS, Identity
 
 ASK_SECONDS = 0.05
 SEE_SECONDS = 10  # that a file may take to appear on a network's disk

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from cnnjax.optim.optimizers import DECAY, OPTIMIZER
-from cnnjax.train.names import map_named, named_leaves
-from cnnjax.train.state import TrainState
+from cnnjax.train.step.names import map_named, named_leaves
+from cnnjax.train.step.state import TrainState
 
 LINKS = "opt_state."
 COUNT = f"{LINKS}{DECAY}.count"

@@ -8,9 +8,9 @@ from typing import Any
 from cnnjax.config import Config, ConfigError, UnknownSettingError
 from cnnjax.config_file import from_json
 from cnnjax.data import Normalization
-from cnnjax.train import data_identity
-from cnnjax.train.experiment import Experiment
-from cnnjax.train.workdir import CHECKPOINTS, NORMALIZATION, of_newer_version
+from cnnjax.train.run import data_identity
+from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.workdir import CHECKPOINTS, NORMALIZATION, of_newer_version
 
 
 def describe_run(

@@ -18,9 +18,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.config import ConfigError
-from cnnjax.train import parting, rendezvous
-from cnnjax.train.place import Place, check_place
-from cnnjax.train.platform import check_platform
+from cnnjax.train.machine import parting, rendezvous
+from cnnjax.train.machine.place import Place, check_place
+from cnnjax.train.machine.platform import check_platform
 
 HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
 CONNECT_SECONDS = 120

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from cnnjax.config import ConfigError
 from cnnjax.regular_file import open_regular
-from cnnjax.train.integrity import CheckpointError
+from cnnjax.train.run.integrity import CheckpointError
 
 NAME = ".lock"
 SAVED = re.compile(rb"\d+\nsaved (\d{1,18})\n")

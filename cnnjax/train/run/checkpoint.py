@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
-from cnnjax.train.checkpoint_files import REMOVED, check_files, open_manager
-from cnnjax.train.folder_name import Folder
-from cnnjax.train.integrity import (
+from cnnjax.train.machine.processes import agree, is_first, wait_for_all
+from cnnjax.train.run.checkpoint_files import REMOVED, check_files, open_manager
+from cnnjax.train.run.folder_name import Folder
+from cnnjax.train.run.integrity import (
     CheckpointError,
     check_arrays,
     check_room,
@@ -25,14 +26,13 @@ from cnnjax.train.integrity import (
     none_is_whole,
     seal,
 )
-from cnnjax.train.names import named_leaves
-from cnnjax.train.permanent import MARK, KeepPermanent, KeepStep
-from cnnjax.train.processes import agree, is_first, wait_for_all
-from cnnjax.train.progress import read_progress
-from cnnjax.train.quiet import quieten_orbax
-from cnnjax.train.state import TrainState
-from cnnjax.train.stored import as_numpy, fit, leaves_by_name
-from cnnjax.train.versions import changed_settings, our_versions, refuse_newer
+from cnnjax.train.run.permanent import MARK, KeepPermanent, KeepStep
+from cnnjax.train.run.progress import read_progress
+from cnnjax.train.run.quiet import quieten_orbax
+from cnnjax.train.run.stored import as_numpy, fit, leaves_by_name
+from cnnjax.train.run.versions import changed_settings, our_versions, refuse_newer
+from cnnjax.train.step.names import named_leaves
+from cnnjax.train.step.state import TrainState
 
 Notes = dict[str, Any]
 

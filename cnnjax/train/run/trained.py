@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Split
 from cnnjax.printable import warn
-from cnnjax.train import compilation_cache, data_identity
-from cnnjax.train.arithmetic import adapt_kernels
-from cnnjax.train.checkpoint import Checkpoints, Restored
-from cnnjax.train.compiled import describe_state, make_score, make_start
-from cnnjax.train.devices import make_devices
-from cnnjax.train.evaluation import Score
-from cnnjax.train.experiment import Experiment, make_experiment
-from cnnjax.train.lock import saved_step
-from cnnjax.train.noted import check_noted, noted_config, place_of
-from cnnjax.train.progress import read_progress
-from cnnjax.train.resume import find_changes, why_fixed
-from cnnjax.train.state import TrainState, trained_variables
-from cnnjax.train.workdir import (
+from cnnjax.train.machine import compilation_cache
+from cnnjax.train.machine.arithmetic import adapt_kernels
+from cnnjax.train.machine.compiled import describe_state, make_score, make_start
+from cnnjax.train.machine.devices import make_devices
+from cnnjax.train.run import data_identity
+from cnnjax.train.run.checkpoint import Checkpoints, Restored
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.run.lock import saved_step
+from cnnjax.train.run.noted import check_noted, noted_config, place_of
+from cnnjax.train.run.progress import read_progress
+from cnnjax.train.run.resume import find_changes, why_fixed
+from cnnjax.train.run.workdir import (
     CONFIG,
     Origin,
     find_run,
@@ -27,6 +27,7 @@ from cnnjax.train.workdir import (
     read_config,
     stored_settings,
 )
+from cnnjax.train.step.state import TrainState, trained_variables
 
 BEST, LAST = "best", "last"
 

@@ -19,9 +19,9 @@ from cnnjax.optim import (
 )
 from cnnjax.printable import warn
 from cnnjax.spelling import unknown_name
-from cnnjax.train.arithmetic import check_kernels
-from cnnjax.train.devices import AXIS
-from cnnjax.train.loss import Loss, make_loss
+from cnnjax.train.machine.arithmetic import check_kernels
+from cnnjax.train.machine.devices import AXIS
+from cnnjax.train.step.loss import Loss, make_loss
 
 Result = TypeVar("Result")
 

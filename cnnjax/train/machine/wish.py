@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.train.interruption import SIGNALS
+from cnnjax.train.machine.interruption import SIGNALS
 from cnnjax.typing import Array
 
 

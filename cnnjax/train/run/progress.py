@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from cnnjax.train.evaluation import Score
-from cnnjax.train.interval import Noted
-from cnnjax.train.step import TrainMetrics
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.interval import Noted
+from cnnjax.train.step.step import TrainMetrics
 
 BIGGER_IS_BETTER = {"loss": False, "accuracy": True}
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from cnnjax.config import Config, ConfigError
-from cnnjax.train.names import map_named, matches, named_leaves
-from cnnjax.train.state import TrainState
-from cnnjax.train.trained import read_trained
-from cnnjax.train.workdir import find_run
+from cnnjax.train.run.trained import read_trained
+from cnnjax.train.run.workdir import find_run
+from cnnjax.train.step.names import map_named, matches, named_leaves
+from cnnjax.train.step.state import TrainState
 
 
 def start_from(

@@ -8,25 +8,29 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
-from cnnjax.train.arithmetic import describe_kernels, describe_options, differences
-from cnnjax.train.beginning import branch_off, check_found, start_anew
-from cnnjax.train.checkpoint import Checkpoints, Restored
-from cnnjax.train.compiled import make_score, make_step
-from cnnjax.train.data_identity import Identity
-from cnnjax.train.devices import Devices, describe_devices
-from cnnjax.train.divergence import NonFiniteLossError, check_weights
-from cnnjax.train.evaluation import Score
-from cnnjax.train.experiment import Experiment
-from cnnjax.train.interruption import Interrupted
-from cnnjax.train.lock import Hold
-from cnnjax.train.loop import Loop
-from cnnjax.train.noted import describe_run
-from cnnjax.train.progress import Progress, judge, read_progress
-from cnnjax.train.resume import Change, check_finished
-from cnnjax.train.saver import Saver
-from cnnjax.train.state import TrainState, count_parameters
-from cnnjax.train.trained import take_best, wants_best
-from cnnjax.train.workdir import CHECKPOINTS, Origin
+from cnnjax.train.machine.arithmetic import (
+    describe_kernels,
+    describe_options,
+    differences,
+)
+from cnnjax.train.machine.compiled import make_score, make_step
+from cnnjax.train.machine.devices import Devices, describe_devices
+from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.run.beginning import branch_off, check_found, start_anew
+from cnnjax.train.run.checkpoint import Checkpoints, Restored
+from cnnjax.train.run.data_identity import Identity
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.lock import Hold
+from cnnjax.train.run.loop import Loop
+from cnnjax.train.run.noted import describe_run
+from cnnjax.train.run.progress import Progress, judge, read_progress
+from cnnjax.train.run.resume import Change, check_finished
+from cnnjax.train.run.saver import Saver
+from cnnjax.train.run.trained import take_best, wants_best
+from cnnjax.train.run.workdir import CHECKPOINTS, Origin
+from cnnjax.train.step.divergence import NonFiniteLossError, check_weights
+from cnnjax.train.step.state import TrainState, count_parameters
 from cnnjax.typing import Reporter
 
 

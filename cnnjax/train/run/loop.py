@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from cnnjax.data import Batch
-from cnnjax.train.divergence import check_metrics
-from cnnjax.train.evaluation import Score
-from cnnjax.train.experiment import Lengths
-from cnnjax.train.interruption import Interrupted
-from cnnjax.train.interval import Interval, Noted
-from cnnjax.train.state import TrainState
-from cnnjax.train.step import TrainMetrics
-from cnnjax.train.wish import Wish, decode
+from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.machine.wish import Wish, decode
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.experiment import Lengths
+from cnnjax.train.run.interval import Interval, Noted
+from cnnjax.train.step.divergence import check_metrics
+from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.step import TrainMetrics
 from cnnjax.typing import Reporter
 
 

@@ -11,8 +11,8 @@ from cnnjax.config_file import from_json, to_json
 from cnnjax.data import Normalization, read_normalization, write_normalization
 from cnnjax.json_file import MAX_BYTES
 from cnnjax.regular_file import open_regular
-from cnnjax.train import data_identity
-from cnnjax.train.lock import saved_step
+from cnnjax.train.run import data_identity
+from cnnjax.train.run.lock import saved_step
 from cnnjax.user_path import expand
 from cnnjax.whole_file import write_whole
 

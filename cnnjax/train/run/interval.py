@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple
 
-from cnnjax.train.step import TrainMetrics
+from cnnjax.train.step.step import TrainMetrics
 
 
 class Noted(NamedTuple):

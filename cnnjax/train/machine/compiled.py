@@ -12,15 +12,20 @@ from jax.sharding import PartitionSpec
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Batch, Split
 from cnnjax.ops.backend import BackendError
-from cnnjax.train.arithmetic import as_configured
-from cnnjax.train.devices import AXIS, Devices, batch_shapes, wish_shape
-from cnnjax.train.evaluation import Score, evaluate
-from cnnjax.train.experiment import Experiment
-from cnnjax.train.footprint import check_footprint
-from cnnjax.train.objective import make_gradients
-from cnnjax.train.state import TrainState, make_state
-from cnnjax.train.step import TrainMetrics, make_eval_step, make_train_step, make_update
-from cnnjax.train.wish import WIDTH, Wish, encode
+from cnnjax.train.machine.arithmetic import as_configured
+from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, wish_shape
+from cnnjax.train.machine.footprint import check_footprint
+from cnnjax.train.machine.wish import WIDTH, Wish, encode
+from cnnjax.train.run.evaluation import Score, evaluate
+from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.step.objective import make_gradients
+from cnnjax.train.step.state import TrainState, make_state
+from cnnjax.train.step.step import (
+    TrainMetrics,
+    make_eval_step,
+    make_train_step,
+    make_update,
+)
 
 WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(AXIS)
 

@@ -15,8 +15,8 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from cnnjax.json_file import read_json
 from cnnjax.regular_file import check_regular
-from cnnjax.train.folder_name import Folder
-from cnnjax.train.integrity import CheckpointError
+from cnnjax.train.run.folder_name import Folder
+from cnnjax.train.run.integrity import CheckpointError
 
 DESCRIPTION = "_CHECKPOINT_METADATA"
 REMOVED = "removed"

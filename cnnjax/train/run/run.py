@@ -5,25 +5,26 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from cnnjax.config import Config
-from cnnjax.train import compilation_cache, data_identity
-from cnnjax.train.agreement import check_same, check_shared
-from cnnjax.train.arithmetic import why_slow
-from cnnjax.train.compiled import describe_state
-from cnnjax.train.devices import devices_of
-from cnnjax.train.experiment import make_experiment
-from cnnjax.train.folder_name import check_name
-from cnnjax.train.interruption import watch
-from cnnjax.train.lock import Hold, lock
-from cnnjax.train.processes import is_first
-from cnnjax.train.resume import check_changes, find_changes
-from cnnjax.train.session import Result, Session
-from cnnjax.train.state import TrainState
-from cnnjax.train.workdir import (
+from cnnjax.train.machine import compilation_cache
+from cnnjax.train.machine.agreement import check_same, check_shared
+from cnnjax.train.machine.arithmetic import why_slow
+from cnnjax.train.machine.compiled import describe_state
+from cnnjax.train.machine.devices import devices_of
+from cnnjax.train.machine.interruption import watch
+from cnnjax.train.machine.processes import is_first
+from cnnjax.train.run import data_identity
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.folder_name import check_name
+from cnnjax.train.run.lock import Hold, lock
+from cnnjax.train.run.resume import check_changes, find_changes
+from cnnjax.train.run.session import Result, Session
+from cnnjax.train.run.workdir import (
     find_origin,
     known_normalization,
     stored_settings,
     write,
 )
+from cnnjax.train.step.state import TrainState
 from cnnjax.typing import Reporter
 
 

@@ -1,0 +1,1 @@
+"""A run in its working directory: the loop, checkpoints, progress and evaluation."""
