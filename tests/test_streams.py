@@ -10,7 +10,7 @@ import pytest
 
 from cnnjax.report import read_metrics
 from cnnjax.streams import Lasting, lasting_output
-from tests.train.faults import DIGITS, ROOT, TINY, wait_for_step
+from tests.support.train.faults import DIGITS, ROOT, TINY, wait_for_step
 
 ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
 NO_UTF8 = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

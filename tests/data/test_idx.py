@@ -10,7 +10,7 @@ import pytest
 
 from cnnjax.data import DataError, load_dataset
 from cnnjax.data.idx import read_idx
-from tests.data.file_bytes import idx
+from tests.support.data.file_bytes import idx
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 IMAGES = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)

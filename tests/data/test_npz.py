@@ -8,7 +8,7 @@ import pytest
 
 from cnnjax.data import DataError, load_dataset
 from cnnjax.data.npz import load_npz, stream_npz
-from tests.data.file_bytes import npy_header
+from tests.support.data.file_bytes import npy_header
 
 X = np.arange(60, dtype=np.uint8).reshape(10, 3, 2)
 Y = np.arange(10) % 2

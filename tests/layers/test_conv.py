@@ -8,7 +8,7 @@ from flax import linen
 from jax import lax
 
 from cnnjax import layers
-from tests.layers.flax_likeness import assert_same_init, assert_same_layer
+from tests.support.layers.flax_likeness import assert_same_init, assert_same_layer
 
 
 def mask(*shape):

@@ -10,7 +10,7 @@ import pytest
 from flax import linen
 
 import cnnjax.layers
-from tests.layers.flax_likeness import assert_same_tree
+from tests.support.layers.flax_likeness import assert_same_tree
 
 
 def test_every_public_name_of_flax_is_there():

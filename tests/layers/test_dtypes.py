@@ -9,7 +9,7 @@ import pytest
 from flax import linen
 
 from cnnjax import layers, ops
-from tests.layers.flax_likeness import KEY, assert_same_tree, normal
+from tests.support.layers.flax_likeness import KEY, assert_same_tree, normal
 
 KERNELS = [
     ("Conv", {"kernel_size": (3,)}),

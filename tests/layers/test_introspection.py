@@ -9,7 +9,7 @@ from flax import linen
 
 from cnnjax import layers
 from cnnjax.ops.backend import current_backend
-from tests.layers.flax_likeness import KEY, assert_same_tree
+from tests.support.layers.flax_likeness import KEY, assert_same_tree
 
 X = jnp.linspace(-1, 1, 2 * 5 * 4 * 8).reshape(2, 5, 4, 8)
 KEYS = {"params": KEY, "dropout": jax.random.key(1)}

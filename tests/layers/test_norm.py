@@ -10,7 +10,7 @@ import pytest
 from flax import linen
 
 from cnnjax import layers
-from tests.layers.flax_likeness import KEY, assert_same_tree, normal
+from tests.support.layers.flax_likeness import KEY, assert_same_tree, normal
 
 IMAGES = (3, 4, 5, 6)
 

@@ -5,7 +5,7 @@ import pytest
 from flax import linen
 
 from cnnjax import layers
-from tests.layers.flax_likeness import KEY
+from tests.support.layers.flax_likeness import KEY
 
 TRAINING = {"use_running_average": False}
 

@@ -7,7 +7,7 @@ import pytest
 from flax import linen
 
 from cnnjax import layers
-from tests.layers.flax_likeness import assert_same_tree
+from tests.support.layers.flax_likeness import assert_same_tree
 
 CASES = [
     ((2, 7, 3), ((2,), (2,)), {}),

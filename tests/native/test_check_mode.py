@@ -1,6 +1,6 @@
 """In the check mode a kernel that leaves its arrays ends the process: none does."""
 
-from tests.native.programs import run
+from tests.support.native.programs import run
 
 POOL_AND_NORM = """
 import itertools

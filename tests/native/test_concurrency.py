@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import ops
-from tests.native.programs import run
+from tests.support.native.programs import run
 
 SHAPES = [
     ((8, 14, 14, 16), (3, 3, 16, 32)),
@@ -46,7 +46,7 @@ def test_threads_compute_bit_for_bit_what_one_does():
 def test_four_devices_compute_bit_for_bit_what_one_does():
     run(
         "-m",
-        "tests.native.four_devices",
+        "tests.support.native.four_devices",
         JAX_PLATFORMS="cpu",
         XLA_FLAGS="--xla_force_host_platform_device_count=4",
     )

@@ -11,10 +11,10 @@ from cnnjax import ops
 from cnnjax.native.conv import implementation
 from cnnjax.ops.conv_cpu import prefers_native
 from cnnjax.typing import Window
-from tests.native.instructions import HAS_AVX512
 from tests.ops.closeness import normal
 from tests.ops.conv_cases import CASES
 from tests.ops.conv_check import check
+from tests.support.native.instructions import HAS_AVX512
 
 DTYPES = [jnp.float32, jnp.bfloat16]
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.native.programs import run
+from tests.support.native.programs import run
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "5"])
 def test_equals_float64(threads):
     run(
         "-m",
-        "tests.native.outer_products",
+        "tests.support.native.outer_products",
         JAX_PLATFORMS="cpu",
         ONEDNN_MAX_CPU_ISA="AVX2",
         OMP_NUM_THREADS=threads,

@@ -8,7 +8,7 @@ import pytest
 from cnnjax import ops
 from cnnjax.native.conv import implementation
 from cnnjax.typing import Window
-from tests.native.programs import run
+from tests.support.native.programs import run
 
 PLACES = [(17,), (16, 16), (15, 9), (4, 6, 5)]
 

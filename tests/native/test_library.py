@@ -12,7 +12,7 @@ import pytest
 from cnnjax import ops
 from cnnjax.native import conv, library
 from cnnjax.report.information import describe_installation
-from tests.native.programs import ROOT, run
+from tests.support.native.programs import ROOT, run
 
 
 def test_tells_version_instructions_and_threads():

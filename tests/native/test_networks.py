@@ -2,15 +2,15 @@
 
 import pytest
 
-from tests.native.instructions import HAS_AVX512
-from tests.native.programs import run
+from tests.support.native.instructions import HAS_AVX512
+from tests.support.native.programs import run
 
 
 @pytest.mark.parametrize("isa", ["DEFAULT", "AVX2"] if HAS_AVX512 else ["DEFAULT"])
 def test_no_convolution_of_a_model_is_a_reference_loop_or_a_copy(isa):
     text = run(
         "-m",
-        "tests.native.networks",
+        "tests.support.native.networks",
         ONEDNN_VERBOSE="1",
         ONEDNN_MAX_CPU_ISA=isa,
         JAX_PLATFORMS="cpu",

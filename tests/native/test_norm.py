@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from tests.native.programs import run
+from tests.support.native.programs import run
 
 SHAPES = [(64, 17, 9, 40), (3, 11, 21)]
 ENDS = [

@@ -11,8 +11,8 @@ from jax import lax
 
 from cnnjax import ops
 from cnnjax.native.pool import FEWEST_CHANNELS
-from tests.native.programs import run
 from tests.ops.pool_cases import COMMON, DILATED, Case, case
+from tests.support.native.programs import run
 
 DTYPES = [jnp.float32, jnp.bfloat16]
 CHANNELS = [1, 7, 85]  # 85 fill vectors of 16, 8 and 4, and one is left
@@ -160,7 +160,7 @@ def test_threads_compute_bit_for_bit_what_one_does():
 def test_two_devices_compute_bit_for_bit_what_one_does():
     run(
         "-m",
-        "tests.native.pool_devices",
+        "tests.support.native.pool_devices",
         JAX_PLATFORMS="cpu",
         XLA_FLAGS="--xla_force_host_platform_device_count=2",
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.native.programs import run
+from tests.support.native.programs import run
 
 PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np

@@ -10,7 +10,7 @@ import pytest
 from cnnjax import ops
 from cnnjax.ops.gradient import custom_vjp
 from tests.ops.closeness import normal
-from tests.ops.switch_cases import CORNERS, OPS
+from tests.support.ops.switch_cases import CORNERS, OPS
 
 
 def test_every_op_is_among_these():

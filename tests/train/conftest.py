@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cnnjax.config_file import load_config
-from tests.train.faults import SHORT, train
+from tests.support.train.faults import SHORT, train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

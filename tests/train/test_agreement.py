@@ -6,14 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from cnnjax.train.machine.agreement import find_differences
-from tests.train.faults import DIGITS, ROOT
+from tests.support.train.faults import DIGITS, ROOT
 
-SCRIPT = Path(__file__).parent / "what_processes_have.py"
+SCRIPT = ROOT / "tests/support/train/what_processes_have.py"
 CONFIG = DIGITS.partition("=")[2]
 
 

@@ -12,7 +12,7 @@ from cnnjax.train.machine.devices import devices_of
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
-from tests.native.instructions import HAS_AVX512
+from tests.support.native.instructions import HAS_AVX512
 
 TARGET = "cnnjax_conv"
 

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tests.train.faults import (
+from tests.support.train.faults import (
     DIGITS,
     ROOT,
     SHORT,

@@ -18,7 +18,7 @@ import pytest
 from cnnjax.report import MetricsFile, read_metrics
 from cnnjax.train.run.run import train as train_here
 from tests.report.test_metrics_file import room
-from tests.train.faults import (
+from tests.support.train.faults import (
     DIGITS,
     LONGER,
     ROOT,

@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
-from tests.data.file_bytes import npy_header
-from tests.train.faults import SHORT, error, train, train_measured, write_idx
+from tests.support.data.file_bytes import npy_header
+from tests.support.train.faults import SHORT, error, train, train_measured, write_idx
 
 LIMIT_MB = 400  # of which the libraries take 200
 

@@ -18,7 +18,7 @@ from cnnjax.train.run.folder_name import check_name
 from cnnjax.train.run.integrity import CheckpointError
 from cnnjax.train.step.state import TrainState
 from tests.optim.test_optimizers import OPTIONS, REFUSED
-from tests.train.faults import DIGITS, ROOT, TINY, assert_same, contents
+from tests.support.train.faults import DIGITS, ROOT, TINY, assert_same, contents
 
 NOTES = {"progress": {}, "config": {"optimizer": {"momentum": None}}}
 NAMES = [

@@ -6,7 +6,7 @@ import numpy as np
 
 from cnnjax.compare.model import make_problem
 from cnnjax.train.run.workdir import read_config
-from tests.train.faults import SHORT, evaluate, train, write_npz
+from tests.support.train.faults import SHORT, evaluate, train, write_npz
 
 NOTE = "note: class 0 of 6 has no training examples; labels run from 1 to 5"
 

@@ -10,7 +10,7 @@ from cnnjax.config import ConfigError
 from cnnjax.train.machine.interruption import Interrupted
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
-from tests.train.faults import StopAt, assert_same
+from tests.support.train.faults import StopAt, assert_same
 
 # A rate this high soon brings no further gain.
 RESTLESS = {

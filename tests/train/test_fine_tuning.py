@@ -8,8 +8,8 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.train.run.run import train
+from tests.support.train.faults import assert_same
 from tests.train.conftest import Recorder
-from tests.train.faults import assert_same
 
 HEAD_ANEW = r"(?!Dense_1\.).*"
 

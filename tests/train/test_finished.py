@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.train.faults import SHORT, contents, error, evaluate, train
+from tests.support.train.faults import SHORT, contents, error, evaluate, train
 
 SEVERAL = ["--config.optimizer.learning_rate=0.05", "--config.loss.label_smoothing=0.2"]
 

@@ -11,7 +11,7 @@ from cnnjax import memory_limit
 from cnnjax.cli import main
 from cnnjax.train.machine import footprint
 from cnnjax.train.machine.footprint import size_text
-from tests.train.faults import DIGITS, ROOT, TINY, error, evaluate, train
+from tests.support.train.faults import DIGITS, ROOT, TINY, error, evaluate, train
 
 HUGE = "--config.model.dense=(1000000000,)"
 

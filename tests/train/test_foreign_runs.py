@@ -8,7 +8,7 @@ import pytest
 
 from cnnjax.train.machine import compilation_cache
 from cnnjax.train.run.workdir import NOT_FROM_DISK, read_config
-from tests.train.faults import LONGER, SHORT, contents, error, evaluate, train
+from tests.support.train.faults import LONGER, SHORT, contents, error, evaluate, train
 
 
 def edit_config(run, **changes):

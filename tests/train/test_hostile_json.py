@@ -6,7 +6,7 @@ import os
 import pytest
 
 from cnnjax.train.run.checkpoint_files import DESCRIPTION
-from tests.train.faults import LONGER, contents, error, evaluate, train
+from tests.support.train.faults import LONGER, contents, error, evaluate, train
 
 HOSTILE = {
     "brackets": "[" * 200_000,

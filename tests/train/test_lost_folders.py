@@ -9,7 +9,7 @@ from cnnjax.cli import main
 from cnnjax.train.run.integrity import CheckpointError
 from cnnjax.train.run.run import train as train_run
 from cnnjax.train.run.workdir import Origin, find_run
-from tests.train.faults import (
+from tests.support.train.faults import (
     DIGITS,
     LONGER,
     SHORT,

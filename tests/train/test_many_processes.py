@@ -18,7 +18,7 @@ from cnnjax.report import read_metrics
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.trained import make_run_state
 from cnnjax.train.run.workdir import read_config
-from tests.train.faults import DIGITS, ROOT, TINY, train, wait_for_step
+from tests.support.train.faults import DIGITS, ROOT, TINY, train, wait_for_step
 
 LAUNCH = ROOT / "scripts" / "launch_local"
 SETTINGS = [

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.train.faults import DIGITS, ROOT
+from tests.support.train.faults import DIGITS, ROOT
 
 
 @pytest.mark.parametrize(

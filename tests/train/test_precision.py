@@ -13,8 +13,8 @@ from cnnjax.train.machine.interruption import Interrupted
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
+from tests.support.train.faults import StopAt, assert_same
 from tests.train.conftest import CONFIGS
-from tests.train.faults import StopAt, assert_same
 
 FLAGS = {"none": "avx2 fma", "products": "avx2 avx512_bf16", "tiles": "amx_bf16"}
 

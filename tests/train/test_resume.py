@@ -15,8 +15,7 @@ from cnnjax.train.run.integrity import CheckpointError
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import make_run_state
 from cnnjax.train.step.divergence import NonFiniteLossError
-from tests.train.conftest import Recorder
-from tests.train.faults import (
+from tests.support.train.faults import (
     StopAt,
     assert_same,
     damage_flip,
@@ -28,6 +27,7 @@ from tests.train.faults import (
     start,
     wait_for_step,
 )
+from tests.train.conftest import Recorder
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from cnnjax.train.step.loss import make_loss
 from cnnjax.train.step.objective import Gradients, Sums, make_gradients
 from cnnjax.train.step.state import make_state
 from cnnjax.train.step.step import make_train_step, make_update
-from tests.train.faults import assert_same, leaves
+from tests.support.train.faults import assert_same, leaves
 
 # From 6 steps on the rate is far too high, until it has fallen to a millionth.
 RUNAWAY = {

@@ -11,7 +11,7 @@ from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
 from cnnjax.train.step.divergence import NonFiniteLossError
-from tests.train.faults import assert_same, leaves
+from tests.support.train.faults import assert_same, leaves
 
 
 def test_two_runs_with_one_seed_end_bit_equal(tmp_path, small_config, recorder):

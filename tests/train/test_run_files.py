@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from cnnjax.report import read_metrics
-from tests.train.faults import (
+from tests.support.train.faults import (
     LONGER,
     SHORT,
     contents,

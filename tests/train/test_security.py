@@ -13,8 +13,8 @@ import pytest
 from cnnjax.compare.command import Request
 from cnnjax.compare.command import run as compare
 from cnnjax.config_file import load_config
-from tests.data.file_bytes import npy_header
-from tests.train.faults import (
+from tests.support.data.file_bytes import npy_header
+from tests.support.train.faults import (
     DIGITS,
     LONGER,
     ROOT,

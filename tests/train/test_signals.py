@@ -7,7 +7,7 @@ from signal import SIGCONT, SIGINT, SIGTERM, SIGUSR1
 
 import pytest
 
-from tests.train.faults import TINY, contents, start, wait_for_step, wait_until
+from tests.support.train.faults import TINY, contents, start, wait_for_step, wait_until
 
 LONG = [*TINY, "--config.duration=50000 steps", "--config.checkpoint.every=10 steps"]
 

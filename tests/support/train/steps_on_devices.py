@@ -23,7 +23,7 @@ from cnnjax.train.machine.wish import Wish
 from cnnjax.train.run.experiment import make_experiment
 
 STEPS = 50
-DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
+DIGITS = Path(__file__).parents[3] / "configs" / "digits.py"
 
 
 def make_settings(folder, accumulate, shard, norm):

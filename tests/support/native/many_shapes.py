@@ -1,7 +1,7 @@
 """A program that meets many shapes and watches how much memory the process holds.
 
-``python -m tests.native.many_shapes 10000`` prints it as it goes; ``test_memory.py``
-runs a shorter one.
+``python -m tests.support.native.many_shapes 10000`` prints it as it goes;
+``test_memory.py`` runs a shorter one.
 """
 
 import sys

@@ -10,7 +10,7 @@ from cnnjax.train.machine.compiled import lower_step, make_start
 from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.run.experiment import make_experiment
 
-DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
+DIGITS = Path(__file__).parents[3] / "configs" / "digits.py"
 
 
 def main(kind: str, half: bool) -> None:

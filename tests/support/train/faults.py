@@ -12,9 +12,9 @@ import jax
 import numpy as np
 
 from cnnjax.cli import main
-from tests.data.file_bytes import idx
+from tests.support.data.file_bytes import idx
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DIGITS = f"--config={ROOT / 'configs' / 'digits.py'}"
 TINY = ["--config.model.widths=(4, 8)", "--config.model.dense=(16,)"]
 SHORT = [*TINY, "--config.duration=20 steps", "--config.checkpoint.every=5 steps"]
