@@ -332,9 +332,16 @@ def _evaluate(args, overrides) -> int:
 
 def _verify_resume(args, overrides) -> int:
     _start_jax()
-    from cnnjax.compare.resume import verify_resume
+    from cnnjax.report import Reporters
+    from cnnjax.train.run.verify_resume import verify_resume
 
-    same = verify_resume(args.config, overrides, steps=args.steps, pieces=args.pieces)
+    same = verify_resume(
+        args.config,
+        overrides,
+        steps=args.steps,
+        pieces=args.pieces,
+        reporter=Reporters(),
+    )
     return 0 if same else FAILED
 
 

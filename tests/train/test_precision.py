@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from cnnjax import models
-from cnnjax.compare.resume import verify_resume
 from cnnjax.config import ConfigError
 from cnnjax.train.machine import arithmetic
 from cnnjax.train.machine.interruption import Interrupted
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
+from cnnjax.train.run.verify_resume import verify_resume
 from tests.support.train.faults import StopAt, assert_same
 from tests.train.conftest import CONFIGS
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from cnnjax.config import Config
 from cnnjax.train.machine.compiled import make_start
+from cnnjax.train.run.changes import Change, check_changes, find_changes
 from cnnjax.train.run.checkpoint import Checkpoints, Restored
 from cnnjax.train.run.data_identity import Identity
 from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.fine_tuning import check_pattern, start_from
 from cnnjax.train.run.noted import check_noted, noted_config, place_of
-from cnnjax.train.run.pretrained import check_pattern, start_from
-from cnnjax.train.run.resume import Change, check_changes, find_changes
 from cnnjax.train.run.workdir import Origin
 from cnnjax.train.step.state import TrainState
 

@@ -14,7 +14,6 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from cnnjax.train.machine.processes import agree, is_first, wait_for_all
-from cnnjax.train.run.checkpoint_files import REMOVED, check_files, open_manager
 from cnnjax.train.run.folder_name import Folder
 from cnnjax.train.run.integrity import (
     CheckpointError,
@@ -26,6 +25,7 @@ from cnnjax.train.run.integrity import (
     none_is_whole,
     seal,
 )
+from cnnjax.train.run.manager import REMOVED, check_files, open_manager
 from cnnjax.train.run.permanent import MARK, KeepPermanent, KeepStep
 from cnnjax.train.run.progress import read_progress
 from cnnjax.train.run.quiet import quieten_orbax

@@ -13,10 +13,10 @@ from cnnjax.train.machine.devices import devices_of
 from cnnjax.train.machine.interruption import watch
 from cnnjax.train.machine.processes import is_first
 from cnnjax.train.run import data_identity
+from cnnjax.train.run.changes import check_changes, find_changes
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.folder_name import check_name
 from cnnjax.train.run.lock import Hold, lock
-from cnnjax.train.run.resume import check_changes, find_changes
 from cnnjax.train.run.session import Result, Session
 from cnnjax.train.run.workdir import (
     find_origin,

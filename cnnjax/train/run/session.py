@@ -17,6 +17,7 @@ from cnnjax.train.machine.compiled import make_score, make_step
 from cnnjax.train.machine.devices import Devices, describe_devices
 from cnnjax.train.machine.interruption import Interrupted
 from cnnjax.train.run.beginning import branch_off, check_found, start_anew
+from cnnjax.train.run.changes import Change, check_finished
 from cnnjax.train.run.checkpoint import Checkpoints, Restored
 from cnnjax.train.run.data_identity import Identity
 from cnnjax.train.run.evaluation import Score
@@ -25,7 +26,6 @@ from cnnjax.train.run.lock import Hold
 from cnnjax.train.run.loop import Loop
 from cnnjax.train.run.noted import describe_run
 from cnnjax.train.run.progress import Progress, judge, read_progress
-from cnnjax.train.run.resume import Change, check_finished
 from cnnjax.train.run.saver import Saver
 from cnnjax.train.run.trained import take_best, wants_best
 from cnnjax.train.run.workdir import CHECKPOINTS, Origin

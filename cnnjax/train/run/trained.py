@@ -12,13 +12,13 @@ from cnnjax.train.machine.arithmetic import adapt_kernels
 from cnnjax.train.machine.compiled import describe_state, make_score, make_start
 from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.run import data_identity
+from cnnjax.train.run.changes import find_changes, why_fixed
 from cnnjax.train.run.checkpoint import Checkpoints, Restored
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.lock import saved_step
 from cnnjax.train.run.noted import check_noted, noted_config, place_of
 from cnnjax.train.run.progress import read_progress
-from cnnjax.train.run.resume import find_changes, why_fixed
 from cnnjax.train.run.workdir import (
     CONFIG,
     Origin,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cnnjax.cli import main
-from cnnjax.compare.resume import Difference, first_difference, hash_state
+from cnnjax.train.run.verify_resume import Difference, first_difference, hash_state
 from cnnjax.train.step.state import TrainState
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SMALL = ["--config.model.widths=(2,)", "--config.model.dense=()"]
 
 RESTLESS = '''"""A config whose learning rate is another one in each process."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_and_resume.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "kill_and_resume.py"
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from cnnjax.config_file import load_config
 from cnnjax.json_file import parse_json
 from cnnjax.train.step.names import named_leaves
 from cnnjax.train.step.state import TrainState
+from cnnjax.typing import Reporter
 
 SAVES_PER_PIECE = 3
 Hashes = dict[str, str]  # by the name of the array
@@ -41,6 +42,7 @@ def verify_resume(
     *,
     steps: int = 30,
     pieces: int = 3,
+    reporter: Reporter,
     tell: Callable[[str], None] = print,
 ) -> bool:
     """Trains whole and in pieces, and tells whether each state is the same.
@@ -50,6 +52,7 @@ def verify_resume(
         overrides: changes to its settings, as texts.
         steps: how long the run is.
         pieces: processes that the second run takes; all but the last are killed.
+        reporter: is told of both runs, in their processes.
         tell: takes a sentence for people.
 
     Returns:
@@ -66,12 +69,12 @@ def verify_resume(
     changes = dict(overrides) | _short_run(steps, pieces)
     load_config(path, changes)
     with tempfile.TemporaryDirectory(prefix="cnnjax-verify-") as folder:
-        whole = _run_part(path, changes, Path(folder) / "whole", None)
+        whole = _run_part(path, changes, reporter, Path(folder) / "whole", None)
         tell(f"whole run: steps {_range(whole)}")
         for number in range(1, pieces + 1):
             last = number == pieces
             end = None if last else -(-number * steps // pieces)
-            part = _run_part(path, changes, Path(folder) / "pieces", end)
+            part = _run_part(path, changes, reporter, Path(folder) / "pieces", end)
             tell(f"piece {number}: steps {_range(part)}{'' if last else ', killed'}")
             found = first_difference(whole, part)
             if found:
@@ -114,12 +117,12 @@ def _short_run(steps: int, pieces: int) -> dict[str, str]:
     }
 
 
-def _run_part(path, changes, workdir: Path, end: int | None) -> Part:
+def _run_part(path, changes, reporter, workdir: Path, end: int | None) -> Part:
     """Trains in a process of its own, which kills itself after step ``end``."""
     log = workdir.with_suffix(".log")
     log.unlink(missing_ok=True)
     process = multiprocessing.get_context("spawn").Process(
-        target=_train, args=(path, changes, workdir, log, end)
+        target=_train, args=(path, changes, reporter, workdir, log, end)
     )
     process.start()
     process.join()
@@ -132,9 +135,8 @@ def _run_part(path, changes, workdir: Path, end: int | None) -> Part:
     return {record["step"]: record["hashes"] for record in records}
 
 
-def _train(path, changes, workdir: Path, log: Path, end: int | None) -> None:
+def _train(path, changes, reporter, workdir: Path, log: Path, end) -> None:
     """What the process does: trains, and writes the hashes of each state."""
-    from cnnjax.report import Reporters
     from cnnjax.train.run.run import train
 
     with log.open("w") as file:
@@ -150,7 +152,7 @@ def _train(path, changes, workdir: Path, log: Path, end: int | None) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         try:
-            train(load_config(path, changes), workdir, Reporters(), watch_state=watch)
+            train(load_config(path, changes), workdir, reporter, watch_state=watch)
         except Exception as error:
             write({"error": str(error)})
 

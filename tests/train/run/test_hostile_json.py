@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cnnjax.train.run.checkpoint_files import DESCRIPTION
+from cnnjax.train.run.manager import DESCRIPTION
 from tests.support.train.faults import LONGER, contents, error, evaluate, train
 
 HOSTILE = {

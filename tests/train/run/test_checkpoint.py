@@ -15,7 +15,7 @@ from cnnjax.train.run import loop
 from cnnjax.train.run.run import train
 from cnnjax.train.run.session import Session
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FASHION_MNIST = ROOT / "configs" / "fashion_mnist.py"
 
 
