@@ -369,8 +369,8 @@ def _compare(args, overrides) -> int:
 def _benchmark(args, overrides) -> int:
     config = load_config(args.config, overrides)
     _start_jax()
-    from cnnjax.compare.benchmark import benchmark
-    from cnnjax.report.benchmark_table import benchmark_table
+    from cnnjax.benchmark.steps import benchmark
+    from cnnjax.benchmark.table import benchmark_table
 
     values = benchmark(config, args.steps)
     if args.json:

@@ -1,12 +1,12 @@
 """The gradients of a whole network on its own data, hand-written against stock."""
 
-import time
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.benchmark.timer import time_in_turns
 from cnnjax.compare.gradients import Comparison, compare_gradients
 from cnnjax.config import Config
 from cnnjax.data import normalize, train_batches
@@ -100,12 +100,5 @@ def compare_problem(problem: Problem) -> Comparison:
 def time_problem(problem: Problem) -> Timing:
     """Times both gradients of the parameters, in turns."""
     sides = [jax.jit(jax.grad(side)) for side in (problem.custom, problem.autodiff)]
-    seconds = [[_seconds(side, problem) for side in sides] for _ in range(ROUNDS + 1)]
-    # The first round compiles.
-    return Timing(*np.median(seconds[1:], axis=0).tolist())
-
-
-def _seconds(side, problem) -> float:
-    begin = time.perf_counter()
-    jax.block_until_ready(side(problem.params, problem.x))
-    return time.perf_counter() - begin
+    seconds = time_in_turns(sides, problem.params, problem.x, rounds=ROUNDS)
+    return Timing(*np.median(seconds, axis=1).tolist())

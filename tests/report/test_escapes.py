@@ -5,13 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
+from cnnjax.benchmark.table import benchmark_table
 from cnnjax.cli import main
 from cnnjax.compare.gradients import Row
 from cnnjax.compare.page import page
 from cnnjax.compare.table import lines
 from cnnjax.printable import warn
 from cnnjax.report import MetricsFile
-from cnnjax.report.benchmark_table import benchmark_table
 from cnnjax.report.progress_bar import ProgressBar
 from cnnjax.report.terminal import PlainLines
 

@@ -21,7 +21,7 @@ def benchmark_table(values: Mapping[str, Any]) -> Group:
     """One benchmark, for rich to print.
 
     Args:
-        values: what ``cnnjax.compare.benchmark`` found.
+        values: what ``cnnjax.benchmark.steps`` found.
     """
     table = Table(box=box.SIMPLE)
     table.add_column("")

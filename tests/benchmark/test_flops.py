@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from cnnjax import layers as nn
-from cnnjax.compare.flops import count_forward, count_training
+from cnnjax.benchmark.flops import count_forward, count_training
 from cnnjax.models import make_model
 
 

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.compare.flops import count_forward, count_training
+from cnnjax.benchmark.flops import count_forward, count_training
+from cnnjax.benchmark.timer import seconds_of
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import train_batches
 from cnnjax.ops.backend import current_backend
@@ -53,7 +54,7 @@ def benchmark(config: Config, steps: int) -> dict[str, Any]:
         steps: how many of each are timed, after a few that are not.
 
     Returns:
-        A tree for JSON; ``cnnjax.report.benchmark_table`` shows it to people.
+        A tree for JSON; ``cnnjax.benchmark.table`` shows it to people.
 
     Raises:
         ConfigError: fewer than one step, or settings that cannot be.
@@ -177,11 +178,7 @@ def _peak(devices: Devices) -> float:
     n = PRODUCT_SIZE
     a, b = jnp.ones((2, n, n))
     product = jax.jit(partial(jnp.matmul, precision="float32")).lower(a, b).compile()
-    seconds = []
-    for _ in range(PRODUCTS):
-        begin = time.perf_counter()
-        jax.block_until_ready(product(a, b))
-        seconds.append(time.perf_counter() - begin)
+    seconds = [seconds_of(product, a, b) for _ in range(PRODUCTS)]
     platform = devices.mesh.devices[0].platform
     return 2 * n**3 / min(seconds) / 1e9 * (1 if platform == "cpu" else devices.count)
 

@@ -1,0 +1,1 @@
+"""What a config costs on this machine: its steps and its layers."""
