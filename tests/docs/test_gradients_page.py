@@ -72,7 +72,7 @@ def test_worked_convolution(x64):
         np.testing.assert_array_equal(ARRAYS[name], a, name)
         np.testing.assert_array_equal(ARRAYS[name], b, name)
     assert {name for name, *_ in SUMS} == {"y", "dL/dw", "dL/dx"}
-    wrong = int(re.search(r"not been turned, there would be a (\d+)", PAGE)[1])
+    wrong = int(re.search(r"not been rotated, there would be a (\d+)", PAGE)[1])
     assert correlate(padded, w)[1, 2] == wrong != dx[1, 2]
 
 

@@ -112,7 +112,7 @@ def test_a_killed_process_is_told_with_what_to_do():
     assert status == 137
     assert err == (
         "launch_local: process 1 was killed by SIGKILL; the others get 60 seconds to"
-        " end; the same command goes on from the last checkpoint\n"
+        " end; rerun the same command to resume from the last checkpoint\n"
     )
 
 
