@@ -18,6 +18,17 @@ def test_import_is_light():
     assert result.stdout.strip() == "[]"
 
 
+def test_digits_are_read_without_scikit_learn_s_import():
+    code = (
+        "import sys; from cnnjax.data.digits import load_digits; load_digits();"
+        " print('sklearn' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"
+
+
 def test_every_public_name_is_there():
     assert all(hasattr(cnnjax.data, name) for name in cnnjax.data.__all__)
     with pytest.raises(AttributeError, match="nonsense"):

@@ -1,7 +1,11 @@
 """Sources by name, and those that are made and not read."""
 
+import importlib.util
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import sklearn.datasets
 
 from cnnjax.data import SOURCES, DataError, RawDataset, Split, load_dataset
 from cnnjax.data.argument import parse_argument
@@ -14,12 +18,24 @@ def load(source):
 def test_digits():
     dataset = load("digits")
     assert dataset.num_classes == 10
+    images, labels = sklearn.datasets.load_digits(return_X_y=True)
+    raw = SOURCES["digits"]("").train
+    np.testing.assert_array_equal(raw.images[:].reshape(1797, 64), images)
+    np.testing.assert_array_equal(raw.labels, labels)
     assert sum(len(split.labels) for split in dataset[:3]) == 1797
     assert dataset.train.images.shape[1:] == (8, 8, 1)
     assert dataset.train.images.dtype == np.uint8
     assert dataset.train.images.max() == 16
     assert len(dataset.validation.labels) == pytest.approx(180, abs=5)
     assert len(dataset.test.labels) == pytest.approx(359, abs=5)
+
+
+def test_digits_need_an_installed_scikit_learn(monkeypatch, tmp_path):
+    for path in ("", str(tmp_path)):
+        spec = SimpleNamespace(submodule_search_locations=[path]) if path else None
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _, spec=spec: spec)
+        with pytest.raises(DataError, match="run pip install scikit-learn"):
+            load("digits")
 
 
 @pytest.mark.parametrize(
