@@ -13,8 +13,8 @@ from flax.linen.dtypes import canonicalize_dtype
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from cnnjax.layers.parameters import call_of_flax
-from cnnjax.ops.norm import Devices, moments, normalize
-from cnnjax.ops.norm_fused import finish, normalize_batch
+from cnnjax.ops.norm.fused import finish, normalize_batch
+from cnnjax.ops.norm.maps import Devices, moments, normalize
 
 
 class BatchNorm(nn.BatchNorm):

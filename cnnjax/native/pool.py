@@ -1,6 +1,6 @@
 """The maps of the poolings, computed by loops over the channels in C++.
 
-Each is a custom call of the same shapes as in ``cnnjax.ops.pool_xla``. Under ``vmap``
+Each is a custom call of the same shapes as in ``cnnjax.ops.pool.xla``. Under ``vmap``
 all arrays get the mapped axes in front, which are more images to the C++ side.
 """
 

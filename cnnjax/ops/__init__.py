@@ -15,20 +15,19 @@ from cnnjax.ops.conv import conv
 from cnnjax.ops.conv_transpose import conv_transpose
 from cnnjax.ops.dense import dense
 from cnnjax.ops.dropout import dropout
-from cnnjax.ops.global_avg_pool import global_avg_pool
 from cnnjax.ops.gradient import gradients
 from cnnjax.ops.loss import (
     sigmoid_binary_cross_entropy,
     softmax_cross_entropy,
     softmax_cross_entropy_with_integer_labels,
 )
-from cnnjax.ops.normalization import (
+from cnnjax.ops.norm import (
     batch_norm,
     batch_norm_inference,
     group_norm,
     layer_norm,
 )
-from cnnjax.ops.pool import avg_pool, max_pool
+from cnnjax.ops.pool import avg_pool, global_avg_pool, max_pool
 
 __all__ = [
     "avg_pool",

@@ -11,8 +11,8 @@ from jax import lax
 
 from cnnjax import ops
 from cnnjax.native.pool import FEWEST_CHANNELS
-from tests.ops.pool_cases import COMMON, DILATED, Case, case
 from tests.support.native.programs import run
+from tests.support.ops.pool.cases import COMMON, DILATED, Case, case
 
 DTYPES = [jnp.float32, jnp.bfloat16]
 CHANNELS = [1, 7, 85]  # 85 fill vectors of 16, 8 and 4, and one is left

@@ -209,9 +209,9 @@ def test_refuses_another_mode(wrong):
         ("softmax", "cnnjax.ops.activation.softmax has"),
         ("conv", "cnnjax.ops.conv.biased has"),
         ("conv_transpose", "cnnjax.ops.conv.biased has"),
-        ("max_pool", "cnnjax.ops.pool.max_and_which has"),
-        ("batch_norm", "cnnjax.ops.norm._moments has"),
-        ("global_avg_pool", "cnnjax.ops.global_avg_pool._mean has"),
+        ("max_pool", "cnnjax.ops.pool.maps.max_and_which has"),
+        ("batch_norm", "cnnjax.ops.norm.maps._moments has"),
+        ("global_avg_pool", "cnnjax.ops.pool.global_average._mean has"),
     ],
 )
 def test_forward_mode_names_the_op_and_the_remedy(name, says):

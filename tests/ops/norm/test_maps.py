@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from cnnjax.ops.norm import Devices, moments, normalize
-from tests.ops.norm_cases import (
+from cnnjax.ops.norm.maps import Devices, moments, normalize
+from tests.support.ops.norm.cases import (
     assert_equal,
     make_arrays,
     plain_moments,

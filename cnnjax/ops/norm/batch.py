@@ -1,12 +1,10 @@
-"""Batch, layer and group normalization, as choices of axes of ``cnnjax.ops.norm``."""
-
-from collections.abc import Sequence
+"""Batch normalization: each channel by the moments of the batch, or by given ones."""
 
 import jax
 
 from cnnjax.ops.backend import Backend
-from cnnjax.ops.norm import Devices, moments, normalize
-from cnnjax.ops.norm_fused import finish, normalize_batch
+from cnnjax.ops.norm.fused import finish, normalize_batch
+from cnnjax.ops.norm.maps import Devices, moments, normalize
 from cnnjax.typing import Array
 
 
@@ -45,7 +43,7 @@ def batch_norm(
         ValueError: shapes that do not go together; or ``backend`` is ``"native"`` and
             cannot compute it.
     """
-    wide_scale, wide_bias = _last(scale, x), _last(bias, x)
+    wide_scale, wide_bias = per_last_axis(scale, x), per_last_axis(bias, x)
     if mask is None and axis_name is None:
         options = {"epsilon": epsilon, "fast": use_fast_variance, "relu": relu}
         return normalize_batch(x, scale, bias, add, backend=backend, **options)
@@ -68,71 +66,11 @@ def batch_norm_inference(
     epsilon: float = 1e-5,
 ) -> jax.Array:
     """Normalizes each channel of ``x (..., channels)`` by given moments."""
-    arrays = (_last(array, x) for array in (mean, variance, scale, bias))
+    arrays = (per_last_axis(array, x) for array in (mean, variance, scale, bias))
     return normalize(x, *arrays, epsilon=epsilon)
 
 
-def layer_norm(
-    x: jax.Array,
-    scale: jax.Array,
-    bias: jax.Array,
-    *,
-    axes: Sequence[int] = (-1,),
-    epsilon: float = 1e-6,
-    use_fast_variance: bool = True,
-) -> jax.Array:
-    """Normalizes ``x (..., channels)`` over ``axes``, for each example by itself.
-
-    Args:
-        x: any shape.
-        scale: ``(channels,)``.
-        bias: ``(channels,)``.
-        axes: what to take the moments over.
-        epsilon: keeps the root of the variance away from 0.
-        use_fast_variance: see ``moments``.
-    """
-    mean, variance = moments(x, axes, fast=use_fast_variance)
-    return normalize(
-        x, mean, variance, _last(scale, x), _last(bias, x), epsilon=epsilon
-    )
-
-
-def group_norm(
-    x: jax.Array,
-    scale: jax.Array,
-    bias: jax.Array,
-    *,
-    groups: int,
-    epsilon: float = 1e-6,
-    use_fast_variance: bool = True,
-) -> jax.Array:
-    """Normalizes each example over all positions and the channels of each group.
-
-    Args:
-        x: ``(batch, *spatial, channels)``.
-        scale: ``(channels,)``.
-        bias: ``(channels,)``.
-        groups: equal parts of the channels.
-        epsilon: keeps the root of the variance away from 0.
-        use_fast_variance: see ``moments``.
-
-    Raises:
-        ValueError: channels that cannot be split into ``groups``.
-    """
-    channels = x.shape[-1]
-    if groups < 1 or channels % groups:
-        raise ValueError(f"groups is {groups}, expected a divisor of {channels}")
-    parts = (groups, channels // groups)
-    grouped = x.reshape(*x.shape[:-1], *parts)
-    axes = (*range(1, x.ndim - 1), -1)
-    mean, variance = moments(grouped, axes, fast=use_fast_variance)
-    shape = (*[1] * (x.ndim - 1), *parts)
-    scale, bias = _last(scale, x).reshape(shape), _last(bias, x).reshape(shape)
-    y = normalize(grouped, mean, variance, scale, bias, epsilon=epsilon)
-    return y.reshape(x.shape)
-
-
-def _last(array, x):
+def per_last_axis(array, x):
     """``(channels,)`` with an axis of size 1 for each other axis of ``x``."""
     if array.shape != x.shape[-1:]:
         raise ValueError(

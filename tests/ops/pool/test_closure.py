@@ -8,7 +8,7 @@ from jax import lax
 
 from cnnjax import ops
 from tests.ops.closeness import normal
-from tests.ops.pool_cases import Case, stock_pool
+from tests.support.ops.pool.cases import Case, stock_pool
 
 CASES = [
     Case((2, 7, 5, 2), (3, 2), {"strides": (2, 1), "padding": "SAME"}),

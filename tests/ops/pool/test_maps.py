@@ -11,9 +11,10 @@ from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import ops
 from cnnjax.ops import taps
+from cnnjax.ops.pool import maps
 from tests import reference
 from tests.ops.closeness import normal, values_and_gradients
-from tests.ops.pool_cases import COMMON, DILATED, Case, stock_pool
+from tests.support.ops.pool.cases import COMMON, DILATED, Case, stock_pool
 
 
 def many_ties(*shape, dtype=np.float64):
@@ -94,9 +95,9 @@ def test_whole_window_and_axis_by_axis_agree(largest, monkeypatch, x64):
     monkeypatch.setattr(taps, "LARGEST_UNROLLED", largest)
     parts = taps.stages(
         case.window,
-        ops.pool._make_window(
-            jnp.zeros(case.x), case.window, (2, 3), ((3, 1), (0, 2)), 1
-        )[1],
+        maps._make_window(jnp.zeros(case.x), case.window, (2, 3), ((3, 1), (0, 2)), 1)[
+            1
+        ],
     )
     assert len(parts) == (3 if largest == 1 else 1)  # 3 taps, then 2 of 2 taps
     (x, exact), (dy, exact_dy) = many_ties(*case.x), cotangent(case)
@@ -208,8 +209,8 @@ def test_minus_infinity_keeps_its_value_and_flows_as_in_xla():
 @pytest.mark.parametrize(("count", "dtype"), [(256, jnp.uint8), (257, jnp.uint16)])
 def test_the_number_of_a_tap_takes_as_few_bytes_as_it_can(count, dtype):
     x = jnp.zeros((1, count, 1))
-    args = *ops.pool._make_window(x, count, 1, "VALID", 1), (count,)
-    _, which = jax.eval_shape(lambda x: ops.pool.max_and_which(x, *args), x)
+    args = *maps._make_window(x, count, 1, "VALID", 1), (count,)
+    _, which = jax.eval_shape(lambda x: maps.max_and_which(x, *args), x)
     assert which.dtype == dtype
 
 

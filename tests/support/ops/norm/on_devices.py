@@ -1,6 +1,6 @@
 """A program that holds normalization on four devices to one large batch.
 
-``test_norm_on_devices.py`` runs it, for JAX learns only once, when it starts, how many
+``test_on_devices.py`` runs it, for JAX learns only once, when it starts, how many
 devices the CPU is to be.
 """
 
@@ -11,7 +11,7 @@ from jax import lax
 from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import layers, ops
-from cnnjax.ops.norm import Devices, moments, normalize
+from cnnjax.ops.norm.maps import Devices, moments, normalize
 from tests.ops.closeness import normal
 
 WHOLE = PartitionSpec()

@@ -20,12 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from cnnjax.native import pool as pool_native
-from cnnjax.ops import explicit, pool_xla
+from cnnjax.native import pool as native
+from cnnjax.ops import explicit
 from cnnjax.ops import padding as pads
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
 from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import custom_vjp
+from cnnjax.ops.pool import xla
 from cnnjax.ops.taps import stages
 from cnnjax.typing import Padding, Sizes, Window
 
@@ -101,13 +102,13 @@ def avg_pool(
     return (y / count).astype(x.dtype)
 
 
-@custom_vjp("taps", "window", "sizes", stock=pool_xla.stock_max)
+@custom_vjp("taps", "window", "sizes", stock=xla.stock_max)
 def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
     """The maximum of each window and the number of the tap that holds it first."""
     return _run("max_and_which", taps, window, sizes, x)
 
 
-@custom_vjp("taps", "window", "sizes", stock=pool_xla.place, linear=("dy",))
+@custom_vjp("taps", "window", "sizes", stock=xla.place, linear=("dy",))
 def place(dy, which, taps, window, sizes):
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
     return _run("place", taps, window, sizes, dy, which)
@@ -116,16 +117,16 @@ def place(dy, which, taps, window, sizes):
 @custom_vjp("taps", "window", "sizes", linear=("x",))
 def pick(x, which, taps, window, sizes):
     """Takes the tap that ``which`` names: the transpose of ``place``."""
-    return pool_xla.pick(x, which, taps, window, sizes)
+    return xla.pick(x, which, taps, window, sizes)
 
 
-@custom_vjp("taps", "window", "sizes", stock=pool_xla.stock_sum, linear=("x",))
+@custom_vjp("taps", "window", "sizes", stock=xla.stock_sum, linear=("x",))
 def window_sum(x, taps, window, sizes):
     """The sum of each window."""
     return _run("window_sum", taps, window, sizes, x)
 
 
-@custom_vjp("taps", "window", "sizes", stock=pool_xla.spread, linear=("dy",))
+@custom_vjp("taps", "window", "sizes", stock=xla.spread, linear=("dy",))
 def spread(dy, taps, window, sizes):
     """Adds each value to all taps of its window: the transpose of ``window_sum``."""
     return _run("spread", taps, window, sizes, dy)
@@ -139,15 +140,15 @@ def _run(name, taps, window, sizes, *arrays):
         return partial(function, taps=taps, window=window, sizes=sizes)
 
     dtype, channels = arrays[0].dtype, arrays[0].shape[-1]
-    reason = explicit.refusal(*arrays) or pool_native.refusal(taps, dtype)
+    reason = explicit.refusal(*arrays) or native.refusal(taps, dtype)
     if window.backend == "native":
         if reason:
             arrays = f"{dtype} x of {sizes} positions with windows of {taps}"
             refuse(f"{name} of {arrays}", reason)
-        return of(pool_native)(*arrays)
-    if window.backend == "xla" or reason or not pool_native.is_fast(taps, channels):
-        return of(pool_xla)(*arrays)
-    return lax.platform_dependent(*arrays, cpu=of(pool_native), default=of(pool_xla))
+        return of(native)(*arrays)
+    if window.backend == "xla" or reason or not native.is_fast(taps, channels):
+        return of(xla)(*arrays)
+    return lax.platform_dependent(*arrays, cpu=of(native), default=of(xla))
 
 
 def _max_fwd(x, taps, window, sizes):
@@ -210,7 +211,7 @@ def _counts(sizes, taps, window):
     if explicit.is_symbolic(sizes):
         count = jnp.ones((1, *sizes, 1))
         for part_taps, part in stages(taps, window):
-            count = pool_xla.window_sum(count, part_taps, part, count.shape[1:-1])
+            count = xla.window_sum(count, part_taps, part, count.shape[1:-1])
         return count
     total = np.ones(())
     for n, k, s, (low, high) in zip(

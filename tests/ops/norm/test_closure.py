@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from cnnjax import ops
-from tests.ops.norm_cases import make_arrays, total
+from tests.support.ops.norm.cases import make_arrays, total
 
 
 def gradient(x, scale, bias):

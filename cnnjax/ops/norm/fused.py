@@ -31,7 +31,7 @@ from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, chosen_backend, refuse
 from cnnjax.ops.channels import per_channel
 from cnnjax.ops.gradient import custom_vjp, vary_alike
-from cnnjax.ops.norm import moments, normalize
+from cnnjax.ops.norm.maps import moments, normalize
 
 
 class Options(NamedTuple):
@@ -41,7 +41,7 @@ class Options(NamedTuple):
         epsilon: keeps the root of the variance away from 0.
         relu: the largest value of the ReLU that comes last; infinity where it has
             none, 0 where there is no ReLU.
-        fast: see ``cnnjax.ops.norm.moments``.
+        fast: see ``cnnjax.ops.norm.maps.moments``.
         adds: whether there is a z.
         dtype: of y.
         moments_dtype: what x is cast to for its moments.
@@ -77,7 +77,7 @@ def normalize_batch(
         add: the shape of ``x``; ``None`` adds nothing.
         epsilon: keeps the root of the variance away from 0.
         relu: whether ReLU comes last; a number is its largest value.
-        fast: see ``cnnjax.ops.norm.moments``.
+        fast: see ``cnnjax.ops.norm.maps.moments``.
         dtype: of the result; by default that of ``x``.
         moments_dtype: of m and v, but float32 at least; by default that of ``x``.
         backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.

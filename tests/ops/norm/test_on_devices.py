@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def test_four_devices_share_one_large_batch():
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {
         **os.environ,
         "JAX_ENABLE_X64": "1",
@@ -15,7 +15,7 @@ def test_four_devices_share_one_large_batch():
         "PYTHONPATH": str(root),
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
     }
-    command = [sys.executable, "-W", "error", "-m", "tests.ops.norm_on_devices"]
+    command = [sys.executable, "-W", "error", "-m", "tests.support.ops.norm.on_devices"]
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True
     )
