@@ -215,31 +215,31 @@ def _expand_paths(args) -> None:
 
 
 def _train(args, overrides) -> int:
-    from cnnjax.train.machine.place import Place, find_place
+    from cnnjax.train.machine.launch import Launch, find_launch
 
-    place = find_place(Place(args.coordinator, args.num_processes, args.process_id))
+    launch = find_launch(Launch(args.coordinator, args.num_processes, args.process_id))
     try:
         config = load_config(args.config, overrides)
     except ConfigError as error:
         status = _refuse(error, USAGE)
-        _tell_others(place, error)
+        _tell_others(launch, error)
         return status
     workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
     _load_jax()
-    from cnnjax.train.machine.parting import leave_together
     from cnnjax.train.machine.processes import join
+    from cnnjax.train.machine.shutdown import leave_together
 
-    join(place)
+    join(launch)
     with streams.lasting_output(), leave_together():
         return _train_here(config, workdir, args.resume)
 
 
-def _tell_others(place, error: ConfigError) -> None:
+def _tell_others(launch, error: ConfigError) -> None:
     """Ends the other processes of a run, too, which would wait for this one."""
-    if place.num_processes != 1:
+    if launch.num_processes != 1:
         from cnnjax.train.machine import processes
 
-        processes.refuse(place, str(error))
+        processes.refuse(launch, str(error))
 
 
 def _load_jax() -> None:
@@ -268,7 +268,7 @@ def _start_jax() -> None:
 
 def _train_here(config, workdir, resume) -> int:
     """Trains in this process, one of all those of the run."""
-    from cnnjax.train.machine.interruption import Interrupted
+    from cnnjax.train.machine.signals import Interrupted
     from cnnjax.train.run.run import train
 
     reporter = _make_reporter(workdir)

@@ -18,11 +18,11 @@ from cnnjax.benchmark.timer import seconds_of
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import train_batches
 from cnnjax.ops.backend import current_backend
-from cnnjax.train.machine.compiled import (
+from cnnjax.train.machine.compile import (
     describe_state,
     lower_eval_step,
     lower_step,
-    make_start,
+    make_initial_state,
 )
 from cnnjax.train.machine.devices import Devices, devices_of
 from cnnjax.train.run.experiment import Experiment, make_experiment
@@ -66,7 +66,7 @@ def benchmark(config: Config, steps: int) -> dict[str, Any]:
     jax.config.update("jax_enable_compilation_cache", False)
     devices, experiment = devices_of(config), make_experiment(config)
     describe_state(experiment, config, training=True)  # refuses what memory cannot hold
-    state = devices.place_state(make_start(experiment, config))
+    state = devices.put_state(make_initial_state(experiment, config))
     problem = Problem(config, experiment, devices, state)
     forward = _count(problem)
     found = _describe(problem)
@@ -153,7 +153,7 @@ def _placed_batches(problem: Problem) -> Iterator[Any]:
     few = itertools.islice(
         train_batches(split, config.batch_size, config.seed), BATCHES
     )
-    place = problem.devices.place_batch
+    place = problem.devices.put_batch
     return itertools.cycle([jax.block_until_ready(place(batch)) for batch in few])
 
 

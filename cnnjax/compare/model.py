@@ -11,7 +11,7 @@ from cnnjax.compare.gradients import Comparison, compare_gradients
 from cnnjax.config import Config
 from cnnjax.data import normalize, train_batches
 from cnnjax.ops import gradients
-from cnnjax.train.machine.arithmetic import kernels
+from cnnjax.train.machine.numerics import use_backend
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.trained import make_run_state
 from cnnjax.train.step.objective import make_objective
@@ -75,7 +75,7 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
         is_true = x.dtype == np.float64
         net = model.clone(dtype=None) if is_true and halved else model
         objective = make_objective(net, experiment.loss)
-        with kernels("auto" if is_true else config.backend):
+        with use_backend("auto" if is_true else config.backend):
             value, _ = objective(params, x, statistics, batch, jax.random.key(0))
         return value / len(batch.labels)
 

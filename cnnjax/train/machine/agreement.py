@@ -22,9 +22,9 @@ from cnnjax import __version__
 from cnnjax.config import Config, ConfigError
 from cnnjax.config_file import flatten
 from cnnjax.data import Normalization
-from cnnjax.train.machine.arithmetic import describe_kernels
-from cnnjax.train.machine.parting import check_left
+from cnnjax.train.machine.numerics import describe_backend
 from cnnjax.train.machine.processes import are_many, is_first
+from cnnjax.train.machine.shutdown import check_left
 from cnnjax.train.run.data_identity import WORDS, Identity
 
 ASK_SECONDS = 0.05
@@ -69,7 +69,7 @@ def check_same(
         "JAX_ENABLE_X64": jax.config.jax_enable_x64,  # type: ignore[attr-defined]
         "JAX_DEFAULT_MATMUL_PRECISION": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
         "JAX_DEFAULT_PRNG_IMPL": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
-        "kernels": describe_kernels(config, platform),
+        "kernels": describe_backend(config, platform),
     }
     data = {
         f"{WORDS.get(key, key)} of the {split} split": value

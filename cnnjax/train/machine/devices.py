@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Batch, Part, Split
-from cnnjax.train.machine.wish import WIDTH
+from cnnjax.train.machine.stop_request import WIDTH
 from cnnjax.train.step.state import TrainState
 
 AXIS = "devices"
@@ -25,12 +25,12 @@ class Devices(NamedTuple):
     Attributes:
         mesh: all devices in a row, called ``AXIS``.
         kind: ``"jit"`` or ``"pmap"``, what compiles the steps.
-        divides_optimizer: whether each device holds a part of the optimizer's state.
+        shards_optimizer: whether each device holds a part of the optimizer's state.
     """
 
     mesh: Mesh
     kind: str = "jit"
-    divides_optimizer: bool = False
+    shards_optimizer: bool = False
 
     @property
     def count(self) -> int:
@@ -62,7 +62,7 @@ class Devices(NamedTuple):
         """Where an array lies whose first axis is divided among the devices."""
         return NamedSharding(self.mesh, PartitionSpec(AXIS))
 
-    def place_batch(self, batch: Any) -> Any:
+    def put_batch(self, batch: Any) -> Any:
         """Arrays of this process's share of a batch, divided among its devices."""
         if self.kind == "pmap":
             n = self.local_count
@@ -72,14 +72,14 @@ class Devices(NamedTuple):
         place = jax.make_array_from_process_local_data
         return jax.tree.map(lambda x: place(self.divided, x), batch)
 
-    def place_state(self, state: TrainState) -> TrainState:
+    def put_state(self, state: TrainState) -> TrainState:
         """A state laid on the devices, of arrays there or whole in each process."""
         return jax.tree.map(_place, state, self.state_shardings(state))
 
     def state_shardings(self, state: TrainState) -> TrainState:
         """Where each array of a state lies."""
         everywhere = jax.tree.map(lambda _: self.replicated, state)
-        if not self.divides_optimizer:
+        if not self.shards_optimizer:
             return everywhere
         divided = jax.tree.map(self._divide, state.opt_state)
         return everywhere._replace(opt_state=divided)
@@ -96,7 +96,7 @@ class Devices(NamedTuple):
         """A copy of a state that no step overwrites, whole in each process."""
         if jax.process_count() == 1:
             return jax.tree.map(lambda x: np.array(x), state._asdict())
-        if self.divides_optimizer:
+        if self.shards_optimizer:
             everywhere = jax.tree.map(lambda _: self.replicated, state)
             state = jax.jit(lambda x: x, out_shardings=everywhere)(state)
         # Orbax takes arrays of all processes, of which each writes a part.
@@ -118,14 +118,14 @@ def make_devices(
     kind: str = "jit",
     per_process: int | None = None,
     *,
-    divides_optimizer: bool = False,
+    shards_optimizer: bool = False,
 ) -> Devices:
     """The first devices of each process in a row.
 
     Args:
         kind: ``"jit"`` or ``"pmap"``.
         per_process: how many each process uses; ``None`` for all that it has.
-        divides_optimizer: whether each holds a part of the optimizer's state.
+        shards_optimizer: whether each holds a part of the optimizer's state.
 
     Raises:
         ConfigError: more than there are.
@@ -141,7 +141,7 @@ def make_devices(
         own = [d for d in jax.devices() if d.process_index == process]
         chosen += own[:per_process]
     mesh = Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
-    return Devices(mesh, kind, divides_optimizer)
+    return Devices(mesh, kind, shards_optimizer)
 
 
 def devices_of(config: Config) -> Devices:
@@ -155,7 +155,7 @@ def devices_of(config: Config) -> Devices:
             "shard_optimizer goes with parallel='jit', and parallel is 'pmap'"
         )
     devices = make_devices(
-        config.parallel, config.devices, divides_optimizer=config.shard_optimizer
+        config.parallel, config.devices, shards_optimizer=config.shard_optimizer
     )
     unit = devices.count * config.accumulate_steps
     if config.batch_size % unit:
@@ -191,7 +191,7 @@ def batch_shapes(devices: Devices, split: Split, batch_size: int) -> Batch:
     )
 
 
-def wish_shape(devices: Devices) -> jax.ShapeDtypeStruct:
+def stop_request_shape(devices: Devices) -> jax.ShapeDtypeStruct:
     """What the placed wishes of all processes look like."""
     return _shape(devices, devices.count, (WIDTH,), np.int32)
 

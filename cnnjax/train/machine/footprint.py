@@ -7,8 +7,7 @@ import jax
 
 from cnnjax.config import Config, ConfigError
 from cnnjax.memory_limit import memory_limit
-from cnnjax.train.step.names import named_leaves
-from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.state import TrainState, named_leaves
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 

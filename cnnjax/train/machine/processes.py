@@ -18,8 +18,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.config import ConfigError
-from cnnjax.train.machine import parting, rendezvous
-from cnnjax.train.machine.place import Place, check_place
+from cnnjax.train.machine import rendezvous, shutdown
+from cnnjax.train.machine.launch import Launch, check_launch
 from cnnjax.train.machine.platform import check_platform
 
 HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead
@@ -27,7 +27,7 @@ CONNECT_SECONDS = 120
 _GIVE = "give --coordinator=host:port --num_processes=N --process_id=I to each"
 
 
-def join(place: Place) -> None:
+def join(place: Launch) -> None:
     """Connects this process with the others; before anything else asks for a device.
 
     Raises:
@@ -54,14 +54,14 @@ def join(place: Place) -> None:
             raise ConfigError(
                 f"JAX cannot connect the processes of the run ({error}); {_GIVE}"
             ) from error
-    threading.Thread(target=parting.watch, daemon=True).start()
-    with parting.leave_on_failure():
+    threading.Thread(target=shutdown.watch, daemon=True).start()
+    with shutdown.leave_on_failure():
         check_platform()
         _check_devices()
         _connect_devices()
 
 
-def refuse(place: Place, reason: str) -> None:
+def refuse(place: Launch, reason: str) -> None:
     """Tells the others that this process cannot take part, so that none waits for it.
 
     Args:
@@ -74,14 +74,14 @@ def refuse(place: Place, reason: str) -> None:
 
 
 def _meet_all(
-    place: Place, seconds: float, refusal: str | None = None
+    place: Launch, seconds: float, refusal: str | None = None
 ) -> rendezvous.Link:
     coordinator, count, number, _ = place
     assert coordinator is not None and count is not None and number is not None
     return rendezvous.meet(coordinator, count, number, seconds, refusal)
 
 
-def _locate(place: Place) -> Place:
+def _locate(place: Launch) -> Launch:
     """The place with what its launcher says.
 
     Raises:
@@ -96,8 +96,8 @@ def _locate(place: Place) -> Place:
         coordinator, count, number = found[:3]
         if None in (coordinator, count, number):
             raise ValueError("some of its variables are missing")
-        located = Place(coordinator, count, number, place.launcher)
-        check_place(located)
+        located = Launch(coordinator, count, number, place.launcher)
+        check_launch(located)
     except (RuntimeError, ValueError, KeyError) as error:
         raise ConfigError(
             f"{place.launcher} does not say which process this is ({error}); {_GIVE}"
@@ -105,7 +105,7 @@ def _locate(place: Place) -> Place:
     return located
 
 
-def _local_devices(place: Place) -> list[int] | None:
+def _local_devices(place: Launch) -> list[int] | None:
     """The GPU of a launcher's task; with flags, a process takes all."""
     if place.launcher is None:
         return None
@@ -117,8 +117,8 @@ def _local_devices(place: Place) -> list[int] | None:
 
 def _miss(number: int) -> None:
     """Ends this process because another one ended before JAX knew about it."""
-    parting.say(f"process {number} ended before the run began; see what it says")
-    os._exit(parting.FAILED)
+    shutdown.say(f"process {number} ended before the run began; see what it says")
+    os._exit(shutdown.FAILED)
 
 
 def _check_devices() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax.config import Config
-from cnnjax.train.machine.compiled import make_start
+from cnnjax.train.machine.compile import make_initial_state
 from cnnjax.train.run.changes import Change, check_changes, find_changes
 from cnnjax.train.run.checkpoint import Checkpoints, Restored
 from cnnjax.train.run.data_identity import Identity
@@ -84,7 +84,7 @@ def start_anew(experiment: Experiment, config: Config, tell: Tell) -> TrainState
         ConfigError: images that the network cannot take, a pattern that matches no
             name, or no such run to start from.
     """
-    state = make_start(experiment, config)
+    state = make_initial_state(experiment, config)
     if config.freeze:
         check_pattern("freeze", config.freeze, state.variables)
     if config.init_from is None:

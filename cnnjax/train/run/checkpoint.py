@@ -31,8 +31,7 @@ from cnnjax.train.run.progress import read_progress
 from cnnjax.train.run.quiet import quieten_orbax
 from cnnjax.train.run.stored import as_numpy, fit, leaves_by_name
 from cnnjax.train.run.versions import changed_settings, our_versions, refuse_newer
-from cnnjax.train.step.names import named_leaves
-from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.state import TrainState, named_leaves
 
 Notes = dict[str, Any]
 

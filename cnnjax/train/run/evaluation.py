@@ -39,7 +39,7 @@ def evaluate(
     totals, waiting = np.zeros(3), None
     for batch in eval_batches(split, batch_size, devices.part):
         # One batch stays under way while the host fetches the one before it.
-        waiting, done = eval_step(state, devices.place_batch(batch)), waiting
+        waiting, done = eval_step(state, devices.put_batch(batch)), waiting
         totals += _on_host(done)
     loss, correct, count = totals + _on_host(waiting)
     return Score(float(loss / count), float(correct / count), int(count))

@@ -19,8 +19,8 @@ from cnnjax.optim import (
 )
 from cnnjax.printable import warn
 from cnnjax.spelling import unknown_name
-from cnnjax.train.machine.arithmetic import check_kernels
 from cnnjax.train.machine.devices import AXIS
+from cnnjax.train.machine.numerics import check_backend
 from cnnjax.train.step.loss import Loss, make_loss
 
 Result = TypeVar("Result")
@@ -124,7 +124,7 @@ def _check_early(config):
         text = find(config, name)
         if text is not None:
             _naming(name, parse_duration, text)
-    check_kernels(config)
+    check_backend(config)
     _make_model(config, num_classes=1)
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
 

@@ -10,8 +10,7 @@ import optax
 from cnnjax.config import Config, ConfigError
 from cnnjax.train.run.trained import read_trained
 from cnnjax.train.run.workdir import find_run
-from cnnjax.train.step.names import map_named, matches, named_leaves
-from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.state import TrainState, map_named, matches, named_leaves
 
 
 def start_from(

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnnjax.train.step.names import named_leaves
+from cnnjax.train.step.state import named_leaves
 
 SEAL = "notes_checksum"
 SPARE_BYTES = 200_000  # for what describes the arrays

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from cnnjax.data import Batch
-from cnnjax.train.machine.interruption import Interrupted
-from cnnjax.train.machine.wish import Wish, decode
+from cnnjax.train.machine.signals import Interrupted
+from cnnjax.train.machine.stop_request import StopRequest, decode
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Lengths
 from cnnjax.train.run.interval import Interval, Noted
@@ -108,14 +108,14 @@ class Loop:
         while step < self.lengths.total and not self.owner.is_over():
             step += 1
             begin = time.perf_counter()
-            wish = Wish(stop(), self._clock_says())
+            wish = StopRequest(stop(), self._clock_says())
             state, metrics, wishes = self.train_step(state, next(batches), wish)
             self.interval.host_seconds += time.perf_counter() - begin
             running, done = Running(step, metrics, wishes), running
             if self.watch_state:
                 self.watch_state(state)
             self._finish(done)
-            wish = self._agree(done, Wish(stop(), self._clock_says()))
+            wish = self._agree(done, StopRequest(stop(), self._clock_says()))
             if wish.signal or wish.save or self._is_due(step):
                 self._finish(running)
                 running = None
@@ -140,13 +140,13 @@ class Loop:
         seconds = self.lengths.save_seconds
         return bool(seconds) and time.perf_counter() - self.last_save >= seconds
 
-    def _agree(self, done: Running | None, own: Wish) -> Wish:
+    def _agree(self, done: Running | None, own: StopRequest) -> StopRequest:
         """What all processes want; one step late, so that all hear of it together."""
         if jax.process_count() == 1:
             return own
-        return decode(done.wishes) if done else Wish()
+        return decode(done.wishes) if done else StopRequest()
 
-    def _pause(self, step: int, state: TrainState, wish: Wish) -> None:
+    def _pause(self, step: int, state: TrainState, wish: StopRequest) -> None:
         """Validates and saves where that is due; ends the run if a signal came."""
         begin, is_best = time.perf_counter(), False
         saves = wish.signal or wish.save or self._saves_after(step)

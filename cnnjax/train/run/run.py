@@ -7,11 +7,11 @@ from pathlib import Path
 from cnnjax.config import Config
 from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.agreement import check_same, check_shared
-from cnnjax.train.machine.arithmetic import why_slow
-from cnnjax.train.machine.compiled import describe_state
+from cnnjax.train.machine.compile import describe_state
 from cnnjax.train.machine.devices import devices_of
-from cnnjax.train.machine.interruption import watch
+from cnnjax.train.machine.numerics import why_slow
 from cnnjax.train.machine.processes import is_first
+from cnnjax.train.machine.signals import watch
 from cnnjax.train.run import data_identity
 from cnnjax.train.run.changes import check_changes, find_changes
 from cnnjax.train.run.experiment import make_experiment

@@ -8,14 +8,14 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
-from cnnjax.train.machine.arithmetic import (
-    describe_kernels,
+from cnnjax.train.machine.compile import compile_step, make_score
+from cnnjax.train.machine.devices import Devices, describe_devices
+from cnnjax.train.machine.numerics import (
+    describe_backend,
     describe_options,
     differences,
 )
-from cnnjax.train.machine.compiled import make_score, make_step
-from cnnjax.train.machine.devices import Devices, describe_devices
-from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.machine.signals import Interrupted
 from cnnjax.train.run.beginning import branch_off, check_found, start_anew
 from cnnjax.train.run.changes import Change, check_finished
 from cnnjax.train.run.checkpoint import Checkpoints, Restored
@@ -191,14 +191,14 @@ class Session:
 
     def _take(self, found: Restored) -> TrainState:
         self.progress = read_progress(found.notes)
-        return self.devices.place_state(TrainState(**found.arrays))
+        return self.devices.put_state(TrainState(**found.arrays))
 
     def _start(self) -> TrainState:
         """The state before the first step."""
         self.saver.hold.note_saved(None)
         self.progress = Progress()
         state = start_anew(self.experiment, self.config, self.reporter.message)
-        return self.devices.place_state(state)
+        return self.devices.put_state(state)
 
     def _train(self, state: TrainState, stop: Callable[[], int | None]) -> TrainState:
         while True:
@@ -244,7 +244,7 @@ class Session:
             f" {settings.times})"
         )
         state = state._replace(rate_scale=np.float32(scale))
-        return self.devices.place_state(state)
+        return self.devices.put_state(state)
 
     def _batches(self, first: int) -> Iterator[Batch]:
         return train_batches(
@@ -269,7 +269,7 @@ class Session:
             tell = self.reporter.message
             found = take_best(self.checkpoints, self.shapes, best["step"], step, tell)
             if found:
-                state = self.devices.place_state(TrainState(**found.arrays))
+                state = self.devices.put_state(TrainState(**found.arrays))
         test = self.score(state, self.experiment.dataset.test)
         self.loop.log("test", int(state.step), test._asdict())
         return Result(state, test)
@@ -277,7 +277,7 @@ class Session:
     def _compile_step(self, state: TrainState):
         """The compiled step; compiled ahead, so that no step's time holds it."""
         begin = time.perf_counter()
-        step = make_step(self.config, self.experiment, self.devices, state)
+        step = compile_step(self.config, self.experiment, self.devices, state)
         self.reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
         return step
 
@@ -297,7 +297,7 @@ class Session:
 
     def _place(self) -> dict[str, Any]:
         """What a run's numbers depend on, apart from its settings and data."""
-        kernels = describe_kernels(self.config, self.devices.platform)
+        kernels = describe_backend(self.config, self.devices.platform)
         return {"devices": self._devices(), "kernels": kernels, **describe_options()}
 
     def _devices(self) -> str:

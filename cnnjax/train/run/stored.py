@@ -7,8 +7,7 @@ import jax
 import numpy as np
 
 from cnnjax.optim.optimizers import DECAY, OPTIMIZER
-from cnnjax.train.step.names import map_named, named_leaves
-from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.state import TrainState, map_named, named_leaves
 
 LINKS = "opt_state."
 COUNT = f"{LINKS}{DECAY}.count"

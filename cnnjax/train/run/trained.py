@@ -8,9 +8,9 @@ from cnnjax.config import Config, ConfigError
 from cnnjax.data import Split
 from cnnjax.printable import warn
 from cnnjax.train.machine import compilation_cache
-from cnnjax.train.machine.arithmetic import adapt_kernels
-from cnnjax.train.machine.compiled import describe_state, make_score, make_start
+from cnnjax.train.machine.compile import describe_state, make_initial_state, make_score
 from cnnjax.train.machine.devices import make_devices
+from cnnjax.train.machine.numerics import adapt_backend
 from cnnjax.train.run import data_identity
 from cnnjax.train.run.changes import find_changes, why_fixed
 from cnnjax.train.run.checkpoint import Checkpoints, Restored
@@ -69,7 +69,7 @@ def evaluate_step(
 ) -> Trained:
     """The same as ``evaluate_run``, with the step that was scored."""
     origin = Origin(Path(workdir))
-    config = adapt_kernels(read_config(origin.folder), warn)
+    config = adapt_backend(read_config(origin.folder), warn)
     compilation_cache.enable()
     experiment = make_experiment(config, known_normalization(origin))
     identity = data_identity.describe(experiment.dataset)
@@ -79,7 +79,7 @@ def evaluate_step(
     place = place_of(origin.folder, taken)
     check_noted(found.notes, place, experiment.normalization, identity)
     devices = make_devices()
-    state = devices.place_state(TrainState(**found.arrays))
+    state = devices.put_state(TrainState(**found.arrays))
     data: Split = getattr(experiment.dataset, split)
     return Trained(taken, make_score(config, experiment, devices)(state, data))
 
@@ -101,7 +101,7 @@ def make_run_state(
     """
     shapes = describe_state(experiment, config)
     if workdir is None:
-        return make_start(experiment, config)
+        return make_initial_state(experiment, config)
     origin = find_run(workdir, "--checkpoint")
     return TrainState(**_read(origin, config, shapes).arrays)
 

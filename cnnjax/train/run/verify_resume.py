@@ -20,8 +20,7 @@ import numpy as np
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 from cnnjax.json_file import parse_json
-from cnnjax.train.step.names import named_leaves
-from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.state import TrainState, named_leaves
 from cnnjax.typing import Reporter
 
 SAVES_PER_PIECE = 3

@@ -6,8 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.train.step.names import named_leaves
-from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.state import TrainState, named_leaves
 from cnnjax.typing import Array
 
 SPIKE_MEMORY = 0.98  # of the running mean of the loss: some 50 steps

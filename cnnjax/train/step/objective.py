@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cnnjax.data import Batch, Normalization, augment, normalize
-from cnnjax.train.step.bucket import sum_over
+from cnnjax.train.step.all_reduce import sum_over
 from cnnjax.train.step.example_key import example_key
 from cnnjax.train.step.loss import Loss
 from cnnjax.train.step.state import TrainState

@@ -1,6 +1,7 @@
-"""Everything that a training step changes, as one tree of arrays."""
+"""Everything that a training step changes, as one tree of arrays, each with a name."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -84,3 +85,28 @@ def trained_variables(state: TrainState) -> dict[str, Any]:
 def count_parameters(params: Params) -> int:
     """The number of trained values."""
     return sum(array.size for array in jax.tree.leaves(params))
+
+
+def named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Each array with its name, as ``"Conv_0.kernel"``, in the order of the tree.
+
+    Named tuples and the mappings that they become on disk share their names.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        yield _name(path), leaf
+
+
+def map_named(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """A tree of ``function(name, leaf, *other_leaves)``."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, *leaves: function(_name(path), *leaves), tree, *others
+    )
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a regular expression matches the whole of a name."""
+    return re.fullmatch(pattern, name) is not None
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")

@@ -10,12 +10,11 @@ from flax import linen as nn
 
 from cnnjax.data import Batch, Normalization, normalize
 from cnnjax.optim import at_step, update_average
-from cnnjax.train.step.bucket import sum_over
+from cnnjax.train.step.all_reduce import sum_over
 from cnnjax.train.step.divergence import is_spike, update_usual
 from cnnjax.train.step.loss import Loss
-from cnnjax.train.step.names import map_named, matches
 from cnnjax.train.step.objective import Gradients, Sums, is_correct
-from cnnjax.train.step.state import TrainState, trained_variables
+from cnnjax.train.step.state import TrainState, map_named, matches, trained_variables
 from cnnjax.typing import Array
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from cnnjax.config_file import load_config
-from cnnjax.train.machine.compiled import lower_step, make_start
+from cnnjax.train.machine.compile import lower_step, make_initial_state
 from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.run.experiment import make_experiment
 
@@ -18,13 +18,13 @@ def main(kind: str, half: bool) -> None:
     config = load_config(DIGITS, {})
     devices = make_devices(kind)
     experiment = make_experiment(config)
-    state = make_start(experiment, config)
+    state = make_initial_state(experiment, config)
     if half:
         narrow = jax.tree.map(lambda x: x.astype("bfloat16"), state.params["Dense_0"])
         params = state.params | {"Dense_0": narrow}
         opt_state = experiment.optimizer.init(params)
         state = state._replace(params=params, opt_state=opt_state)
-    state = devices.place_state(state)
+    state = devices.put_state(state)
     text = lower_step(config, experiment, devices, state).compile().as_text()
     for line in text.splitlines():
         if " all-reduce(" in line or " all-reduce-start(" in line:

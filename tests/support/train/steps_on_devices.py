@@ -16,10 +16,10 @@ import numpy as np
 
 from cnnjax.config_file import load_config
 from cnnjax.data import train_batches
-from cnnjax.train.machine import parting, processes
-from cnnjax.train.machine.compiled import make_score, make_start, make_step
+from cnnjax.train.machine import processes, shutdown
+from cnnjax.train.machine.compile import compile_step, make_initial_state, make_score
 from cnnjax.train.machine.devices import make_devices
-from cnnjax.train.machine.wish import Wish
+from cnnjax.train.machine.stop_request import StopRequest
 from cnnjax.train.run.experiment import make_experiment
 
 STEPS = 50
@@ -59,23 +59,23 @@ def in_float64(experiment, config):
     def widen(x):
         return x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
-    return jax.tree.map(widen, make_start(experiment, config))
+    return jax.tree.map(widen, make_initial_state(experiment, config))
 
 
 def main(out, kind, count, accumulate, shard, norm):
     """Trains, and writes what came out."""
     settings = make_settings(Path(out).parent, accumulate, shard, norm)
     config = load_config(DIGITS, settings)
-    devices = make_devices(kind, count, divides_optimizer=shard)
+    devices = make_devices(kind, count, shards_optimizer=shard)
     experiment = make_experiment(config)
-    state = devices.place_state(in_float64(experiment, config))
-    step = make_step(config, experiment, devices, state)
+    state = devices.put_state(in_float64(experiment, config))
+    step = compile_step(config, experiment, devices, state)
     losses = []
     batches = train_batches(
         experiment.dataset.train, 24, config.seed, num_steps=STEPS, part=devices.part
     )
     for batch in batches:
-        state, metrics, _ = step(state, batch, Wish())
+        state, metrics, _ = step(state, batch, StopRequest())
         losses.append(float(metrics.loss))
     score = make_score(config, experiment, devices)
     scores = [score(state, split) for split in experiment.dataset[:3]]
@@ -91,6 +91,6 @@ if __name__ == "__main__":
     out, kind, count, *flags = sys.argv[1:7]
     if sys.argv[7:]:
         coordinator, total, number = sys.argv[7:]
-        processes.join(processes.Place(coordinator, int(total), int(number)))
-    with parting.leave_together():
+        processes.join(processes.Launch(coordinator, int(total), int(number)))
+    with shutdown.leave_together():
         main(out, kind, int(count), int(flags[0]), flags[1] == "1", flags[2] == "1")

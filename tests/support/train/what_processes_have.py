@@ -12,9 +12,9 @@ import numpy as np
 from cnnjax.config import ConfigError
 from cnnjax.config_file import load_config
 from cnnjax.data import Dataset, Normalization, Split
-from cnnjax.train.machine import parting, processes
+from cnnjax.train.machine import processes, shutdown
 from cnnjax.train.machine.agreement import check_same, check_shared
-from cnnjax.train.machine.place import Place
+from cnnjax.train.machine.launch import Launch
 from cnnjax.train.run import data_identity
 
 NORMALIZATION = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
@@ -50,8 +50,8 @@ def main():
     parser.add_argument("--num_processes", type=int)
     parser.add_argument("--process_id", type=int)
     args = parser.parse_args()
-    processes.join(Place(args.coordinator, args.num_processes, args.process_id))
-    with parting.leave_together():
+    processes.join(Launch(args.coordinator, args.num_processes, args.process_id))
+    with shutdown.leave_together():
         odd = args.process_id == 1
         cases = {
             "learning rate": {"words": {"optimizer.learning_rate": "0.5"}},

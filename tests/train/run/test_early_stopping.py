@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnjax.config import ConfigError
-from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.machine.signals import Interrupted
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
 from tests.support.train.faults import StopAt, assert_same

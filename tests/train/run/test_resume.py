@@ -9,7 +9,7 @@ import pytest
 
 from cnnjax.config import ConfigError
 from cnnjax.report import read_metrics
-from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.machine.signals import Interrupted
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.integrity import CheckpointError
 from cnnjax.train.run.run import train

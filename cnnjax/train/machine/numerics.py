@@ -32,7 +32,7 @@ IDLE_FLAGS = re.compile("--xla_(force_host_platform_device_count|dump_)")
 
 
 @contextlib.contextmanager
-def kernels(name: str) -> Iterator[None]:
+def use_backend(name: str) -> Iterator[None]:
     """Chooses the backend ``name``; ``"auto"`` leaves it to whoever chose before.
 
     That is a context around, or the environment variable ``CNNJAX_BACKEND``.
@@ -48,13 +48,13 @@ def as_configured(
 
     @functools.wraps(function)
     def configured(*args: Any, **kwargs: Any) -> Result:
-        with gradients(config.gradients), kernels(config.backend):
+        with gradients(config.gradients), use_backend(config.backend):
             return function(*args, **kwargs)
 
     return configured
 
 
-def check_kernels(config: Config) -> None:
+def check_backend(config: Config) -> None:
     """Refuses ``backend="native"`` where oneDNN would not be what computes.
 
     Raises:
@@ -74,7 +74,7 @@ def check_kernels(config: Config) -> None:
         )
 
 
-def adapt_kernels(config: Config, tell: Callable[[str], None]) -> Config:
+def adapt_backend(config: Config, tell: Callable[[str], None]) -> Config:
     """The settings of a run that was trained elsewhere, for the kernels of this place.
 
     Args:
@@ -82,7 +82,7 @@ def adapt_kernels(config: Config, tell: Callable[[str], None]) -> Config:
         tell: takes a sentence for people, where they are not what the run had.
     """
     try:
-        check_kernels(config)
+        check_backend(config)
     except ConfigError as error:
         tell(str(error))
         config = config.copy_and_resolve_references()
@@ -90,7 +90,7 @@ def adapt_kernels(config: Config, tell: Callable[[str], None]) -> Config:
     return config
 
 
-def describe_kernels(config: Config, platform: str) -> str:
+def describe_backend(config: Config, platform: str) -> str:
     """Whose kernels compute on devices of ``platform``, as far as numbers go.
 
     Runs of which this says the same have the same numbers to the last digit.

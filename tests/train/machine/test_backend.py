@@ -6,8 +6,8 @@ from cnnjax.config import ConfigError
 from cnnjax.native import library
 from cnnjax.ops import backend
 from cnnjax.ops.backend import VARIABLE
-from cnnjax.train.machine import arithmetic
-from cnnjax.train.machine.compiled import lower_step, make_score, make_start
+from cnnjax.train.machine import numerics
+from cnnjax.train.machine.compile import lower_step, make_initial_state, make_score
 from cnnjax.train.machine.devices import devices_of
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.run import train
@@ -36,7 +36,7 @@ def with_library():
 
 def step_text(config):
     experiment, devices = make_experiment(config), devices_of(config)
-    state = devices.place_state(make_start(experiment, config))
+    state = devices.put_state(make_initial_state(experiment, config))
     return lower_step(config, experiment, devices, state).as_text()
 
 
@@ -61,10 +61,10 @@ def test_native_computes_bfloat16_or_is_refused(with_library, small_config):
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_scoring_is_traced_with_the_backend_too(small_config, monkeypatch, parallel):
     seen = []
-    monkeypatch.setattr(arithmetic, "backend", lambda name: _noting(seen, name))
+    monkeypatch.setattr(numerics, "backend", lambda name: _noting(seen, name))
     config = small_config(backend="xla", parallel=parallel)
     experiment, devices = make_experiment(config), devices_of(config)
-    state = devices.place_state(make_start(experiment, config))
+    state = devices.put_state(make_initial_state(experiment, config))
     seen.clear()
     make_score(config, experiment, devices)(state, experiment.dataset.test)
     assert set(seen) == {"xla"}
@@ -78,7 +78,7 @@ def _noting(seen, name):
 def test_auto_leaves_the_choice_to_the_environment(small_config, monkeypatch):
     monkeypatch.setenv(VARIABLE, "xla")
     assert TARGET not in step_text(small_config())
-    assert arithmetic.describe_kernels(small_config(), "cpu") == "XLA's kernels"
+    assert numerics.describe_backend(small_config(), "cpu") == "XLA's kernels"
 
 
 def test_a_backend_by_name_overrules_the_environment(small_config, monkeypatch):
@@ -99,7 +99,7 @@ def test_native_is_refused_for_stock_gradients_and_other_devices(
 ):
     with pytest.raises(ConfigError, match="'autodiff' runs the stock operations"):
         make_experiment(small_config(backend="native", gradients="autodiff"))
-    monkeypatch.setattr(arithmetic.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(numerics.jax, "default_backend", lambda: "gpu")
     with pytest.raises(ConfigError, match="for CPUs, and the devices here are gpu"):
         make_experiment(small_config(backend="native"))
 

@@ -12,10 +12,10 @@ from jax.sharding import PartitionSpec
 from cnnjax.config import Config, ConfigError
 from cnnjax.data import Batch, Split
 from cnnjax.ops.backend import BackendError
-from cnnjax.train.machine.arithmetic import as_configured
-from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, wish_shape
+from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
 from cnnjax.train.machine.footprint import check_footprint
-from cnnjax.train.machine.wish import WIDTH, Wish, encode
+from cnnjax.train.machine.numerics import as_configured
+from cnnjax.train.machine.stop_request import WIDTH, StopRequest, encode
 from cnnjax.train.run.evaluation import Score, evaluate
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.step.objective import make_gradients
@@ -30,7 +30,7 @@ from cnnjax.train.step.step import (
 WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(AXIS)
 
 
-def make_start(experiment: Experiment, config: Config) -> TrainState:
+def make_initial_state(experiment: Experiment, config: Config) -> TrainState:
     """The state before the first step, on one device.
 
     Raises:
@@ -68,7 +68,7 @@ def describe_state(
     Raises:
         ConfigError: images that the network cannot take, or too little memory.
     """
-    shapes = jax.eval_shape(lambda: make_start(experiment, config))
+    shapes = jax.eval_shape(lambda: make_initial_state(experiment, config))
     images = experiment.dataset.train.images
     check_footprint(shapes, config, images, training=training)
     return shapes
@@ -88,9 +88,9 @@ def make_score(
     )
 
 
-def make_step(
+def compile_step(
     config: Config, experiment: Experiment, devices: Devices, state: TrainState
-) -> Callable[[TrainState, Batch, Wish], tuple[TrainState, TrainMetrics, Any]]:
+) -> Callable[[TrainState, Batch, StopRequest], tuple[TrainState, TrainMetrics, Any]]:
     """The compiled training step: ``(state, batch, wish) -> (state, metrics, total)``.
 
     It takes this process's share of a batch. The total is the sum of all processes'
@@ -103,14 +103,14 @@ def make_step(
         compiled = lower_step(config, experiment, devices, state).compile()
     if jax.process_count() == 1:
         return lambda state, batch, wish: (
-            *compiled(state, devices.place_batch(batch)),
+            *compiled(state, devices.put_batch(batch)),
             None,
         )
     rest = np.zeros((devices.local_count - 1, WIDTH), np.int32)
 
-    def step(state: TrainState, batch: Batch, wish: Wish):
+    def step(state: TrainState, batch: Batch, wish: StopRequest):
         wishes = np.concatenate([encode(wish)[None], rest])
-        return compiled(state, *devices.place_batch((batch, wishes)))
+        return compiled(state, *devices.put_batch((batch, wishes)))
 
     return step
 
@@ -131,7 +131,7 @@ def lower_step(
         batch_shapes(devices, experiment.dataset.train, config.batch_size)
     ]
     if jax.process_count() > 1:
-        shapes.append(wish_shape(devices))
+        shapes.append(stop_request_shape(devices))
     return step.lower(state, *shapes)
 
 
@@ -177,7 +177,7 @@ def _make_function(config, experiment, devices, state) -> Any:
         spike_factor=config.spike_factor,
     )
     of_batch = as_configured(config, of_batch)
-    make = _sharded_update if devices.divides_optimizer else _same_update
+    make = _sharded_update if devices.shards_optimizer else _same_update
     return make(devices, of_batch, update, state, int(jax.process_count() > 1))
 
 

@@ -14,7 +14,7 @@ LONGEST_NUMBER = 9  # digits
 _FLAGS = "give --coordinator, --num_processes and --process_id"
 
 
-class Place(NamedTuple):
+class Launch(NamedTuple):
     """Where a process stands among all; ``None`` is for JAX to find out.
 
     Attributes:
@@ -30,7 +30,7 @@ class Place(NamedTuple):
     launcher: str | None = None
 
 
-def find_place(flags: Place, environment: Mapping[str, str] = os.environ) -> Place:
+def find_launch(flags: Launch, environment: Mapping[str, str] = os.environ) -> Launch:
     """The place of this process, from flags or from its launcher.
 
     Args:
@@ -42,12 +42,12 @@ def find_place(flags: Place, environment: Mapping[str, str] = os.environ) -> Pla
             not a number.
     """
     if any(value is not None for value in flags[:3]):
-        return check_place(flags)
+        return check_launch(flags)
     if _count(environment, "SLURM_STEP_NUM_TASKS") > 1:
-        return Place(launcher="slurm")
+        return Launch(launcher="slurm")
     if _count(environment, "OMPI_COMM_WORLD_SIZE") > 1:
-        return Place(launcher="ompi")
-    return Place(num_processes=1, process_id=0)
+        return Launch(launcher="ompi")
+    return Launch(num_processes=1, process_id=0)
 
 
 def _count(environment: Mapping[str, str], name: str) -> int:
@@ -67,7 +67,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
 
 
-def check_place(place: Place) -> Place:
+def check_launch(place: Launch) -> Launch:
     """The same place, if it is complete and within range.
 
     Raises:

@@ -4,11 +4,11 @@ import pytest
 from jax._src.clusters import OmpiCluster, SlurmCluster
 
 from cnnjax.config import ConfigError
-from cnnjax.train.machine.place import Place, find_place
+from cnnjax.train.machine.launch import Launch, find_launch
 from cnnjax.train.machine.processes import join
 
-NOTHING = Place()
-ALONE = Place(num_processes=1, process_id=0)
+NOTHING = Launch()
+ALONE = Launch(num_processes=1, process_id=0)
 
 # What the second task of `srun -n2` within a batch job has in Slurm 22.05, but with two
 # nodes instead of one.
@@ -80,13 +80,13 @@ def environment(monkeypatch):
     ("variables", "place"),
     [
         ({}, ALONE),
-        (SLURM_TASK, Place(launcher="slurm")),
-        (OMPI_RANK, Place(launcher="ompi")),
+        (SLURM_TASK, Launch(launcher="slurm")),
+        (OMPI_RANK, Launch(launcher="ompi")),
         (SINGLE_TASK, ALONE),
         (SALLOC_SHELL, ALONE),
         (BATCH_SCRIPT, ALONE),
         (OMPI_RANK | {"OMPI_COMM_WORLD_SIZE": "1"}, ALONE),
-        (SALLOC_SHELL | OMPI_RANK, Place(launcher="ompi")),
+        (SALLOC_SHELL | OMPI_RANK, Launch(launcher="ompi")),
     ],
     ids=[
         "nothing",
@@ -100,43 +100,43 @@ def environment(monkeypatch):
     ],
 )
 def test_the_launcher_says_it(variables, place):
-    assert find_place(NOTHING, variables) == place
+    assert find_launch(NOTHING, variables) == place
 
 
 def test_the_launcher_is_looked_up_in_the_environment(environment):
     environment(SLURM_TASK)
-    assert find_place(NOTHING) == Place(launcher="slurm")
+    assert find_launch(NOTHING) == Launch(launcher="slurm")
 
 
 @pytest.mark.parametrize("variables", [SLURM_TASK, OMPI_RANK])
 def test_flags_win(variables):
-    flags = Place("login1:4711", 3, 2)
-    assert find_place(flags, variables) == flags
+    flags = Launch("login1:4711", 3, 2)
+    assert find_launch(flags, variables) == flags
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (Place("localhost:1"), "go together"),
-        (Place(num_processes=2), "go together"),
-        (Place(process_id=0), "go together"),
-        (Place("localhost:1", 2), "got localhost:1, 2 and None"),
-        (Place(None, 2, 0), "got None, 2 and 0"),
-        (Place("localhost:1", 2, 2), "is 2 of --num_processes=2, expected 0 to 1"),
-        (Place("localhost:1", 2, -1), "is -1 of --num_processes=2"),
-        (Place("localhost:1", 0, 0), "--num_processes"),
-        (Place("localhost", 2, 0), "'localhost', expected host:port"),
-        (Place("localhost:", 2, 0), "expected host:port"),
-        (Place(":4711", 2, 0), "expected host:port"),
-        (Place("localhost:port", 2, 0), "expected host:port"),
-        (Place("", 2, 0), "expected host:port"),
+        (Launch("localhost:1"), "go together"),
+        (Launch(num_processes=2), "go together"),
+        (Launch(process_id=0), "go together"),
+        (Launch("localhost:1", 2), "got localhost:1, 2 and None"),
+        (Launch(None, 2, 0), "got None, 2 and 0"),
+        (Launch("localhost:1", 2, 2), "is 2 of --num_processes=2, expected 0 to 1"),
+        (Launch("localhost:1", 2, -1), "is -1 of --num_processes=2"),
+        (Launch("localhost:1", 0, 0), "--num_processes"),
+        (Launch("localhost", 2, 0), "'localhost', expected host:port"),
+        (Launch("localhost:", 2, 0), "expected host:port"),
+        (Launch(":4711", 2, 0), "expected host:port"),
+        (Launch("localhost:port", 2, 0), "expected host:port"),
+        (Launch("", 2, 0), "expected host:port"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("variables", [{}, SLURM_TASK], ids=["", "under Slurm"])
 def test_flags_that_cannot_be_are_refused(flags, message, variables):
     with pytest.raises(ConfigError) as caught:
-        find_place(flags, variables)
+        find_launch(flags, variables)
     assert message in str(caught.value)
 
 
@@ -156,7 +156,7 @@ def test_alone_nobody_is_looked_for():
 def test_jax_reads_the_same_from_slurm(environment, nodes, first):
     environment(SLURM_TASK | {"SLURM_STEP_NODELIST": nodes})
     assert SlurmCluster.is_env_present()
-    assert SlurmCluster.name == find_place(NOTHING).launcher
+    assert SlurmCluster.name == find_launch(NOTHING).launcher
     assert SlurmCluster.get_process_count() == 2
     assert SlurmCluster.get_process_id() == 1
     address = SlurmCluster.get_coordinator_address(None, None)
@@ -172,7 +172,7 @@ def test_jax_sees_no_step_where_there_is_none(environment, variables):
 def test_jax_reads_the_same_from_open_mpi(environment):
     environment(OMPI_RANK)
     assert OmpiCluster.is_env_present()
-    assert OmpiCluster.name == find_place(NOTHING).launcher
+    assert OmpiCluster.name == find_launch(NOTHING).launcher
     assert OmpiCluster.get_process_count() == 2
     assert OmpiCluster.get_process_id() == 1
     host, _, port = OmpiCluster.get_coordinator_address(None, None).rpartition(":")

@@ -7,8 +7,8 @@ import pytest
 
 from cnnjax import models
 from cnnjax.config import ConfigError
-from cnnjax.train.machine import arithmetic
-from cnnjax.train.machine.interruption import Interrupted
+from cnnjax.train.machine import numerics
+from cnnjax.train.machine.signals import Interrupted
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
@@ -116,13 +116,13 @@ def test_a_resumed_run_may_change_its_precision(tmp_path, half, recorder):
 )
 def test_a_slow_cpu_is_told_of(tmp_path, half, recorder, monkeypatch, flags, expected):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {FLAGS[flags]}\n")
-    monkeypatch.setattr(arithmetic, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(numerics, "CPUINFO", tmp_path / "cpuinfo")
     train(half(duration="1 step"), tmp_path / "run", recorder)
     told = [text for text in recorder.messages if "precision is 'bfloat16'" in text]
     assert len(told) == (expected is not None)
     assert all(expected in text for text in told)
-    assert arithmetic.why_slow("bfloat16", "gpu") == ""
-    assert arithmetic.why_slow("float32", "cpu") == ""
+    assert numerics.why_slow("bfloat16", "gpu") == ""
+    assert numerics.why_slow("float32", "cpu") == ""
 
 
 def test_other_precisions_are_refused(small_config):

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.train.machine.interruption import SIGNALS
+from cnnjax.train.machine.signals import SIGNALS
 from cnnjax.typing import Array
 
 
-class Wish(NamedTuple):
+class StopRequest(NamedTuple):
     """What should happen after a step, beside what is due.
 
     Attributes:
@@ -23,12 +23,12 @@ class Wish(NamedTuple):
 WIDTH = len(SIGNALS) + 1
 
 
-def encode(wish: Wish) -> np.ndarray:
+def encode(wish: StopRequest) -> np.ndarray:
     """A wish as counts that can be added up over all processes: int32 ``(WIDTH,)``."""
     return np.array([*(wish.signal == s for s in SIGNALS), wish.save], np.int32)
 
 
-def decode(total: Array) -> Wish:
+def decode(total: Array) -> StopRequest:
     """What all processes together want, from the sum of their wishes.
 
     Args:
@@ -36,4 +36,4 @@ def decode(total: Array) -> Wish:
     """
     *stops, save = np.asarray(total).tolist()
     signals = [number for number, count in zip(SIGNALS, stops, strict=True) if count]
-    return Wish(signals[0] if signals else None, save > 0)
+    return StopRequest(signals[0] if signals else None, save > 0)

@@ -10,7 +10,7 @@ from flax import linen
 from cnnjax.data import Batch, Normalization, Split, normalize
 from cnnjax.models import make_model
 from cnnjax.ops import backend
-from cnnjax.train.machine.compiled import lower_step
+from cnnjax.train.machine.compile import lower_step
 from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.run.evaluation import evaluate
 from cnnjax.train.run.experiment import make_experiment
@@ -165,7 +165,7 @@ def test_the_kind_of_gradients_is_that_of_the_config(kind, stock, small_config):
     config = small_config(gradients=kind)
     experiment = make_experiment(config)
     devices = make_devices()
-    state = devices.place_state(make_run_state(experiment, config))
+    state = devices.put_state(make_run_state(experiment, config))
     text = lower_step(config, experiment, devices, state).as_text()
     assert ("select_and_scatter" in text) is stock
 

@@ -13,7 +13,7 @@ import pytest
 from cnnjax.config import ConfigError
 from cnnjax.train.machine.devices import devices_of, make_devices
 
-PROGRAM = Path(__file__).parents[1] / "support/train/steps_on_devices.py"
+PROGRAM = Path(__file__).parents[2] / "support/train/steps_on_devices.py"
 
 
 def start(devices, *words):

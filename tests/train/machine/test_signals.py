@@ -9,12 +9,12 @@ from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
 import pytest
 
-from cnnjax.train.machine.interruption import Interrupted, watch
-from cnnjax.train.machine.wish import Wish, decode, encode
+from cnnjax.train.machine.signals import Interrupted, watch
+from cnnjax.train.machine.stop_request import StopRequest, decode, encode
 
 STUCK = """
 import ctypes
-from cnnjax.train.machine.interruption import watch
+from cnnjax.train.machine.signals import watch
 lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
 with watch():
     lock(mutex)
@@ -52,7 +52,7 @@ def test_the_first_signal_is_noted_and_handlers_come_back(number):
     assert signal.getsignal(number) is before
     assert signal.set_wakeup_fd(-1) == -1
     assert Interrupted(number, 3).status == 128 + number
-    assert decode(encode(Wish(number))) == Wish(number)
+    assert decode(encode(StopRequest(number))) == StopRequest(number)
 
 
 def test_an_ignored_hangup_stays_ignored():
