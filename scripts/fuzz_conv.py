@@ -23,8 +23,8 @@ ROOT = str(Path(__file__).parents[1])
 PROGRAM = """\
 import sys
 sys.path.append(sys.argv[1])
-from tests.ops import conv_fuzz
-conv_fuzz.main(*map(int, sys.argv[2:]))
+from tests.support.ops.conv import fuzz
+fuzz.main(*map(int, sys.argv[2:]))
 """
 # Programs run once: to optimize their machine code takes longer than it saves.
 ENVIRONMENT = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}

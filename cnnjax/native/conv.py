@@ -1,6 +1,6 @@
 """The three maps of a convolution, computed by oneDNN.
 
-Each is a custom call of the same shapes as in ``cnnjax.ops.conv_xla``. Under ``vmap``
+Each is a custom call of the same shapes as in ``cnnjax.ops.conv.xla``. Under ``vmap``
 the mapped axes come in front of every array (of size 1 where an array is not mapped),
 and the C++ side makes one larger batch or a loop of them.
 """

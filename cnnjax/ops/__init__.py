@@ -11,8 +11,8 @@ from cnnjax.ops.activation import (
     tanh,
 )
 from cnnjax.ops.backend import backend
-from cnnjax.ops.conv import conv
-from cnnjax.ops.conv_transpose import conv_transpose
+from cnnjax.ops.conv.conv import conv
+from cnnjax.ops.conv.transpose import conv_transpose
 from cnnjax.ops.dense import dense
 from cnnjax.ops.dropout import dropout
 from cnnjax.ops.gradient import gradients

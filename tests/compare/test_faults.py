@@ -8,7 +8,8 @@ from jax import lax
 
 from cnnjax import cli
 from cnnjax.compare.grid import CASES, compare_case
-from cnnjax.ops import activation, bias, conv_xla, norm, pool
+from cnnjax.ops import activation, bias, norm, pool
+from cnnjax.ops.conv import xla
 from cnnjax.ops.taps import scatter_taps, tap_slices
 
 DIGITS = "configs/digits.py"
@@ -18,8 +19,8 @@ def wrong_rotation(patch):
     def exchange(kernel, groups):
         return right(lax.rev(kernel, (0,)), groups)
 
-    right = conv_xla.rotate_and_exchange
-    patch.setattr(conv_xla, "rotate_and_exchange", exchange)
+    right = xla.rotate_and_exchange
+    patch.setattr(xla, "rotate_and_exchange", exchange)
 
 
 def missing_stride(patch):
@@ -28,8 +29,8 @@ def missing_stride(patch):
             return right(x, dy, window, taps)
         return right(x, dy, window._replace(strides=(1,) * len(taps)), taps)
 
-    right = conv_xla.kernel_gradient
-    patch.setattr(conv_xla, "kernel_gradient", kernel_gradient)
+    right = xla.kernel_gradient
+    patch.setattr(xla, "kernel_gradient", kernel_gradient)
 
 
 def backward(patch, function, rule):

@@ -9,12 +9,12 @@ import pytest
 
 from cnnjax import ops
 from cnnjax.native.conv import implementation
-from cnnjax.ops.conv_cpu import prefers_native
+from cnnjax.ops.conv.choose import prefers_native
 from cnnjax.typing import Window
 from tests.ops.closeness import normal
-from tests.ops.conv_cases import CASES
-from tests.ops.conv_check import check
 from tests.support.native.instructions import HAS_AVX512
+from tests.support.ops.conv.cases import CASES
+from tests.support.ops.conv.check import check
 
 DTYPES = [jnp.float32, jnp.bfloat16]
 

@@ -7,8 +7,8 @@ import pytest
 
 from cnnjax import ops
 from cnnjax.native.conv import MAPS, implementation
-from tests.ops.conv_cases import Case
-from tests.ops.formulation_check import make_window
+from tests.support.ops.conv.cases import Case
+from tests.support.ops.conv.map_check import make_window
 
 CASES = [
     Case((5, 2, 2, 128), (3, 3, 128, 130), {}),

@@ -41,7 +41,7 @@ FORWARD = {
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("forward", ["jvp", "jacfwd", "hessian"])
 def test_forward_mode_is_explained_wherever_the_function_is(wrapper, forward):
-    with pytest.raises(TypeError, match=r"cnnjax.ops.conv.forward has a hand-written"):
+    with pytest.raises(TypeError, match=r"cnnjax.ops.conv.maps.forward has a hand"):
         FORWARD[forward](WRAPPERS[wrapper](conv))
 
 
@@ -134,10 +134,10 @@ def test_the_transpose_is_differentiable_and_has_a_transpose():
 @pytest.mark.parametrize(
     ("name", "f", "arguments"),
     [
-        ("conv.biased_relu", lambda x: ops.conv(x, KERNEL, BIAS, relu=True), [X]),
+        ("conv.maps.biased_relu", lambda x: ops.conv(x, KERNEL, BIAS, relu=True), [X]),
         ("activation.relu", ops.relu, [X]),
         ("pool.max_and_which", lambda x: ops.max_pool(x, 2), [X]),
-        ("conv.forward", ops.conv, [X, KERNEL]),
+        ("conv.maps.forward", ops.conv, [X, KERNEL]),
     ],
 )
 def test_what_is_not_linear_is_refused_by_name(name, f, arguments):

@@ -207,8 +207,8 @@ def test_refuses_another_mode(wrong):
     [
         ("relu", "cnnjax.ops.activation.relu has a hand-written gradient"),
         ("softmax", "cnnjax.ops.activation.softmax has"),
-        ("conv", "cnnjax.ops.conv.biased has"),
-        ("conv_transpose", "cnnjax.ops.conv.biased has"),
+        ("conv", "cnnjax.ops.conv.maps.biased has"),
+        ("conv_transpose", "cnnjax.ops.conv.maps.biased has"),
         ("max_pool", "cnnjax.ops.pool.maps.max_and_which has"),
         ("batch_norm", "cnnjax.ops.norm.maps._moments has"),
         ("global_avg_pool", "cnnjax.ops.pool.global_average._mean has"),

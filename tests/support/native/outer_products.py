@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.native.conv import implementation, kernel_gradient, output_shape
-from cnnjax.ops import conv_xla
-from tests.ops.conv_cases import Case
-from tests.ops.formulation_check import make_window
+from cnnjax.ops.conv import xla
+from tests.support.ops.conv.cases import Case
+from tests.support.ops.conv.map_check import make_window
 
 CASES = [
     Case((5, 9, 8), (3, 8, 16), {}),
@@ -40,7 +40,7 @@ def check(case):
     x = rng.standard_normal(case.x)
     dy = rng.standard_normal(output_shape(case.x, case.kernel, window))
     taps = case.kernel[:-2]
-    expected = conv_xla.kernel_gradient(jnp.array(x), jnp.array(dy), window, taps)
+    expected = xla.kernel_gradient(jnp.array(x), jnp.array(dy), window, taps)
     run = jax.jit(lambda *arrays: kernel_gradient(*arrays, window, taps))
     actual = run(jnp.float32(x), jnp.float32(dy))
     assert (actual == run(jnp.float32(x), jnp.float32(dy))).all()

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cnnjax.ops import conv_phases
-from tests.ops.conv_cases import case
-from tests.ops.formulation_check import check_map
+from cnnjax.ops.conv import polyphase
+from tests.support.ops.conv.cases import case
+from tests.support.ops.conv.map_check import check_map
 
 CASES = [
     case("1-D", (3, 11, 3), (4, 3, 5), strides=2, padding=((1, 2),)),
@@ -18,4 +18,4 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES)
 def test_equals_numpy(case, x64):
-    check_map(conv_phases, "input_gradient", case)
+    check_map(polyphase, "input_gradient", case)

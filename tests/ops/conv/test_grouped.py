@@ -2,9 +2,9 @@
 
 import pytest
 
-from cnnjax.ops import conv_groups
-from tests.ops.conv_cases import case
-from tests.ops.formulation_check import check_map
+from cnnjax.ops.conv import grouped
+from tests.support.ops.conv.cases import case
+from tests.support.ops.conv.map_check import check_map
 
 CASES = [
     case("1-D", (2, 9, 6), (3, 2, 9), groups=3, strides=2),
@@ -16,4 +16,4 @@ CASES = [
 @pytest.mark.parametrize("name", ["forward", "input_gradient"])
 @pytest.mark.parametrize("case", CASES)
 def test_equals_numpy(case, name, x64):
-    check_map(conv_groups, name, case)
+    check_map(grouped, name, case)

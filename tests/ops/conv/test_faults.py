@@ -11,7 +11,7 @@ import pytest
 
 from cnnjax import ops
 
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 
 
 def run(program, *args):
@@ -29,11 +29,11 @@ def run(program, *args):
 
 
 def test_crops_and_exchanges_of_xla_are_right_by_every_backend():
-    run("from tests.ops import conv_fault_cases; conv_fault_cases.main()")
+    run("from tests.support.ops.conv import fault_cases; fault_cases.main()")
 
 
 def test_random_convolutions_equal_numpy_by_every_backend():
-    output = run("from tests.ops import conv_fuzz; conv_fuzz.main(0, 15)")
+    output = run("from tests.support.ops.conv import fuzz; fuzz.main(0, 15)")
     assert "14 autodiff" in output
     assert "wrong" not in output, output
 

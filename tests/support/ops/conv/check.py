@@ -6,7 +6,7 @@ import numpy as np
 from cnnjax import ops
 from tests import reference
 from tests.ops.closeness import assert_sum_close, normal, values_and_gradients
-from tests.ops.conv_cases import Case, stock_conv
+from tests.support.ops.conv.cases import Case, stock_conv
 
 
 def exact_conv(case: Case, x, kernel, bias):

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.native.conv import output_shape
-from cnnjax.ops.conv_xla import rotate_and_exchange
+from cnnjax.ops.conv.xla import rotate_and_exchange
 from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import tap_slices

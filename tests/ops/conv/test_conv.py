@@ -7,8 +7,8 @@ import pytest
 
 from cnnjax import ops
 from tests.ops.closeness import normal
-from tests.ops.conv_cases import CASES, case
-from tests.ops.conv_check import check
+from tests.support.ops.conv.cases import CASES, case
+from tests.support.ops.conv.check import check
 
 DTYPES = [jnp.float32, jnp.bfloat16]
 

@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from cnnjax.ops import conv_cpu
-from tests.ops.conv_cases import Case
-from tests.ops.formulation_check import make_window
+from cnnjax.ops.conv import choose
+from tests.support.ops.conv.cases import Case
+from tests.support.ops.conv.map_check import make_window
 
 MAPS = ("forward", "input_gradient", "kernel_gradient")
 LARGE = Case((128, 32, 32, 16), (3, 3, 16, 32), {"strides": 2})
 CHOICES = {
-    "large": (LARGE._replace(options={}), "xla xla unfold"),
-    "strided": (LARGE, "xla phases unfold"),
+    "large": (LARGE._replace(options={}), "xla xla im2col"),
+    "strided": (LARGE, "xla polyphase im2col"),
     "strided, small": (
         Case((128, 16, 16, 32), (3, 3, 32, 64), {"strides": 2}),
-        "xla xla unfold",
+        "xla xla im2col",
     ),
     "small": (Case((8, 9, 8, 16), (3, 3, 16, 32), {}), "xla xla xla"),
     "1-D": (Case((128, 256, 32), (5, 32, 64), {"strides": 2}), "xla xla xla"),
     "few outputs": (Case((64, 56, 56, 64), (3, 3, 64, 8), {}), "xla xla xla"),
     "few columns": (Case((128, 28, 28, 1), (3, 3, 1, 32), {}), "xla xla xla"),
-    "volume": (Case((2, 9, 8, 7, 3), (3, 2, 3, 3, 4), {}), "unfold unfold unfold"),
+    "volume": (Case((2, 9, 8, 7, 3), (3, 2, 3, 3, 4), {}), "im2col im2col im2col"),
     "huge": (Case((1, 99, 99, 99, 64), (3, 3, 3, 64, 64), {}), "xla xla xla"),
     "gaps": (
         Case((2, 9, 8, 7, 3), (3, 2, 3, 3, 4), {"input_dilation": 2}),
@@ -31,11 +31,11 @@ CHOICES = {
     ),
     "groups": (
         Case((2, 9, 8, 8), (3, 3, 2, 8), {"groups": 4}),
-        "groups groups unfold",
+        "grouped grouped im2col",
     ),
     "many groups": (
         Case((2, 9, 8, 64), (3, 3, 2, 64), {"groups": 32}),
-        "xla xla unfold",
+        "xla xla im2col",
     ),
     "depthwise": (
         Case((2, 9, 8, 8), (3, 3, 1, 8), {"groups": 8}),
@@ -56,8 +56,8 @@ def test_chooses_by_shape(name):
     window = make_window(case)
     gaps = case.option("input_dilation")
     window = window._replace(input_dilation=gaps)
-    chosen = [conv_cpu.choose(name, case.x, case.kernel, window) for name in MAPS]
-    names = [module.__name__.split(".conv_")[-1] for module in chosen]
+    chosen = [choose.choose(name, case.x, case.kernel, window) for name in MAPS]
+    names = [module.__name__.split(".")[-1] for module in chosen]
     assert names == expected.split()
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cnnjax.ops import conv_pointwise
-from tests.ops.conv_cases import case
-from tests.ops.formulation_check import check_map
+from cnnjax.ops.conv import pointwise
+from tests.support.ops.conv.cases import case
+from tests.support.ops.conv.map_check import check_map
 
 CASES = [
     case("1-D", (3, 7, 3), (1, 3, 5)),
@@ -20,4 +20,4 @@ CASES = [
 @pytest.mark.parametrize("name", ["forward", "input_gradient", "kernel_gradient"])
 @pytest.mark.parametrize("case", CASES)
 def test_equals_numpy(case, name, x64):
-    check_map(conv_pointwise, name, case)
+    check_map(pointwise, name, case)

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import ops
-from tests.ops.conv_fuzz import WAYS, Problem, check
 from tests.reference import geometry
+from tests.support.ops.conv.fuzz import WAYS, Problem, check
 
 
 def problem(

@@ -12,7 +12,7 @@ same sum read for another unknown, so each is again one call with the roles exch
   values.
 
 The padding at the end of each axis is what makes the output come out at its given size.
-Every call avoids XLA's faults, see ``conv_faults``.
+Every call avoids XLA's faults, see ``faults``.
 """
 
 import jax
@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.native.call import positions
-from cnnjax.ops import conv_faults as faults
 from cnnjax.ops import explicit
+from cnnjax.ops.conv import faults
 from cnnjax.typing import Window
 
 Sizes = tuple[int, ...]

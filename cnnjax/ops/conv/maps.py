@@ -24,86 +24,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.native import conv as conv_native
-from cnnjax.ops import conv_cpu, conv_gaps, conv_pointwise, conv_xla, explicit
-from cnnjax.ops import padding as pads
+from cnnjax.ops import explicit
 from cnnjax.ops.activation import relu as relu_op
-from cnnjax.ops.backend import Backend, chosen_backend, refuse
+from cnnjax.ops.backend import refuse
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.channels import per_channel
-from cnnjax.ops.dtype import check_one_floating
-from cnnjax.ops.gradient import custom_vjp, vary_alike
-from cnnjax.typing import Padding, Sizes, Window
+from cnnjax.ops.conv import choose, input_dilation, pointwise, xla
+from cnnjax.ops.gradient import custom_vjp
+from cnnjax.typing import Window
 
 
-def conv(
-    x: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array | None = None,
-    *,
-    strides: Sizes = 1,
-    padding: Padding = "SAME",
-    dilation: Sizes = 1,
-    input_dilation: Sizes = 1,
-    groups: int = 1,
-    flip_kernel: bool = False,
-    relu: bool = False,
-    precision: lax.PrecisionLike = None,
-    backend: Backend | None = None,
-) -> jax.Array:
-    """Slides ``kernel`` over ``x``, with hand-written gradients of every order.
-
-    Args:
-        x: ``(batch, *spatial, in)`` with 1 to 3 spatial axes.
-        kernel: ``(*window, in / groups, out)`` of the same dtype.
-        bias: ``(out,)``, added at every position.
-        strides: positions from one output to the next.
-        padding: ``"SAME"``, ``"SAME_LOWER"``, ``"VALID"``, ``"CIRCULAR"``,
-            ``"REFLECT"``, ``"CAUSAL"`` (1-D: all of it before the signal), one whole
-            number, or for each axis a whole number or a pair (before, after).
-        dilation: distance between two taps of the kernel.
-        input_dilation: distance between two inputs, the gaps being zeros.
-        groups: splits the channels into parts that do not see each other.
-        flip_kernel: ``True`` turns the kernel by 180 degrees: the convolution of the
-            mathematics textbooks. ``False`` is the cross-correlation of every
-            framework.
-        relu: whether ReLU comes last.
-        precision: as in ``jax.lax.Precision``.
-        backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
-
-    Returns:
-        ``(batch, *positions, out)`` with the dtype of ``x``.
-
-    Raises:
-        ValueError: shapes, dtypes or options that do not go together, or an output
-            without positions; or ``backend`` is ``"native"`` and cannot compute it.
-    """
-    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
-    bias = None if bias is None else jnp.asarray(bias)
-    _check(x, kernel, bias, groups)
-    rank = x.ndim - 2
-    if flip_kernel:
-        kernel = lax.rev(kernel, tuple(range(rank)))
-    x, window = _make_window(
-        x,
-        kernel.shape[:rank],
-        padding,
-        strides=pads.per_axis(strides, rank, "strides"),
-        dilation=pads.per_axis(dilation, rank, "dilation"),
-        input_dilation=pads.per_axis(input_dilation, rank, "input_dilation"),
-    )
-    window = window._replace(
-        groups=groups,
-        precision=precision,
-        backend=chosen_backend(backend),
-    )
-    if bias is not None:
-        run = biased_relu if relu else biased
-        return run(*vary_alike(x, kernel, bias), window)
-    y = forward(*vary_alike(x, kernel), window)
-    return relu_op(y) if relu else y
-
-
-@custom_vjp("window", stock=conv_xla.stock_forward, linear=("x", "kernel"))
+@custom_vjp("window", stock=xla.stock_forward, linear=("x", "kernel"))
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y = f(x, w)."""
     return _run("forward", x.shape, kernel.shape, window, x, kernel)
@@ -180,7 +111,7 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
     if reason := explicit.refusal(*arrays):
         if window.backend == "native":
             refuse(f"{name} of x {x_shape}", reason)
-        return of(conv_xla)(*arrays)
+        return of(xla)(*arrays)
     dtype = arrays[0].dtype
     _, cpu, other = _implementations(name, x_shape, kernel_shape, window, dtype)
     if cpu is other:
@@ -190,7 +121,7 @@ def _run(name, x_shape, kernel_shape, window, *arrays, **static):
 
 def _implementations(name, x_shape, kernel_shape, window, dtype):
     """oneDNN's, the one for a CPU, and the one for all other devices."""
-    native = conv_gaps if max(window.input_dilation) > 1 else conv_native
+    native = input_dilation if max(window.input_dilation) > 1 else conv_native
     found = native.implementation(name, x_shape, kernel_shape, window, dtype)
     if window.backend == "native":
         if found.reason:
@@ -199,12 +130,12 @@ def _implementations(name, x_shape, kernel_shape, window, dtype):
         return native, native, native
     # Other devices have kernels for strides, which need no copy of x.
     every = max(window.strides) == 1
-    pointwise = every and conv_pointwise.suits(kernel_shape, window)
-    other = conv_pointwise if pointwise else conv_xla
-    faster = conv_cpu.prefers_native(name, x_shape, kernel_shape, window, found)
+    product = every and pointwise.suits(kernel_shape, window)
+    other = pointwise if product else xla
+    faster = choose.prefers_native(name, x_shape, kernel_shape, window, found)
     if window.backend == "auto" and faster:
         return native, native, other
-    return native, conv_cpu.choose(name, x_shape, kernel_shape, window), other
+    return native, choose.choose(name, x_shape, kernel_shape, window), other
 
 
 def _forward_fwd(x, kernel, window):
@@ -262,39 +193,3 @@ biased.defvjp(_biased_fwd, _biased_bwd)
 biased_relu.defvjp(_biased_relu_fwd, _biased_relu_bwd)
 input_gradient.defvjp(_input_gradient_fwd, _input_gradient_bwd)
 kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
-
-
-def _make_window(x, taps, padding, *, strides, dilation, input_dilation):
-    """The padded ``x`` and the window that is left to slide over it."""
-    covered = pads.span(taps, dilation)
-    name = padding.upper() if isinstance(padding, str) else ""
-    if name in ("CIRCULAR", "REFLECT"):
-        pairs = tuple(((k - 1) // 2, k // 2) for k in covered)
-        x = pads.pad_image(x, pairs, "wrap" if name == "CIRCULAR" else "reflect")
-        padding = "VALID"
-    elif name == "CAUSAL":
-        if len(taps) != 1:
-            raise ValueError(f"CAUSAL padding is for 1-D, the kernel is {len(taps)}-D")
-        padding = [((covered[0] - 1) * input_dilation[0], 0)]
-    spread = pads.span(x.shape[1:-1], input_dilation)
-    pairs = pads.padding_pairs(padding, spread, covered, strides)
-    pads.output_sizes(spread, covered, strides, pairs)
-    return x, Window(strides, pairs, dilation, input_dilation)
-
-
-def _check(x, kernel, bias, groups):
-    if not 3 <= x.ndim <= 5 or kernel.ndim != x.ndim:
-        raise ValueError(
-            f"x has shape {x.shape} and kernel {kernel.shape}, expected (batch,"
-            " *spatial, in) and (*window, in / groups, out) with 1 to 3 spatial axes"
-        )
-    check_one_floating(x, kernel)
-    inputs, outputs = kernel.shape[-2:]
-    if groups < 1 or x.shape[-1] != inputs * groups or outputs % groups:
-        raise ValueError(
-            f"kernel {kernel.shape} with groups={groups} expects {inputs * groups}"
-            f" input channels and a multiple of {groups} outputs; x has {x.shape[-1]}"
-            f" channels and the kernel {outputs} outputs"
-        )
-    if bias is not None and bias.shape != (outputs,):
-        raise ValueError(f"bias has shape {bias.shape}, expected ({outputs},)")

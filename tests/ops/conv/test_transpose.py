@@ -8,7 +8,7 @@ from jax import lax
 
 from cnnjax import ops
 from tests.ops.closeness import normal, values_and_gradients
-from tests.ops.conv_cases import CHANNELS_LAST, TAPS_FIRST, Case
+from tests.support.ops.conv.cases import CHANNELS_LAST, TAPS_FIRST, Case
 
 
 def case(name, x, kernel, **options):

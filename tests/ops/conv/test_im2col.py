@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from cnnjax.ops import conv_unfold, conv_xla
-from tests.ops.conv_cases import Case, case
-from tests.ops.formulation_check import check_map, make_arrays, make_window
+from cnnjax.ops.conv import im2col, xla
+from tests.support.ops.conv.cases import Case, case
+from tests.support.ops.conv.map_check import check_map, make_arrays, make_window
 
 DENSE = [
     case("1-D", (3, 11, 3), (4, 3, 5), dilation=2, padding=((1, 4),)),
@@ -32,22 +32,22 @@ GROUPED = [
 @pytest.fixture(params=[1, 5000, 2**19])
 def step_bytes(request, monkeypatch):
     """One image a step; a few, with a rest; all of them."""
-    monkeypatch.setattr(conv_unfold, "STEP_BYTES", request.param)
+    monkeypatch.setattr(im2col, "STEP_BYTES", request.param)
 
 
 @pytest.mark.parametrize("case", DENSE + STRIDED)
 def test_forward_equals_numpy(case, step_bytes, x64):
-    check_map(conv_unfold, "forward", case)
+    check_map(im2col, "forward", case)
 
 
 @pytest.mark.parametrize("case", DENSE)
 def test_input_gradient_equals_numpy(case, x64):
-    check_map(conv_unfold, "input_gradient", case)
+    check_map(im2col, "input_gradient", case)
 
 
 @pytest.mark.parametrize("case", DENSE + STRIDED + GROUPED)
 def test_kernel_gradient_equals_numpy(case, step_bytes, x64):
-    check_map(conv_unfold, "kernel_gradient", case)
+    check_map(im2col, "kernel_gradient", case)
 
 
 @pytest.mark.parametrize("in_axes", [(0, None), (None, 0), (0, 0)])
@@ -56,7 +56,7 @@ def test_vmap_is_a_loop(in_axes, x64):
     window, (x, _, dy) = make_window(odd), make_arrays(odd)
 
     def gradient(x, dy):
-        return conv_unfold.kernel_gradient(x, dy, window, (2, 3))
+        return im2col.kernel_gradient(x, dy, window, (2, 3))
 
     arrays = [
         a if axis is None else jnp.stack([a, 2 * a])
@@ -72,7 +72,7 @@ def test_half_precision_is_summed_in_float32():
     """16384 ones in bfloat16 would come to a halt at 256."""
     x = jnp.ones((4, 64, 64, 1), jnp.bfloat16)
     window = make_window(Case(x.shape, (1, 1, 1, 1), {}))
-    dkernel = conv_unfold.kernel_gradient(x, x, window, (1, 1))
+    dkernel = im2col.kernel_gradient(x, x, window, (1, 1))
     assert dkernel.dtype == jnp.bfloat16
     assert dkernel.item() == 4 * 64 * 64
 
@@ -83,7 +83,7 @@ def test_every_device_has_a_gradient_of_its_own(check_vma, x64):
     window, (x, _, dy) = make_window(odd), make_arrays(odd)
 
     def gradient(x, dy):
-        return conv_unfold.kernel_gradient(x, dy, window, (2, 3))[None]
+        return im2col.kernel_gradient(x, dy, window, (2, 3))[None]
 
     devices = jax.devices()[:1]
     mesh = jax.make_mesh((1,), ("devices",), (AxisType.Auto,), devices=devices)
@@ -91,5 +91,5 @@ def test_every_device_has_a_gradient_of_its_own(check_vma, x64):
     sharded = jax.shard_map(
         gradient, mesh=mesh, in_specs=split, out_specs=split, check_vma=check_vma
     )
-    exact = conv_xla.kernel_gradient(x, dy, window, (2, 3))[None]
+    exact = xla.kernel_gradient(x, dy, window, (2, 3))[None]
     np.testing.assert_allclose(jax.jit(sharded)(x, dy), exact, rtol=1e-12, atol=1e-12)

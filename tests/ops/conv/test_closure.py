@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cnnjax import ops
 from tests.ops.closeness import normal
-from tests.ops.conv_cases import Case, stock_conv
+from tests.support.ops.conv.cases import Case, stock_conv
 
 CLOSURE = [
     Case((2, 6, 2), (3, 2, 3), {"strides": 2, "padding": ((2, -1),)}),

@@ -6,7 +6,7 @@ import numpy as np
 from cnnjax.typing import Window
 from tests import reference
 from tests.ops.closeness import normal
-from tests.ops.conv_cases import Case
+from tests.support.ops.conv.cases import Case
 
 
 def make_window(case: Case, backend="xla"):

@@ -9,20 +9,20 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from cnnjax.ops import conv_xla
+from cnnjax.ops.conv import xla
 from cnnjax.typing import Window
 
 
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``."""
-    return _each(conv_xla.forward, x, kernel, window)
+    return _each(xla.forward, x, kernel, window)
 
 
 def input_gradient(
     dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
 ) -> jax.Array:
     """dx of spatial ``sizes``."""
-    return _each(conv_xla.input_gradient, dy, kernel, window, sizes)
+    return _each(xla.input_gradient, dy, kernel, window, sizes)
 
 
 def _each(function: Callable, x, kernel, window, *static):

@@ -1,6 +1,6 @@
 """A program that holds random convolutions to NumPy: y, dx and dw by every backend.
 
-``scripts/fuzz_conv.py`` runs it, a few problems per process, and ``test_conv_fuzz.py``
+``scripts/fuzz_conv.py`` runs it, a few problems per process, and ``test_faults.py``
 a fixed few. A problem is a function of its number alone. The program writes the number
 and the backend before it starts, so that it is known what ended the process.
 """
@@ -14,9 +14,9 @@ import numpy as np
 
 from cnnjax import ops
 from cnnjax.ops.backend import BackendError
-from tests.ops import conv_by_taps
 from tests.ops.closeness import assert_sum_close, normal
 from tests.reference import Geometry, positions
+from tests.support.ops.conv import by_taps
 
 WAYS = ("auto", "native", "xla", "autodiff")
 LARGEST = {1: 12, 2: 7, 3: 4}  # spatial sizes, by rank
@@ -135,8 +135,8 @@ def _lower(problem, way, arrays):
 
 def _exact(problem, x, kernel, dy):
     where, groups = problem.where, problem.groups
-    y = conv_by_taps.conv(x, kernel, where, groups)
-    return y, *conv_by_taps.conv_gradients(x, kernel, dy, where, groups)
+    y = by_taps.conv(x, kernel, where, groups)
+    return y, *by_taps.conv_gradients(x, kernel, dy, where, groups)
 
 
 def main(first: int, count: int) -> None:

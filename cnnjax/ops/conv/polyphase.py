@@ -15,7 +15,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from cnnjax.ops import conv_unfold, conv_xla
+from cnnjax.ops.conv import im2col, xla
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import LARGEST_UNROLLED
 from cnnjax.typing import Window
@@ -52,7 +52,7 @@ def _interleave(dy, kernel, window, counts, axis):
         zeros = jnp.zeros((dy.shape[0], *counts, kernel.shape[-2]), dy.dtype)
         return vary_alike(zeros, dy)[0]
     if set(window.strides) == {1}:
-        dense = conv_unfold if len(counts) == 3 else conv_xla
+        dense = im2col if len(counts) == 3 else xla
         return dense.input_gradient(dy, kernel, window, counts)
     stride, low = window.strides[axis], window.padding[axis][0]
     phases = []

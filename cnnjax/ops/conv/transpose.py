@@ -10,7 +10,7 @@ import jax
 from jax import lax
 
 from cnnjax.ops import padding as pads
-from cnnjax.ops.conv import conv
+from cnnjax.ops.conv.conv import conv
 from cnnjax.typing import Padding, Sizes
 
 

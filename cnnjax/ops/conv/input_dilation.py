@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.native import conv as conv_native
-from cnnjax.ops.conv_xla import rotate_and_exchange
+from cnnjax.ops.conv.xla import rotate_and_exchange
 from cnnjax.typing import Window
 
 _TURNED = {
