@@ -22,6 +22,7 @@ Mode = Literal["custom", "autodiff"]
 Result = TypeVar("Result")
 
 _mode = jax.make_user_context("custom")
+_watcher = jax.make_user_context(None)
 
 
 @contextlib.contextmanager
@@ -34,6 +35,17 @@ def gradients(mode: Mode) -> Iterator[None]:
     if mode not in ("custom", "autodiff"):
         raise ValueError(f"gradients is {mode!r}, expected 'custom' or 'autodiff'")
     with _mode(mode):
+        yield
+
+
+@contextlib.contextmanager
+def watch_calls(watcher: Callable[["CustomVJP", dict[str, Any]], None]):
+    """Calls ``watcher`` for each function with a hand-written gradient traced inside.
+
+    It gets the function and its arguments by name. Functions that such a function or
+    its gradient calls in turn are not reported.
+    """
+    with _watcher(watcher):
         yield
 
 
@@ -66,7 +78,8 @@ class CustomVJP(Generic[Result]):
         self._custom = jax.custom_vjp(function, nondiff_argnames=static)
         self._stock = stock or function
         self._real = real
-        parameters = inspect.signature(function).parameters
+        self._signature = inspect.signature(function)
+        parameters = self._signature.parameters
         self._arrays = [i for i, name in enumerate(parameters) if name not in static]
         names = [name for name in parameters if name not in static]
         self._first = names[0]
@@ -78,18 +91,20 @@ class CustomVJP(Generic[Result]):
         """Sets the rules, as ``jax.custom_vjp.defvjp`` takes them."""
 
         def remember(*args):
-            y, residuals = forward(*args)
+            with _watcher(None):
+                y, residuals = forward(*args)
             arrays = [id(args[i]) for i in self._arrays]
             ids = map(id, jax.tree.leaves(residuals))
             self.kept = [arrays.index(i) for i in ids if i in arrays]
             return y, residuals
 
         def rule(*args):
-            return backward(*args)
+            with _watcher(None):
+                return backward(*args)
 
         rule.__name__ = self.name  # JAX keeps it, and ``gradient_rules`` reads it
         functions[self.name] = self
-        self._custom.defvjp(remember if self.linear else forward, rule)
+        self._custom.defvjp(remember, rule)
 
     def __reduce__(self) -> str:
         # A copy or a pickle is the global of this name, as for any function.
@@ -97,6 +112,10 @@ class CustomVJP(Generic[Result]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Applies the function."""
+        if _watcher.value is not None:
+            _watcher.value(self, self._signature.bind(*args, **kwargs).arguments)
+            with _watcher(None):
+                return self(*args, **kwargs)
         first = args[0] if args else kwargs.get(self._first)
         if _mode.value == "autodiff" or (self._real and not _is_floating(first)):
             return self._stock(*args, **kwargs)
