@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from tests.ops.closeness import values_and_gradients
+from tests.support.ops.closeness import values_and_gradients
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/gradients.md").read_text()

@@ -9,7 +9,7 @@ import pytest
 from flax import linen
 
 from cnnjax import layers
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 
 RESNET20 = [(128, 32, 32, 16), (128, 16, 16, 32), (128, 8, 8, 64)]
 

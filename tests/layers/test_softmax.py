@@ -9,7 +9,7 @@ import pytest
 from flax import linen
 
 from cnnjax import layers
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 
 SHAPE = (2, 3, 4, 5)
 EACH = pytest.mark.parametrize("name", ["softmax", "log_softmax"])

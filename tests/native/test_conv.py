@@ -11,8 +11,8 @@ from cnnjax import ops
 from cnnjax.native.conv import implementation
 from cnnjax.ops.conv.choose import prefers_native
 from cnnjax.typing import Window
-from tests.ops.closeness import normal
 from tests.support.native.instructions import HAS_AVX512
+from tests.support.ops.closeness import normal
 from tests.support.ops.conv.cases import CASES
 from tests.support.ops.conv.check import check
 

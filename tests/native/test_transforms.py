@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from cnnjax import ops
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 
 OPTIONS = {"strides": (2, 1), "padding": ((1, 0), (1, 1))}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}

@@ -7,7 +7,7 @@ import pytest
 
 from cnnjax import ops
 from tests import reference
-from tests.ops.closeness import values_and_gradients
+from tests.support.ops.closeness import values_and_gradients
 
 PAIRS = [
     pytest.param(ops.relu, jax.nn.relu, id="relu"),

@@ -7,7 +7,7 @@ import pytest
 
 from cnnjax import ops
 from tests import reference
-from tests.ops.closeness import assert_sum_close, normal, values_and_gradients
+from tests.support.ops.closeness import assert_sum_close, normal, values_and_gradients
 
 
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.bfloat16])

@@ -9,7 +9,7 @@ import pytest
 from cnnjax import ops
 from cnnjax.ops.backend import Backend, BackendError
 from cnnjax.ops.gradient import Mode
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

@@ -9,7 +9,7 @@ import pytest
 
 from cnnjax import ops
 from cnnjax.ops.gradient import custom_vjp
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 from tests.support.ops.switch_cases import CORNERS, OPS
 
 

@@ -10,7 +10,7 @@ from jax import lax
 
 from cnnjax.ops import padding as pads
 from tests import reference
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 
 bounded = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 axes = st.lists(

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import ops
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 
 SPLIT, WHOLE = PartitionSpec("devices"), PartitionSpec()
 

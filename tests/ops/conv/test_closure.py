@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnjax import ops
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 from tests.support.ops.conv.cases import Case, stock_conv
 
 CLOSURE = [

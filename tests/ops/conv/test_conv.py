@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 from tests.support.ops.conv.cases import CASES, case
 from tests.support.ops.conv.check import check
 

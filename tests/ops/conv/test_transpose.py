@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from cnnjax import ops
-from tests.ops.closeness import normal, values_and_gradients
+from tests.support.ops.closeness import normal, values_and_gradients
 from tests.support.ops.conv.cases import CHANNELS_LAST, TAPS_FIRST, Case
 
 

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from cnnjax import ops
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 from tests.support.ops.pool.cases import Case, stock_pool
 
 CASES = [

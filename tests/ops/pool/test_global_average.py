@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from tests.ops.closeness import normal, values_and_gradients
+from tests.support.ops.closeness import normal, values_and_gradients
 
 SHAPES = [(2, 5, 3), (2, 4, 5, 3), (1, 2, 3, 4, 5), (3, 1, 1, 2), (0, 4, 2)]
 

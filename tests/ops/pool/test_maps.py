@@ -13,7 +13,7 @@ from cnnjax import ops
 from cnnjax.ops import taps
 from cnnjax.ops.pool import maps
 from tests import reference
-from tests.ops.closeness import normal, values_and_gradients
+from tests.support.ops.closeness import normal, values_and_gradients
 from tests.support.ops.pool.cases import COMMON, DILATED, Case, stock_pool
 
 

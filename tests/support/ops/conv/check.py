@@ -5,7 +5,7 @@ import numpy as np
 
 from cnnjax import ops
 from tests import reference
-from tests.ops.closeness import assert_sum_close, normal, values_and_gradients
+from tests.support.ops.closeness import assert_sum_close, normal, values_and_gradients
 from tests.support.ops.conv.cases import Case, stock_conv
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from cnnjax import ops
 from cnnjax.ops.backend import BackendError
-from tests.ops.closeness import assert_sum_close, normal
 from tests.reference import Geometry, positions
+from tests.support.ops.closeness import assert_sum_close, normal
 from tests.support.ops.conv import by_taps
 
 WAYS = ("auto", "native", "xla", "autodiff")

@@ -5,7 +5,7 @@ import numpy as np
 
 from cnnjax.typing import Window
 from tests import reference
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 from tests.support.ops.conv.cases import Case
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 
 
 def plain_moments(x, axes, mask=None):

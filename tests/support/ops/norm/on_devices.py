@@ -12,7 +12,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import layers, ops
 from cnnjax.ops.norm.maps import Devices, moments, normalize
-from tests.ops.closeness import normal
+from tests.support.ops.closeness import normal
 
 WHOLE = PartitionSpec()
 
