@@ -12,16 +12,24 @@ from pathlib import Path
 from typing import NoReturn
 
 from cnnjax import __version__, streams
-from cnnjax.config import ConfigError
-from cnnjax.config_file import load_config
-from cnnjax.kinds import show
-from cnnjax.leaving import end_with
-from cnnjax.memory import keep_freed_memory
-from cnnjax.printable import printable
-from cnnjax.user_path import expand
+from cnnjax.config.files import load_config
+from cnnjax.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    Interrupted,
+    NoKernels,
+    NonFiniteLossError,
+    show,
+)
+from cnnjax.files import expand_path
+from cnnjax.process import end_with, keep_freed_memory
+from cnnjax.streams import printable
 
 OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
 FAILED, USAGE = 1, 2
+INPUT_ERRORS = (ConfigError, DataError, NoKernels)  # exit status 2
+RUN_ERRORS = (CheckpointError, NonFiniteLossError, OSError)  # exit status 1
 LONGEST_STEP = 18  # digits
 PATHS = ("config", "workdir", "resume", "checkpoint", "json", "html")
 
@@ -31,7 +39,7 @@ def run() -> NoReturn:
 
     Until a training loop watches for it, Ctrl-C ends the process at once: Python's
     exception would meet libraries in the middle of being loaded. Memory is kept from
-    step to step (see ``cnnjax.memory``), and output that nobody reads does not end it
+    step to step (see ``cnnjax.process``), and output that nobody reads does not end it
     (see ``cnnjax.streams``).
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -64,11 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = args.run(args, overrides)
         sys.stdout.flush()
         return status
-    except (ConfigError, *_input_errors()) as error:
+    except INPUT_ERRORS as error:
         return _refuse(error, USAGE)
     except BrokenPipeError:  # whoever read the output has gone
         return FAILED
-    except (*_run_errors(), OSError) as error:
+    except RUN_ERRORS as error:
         return _refuse(error, FAILED)
 
 
@@ -89,7 +97,7 @@ def _make_parser() -> argparse.ArgumentParser:
         help="train a network as a config file says",
         description="Train a network as a config file says.",
         epilog="Every setting can be changed: --config.optimizer.learning_rate=0.05."
-        " The settings and their units are in cnnjax/config.py.",
+        " The settings and their units are in docs/configuration.md.",
     )
     train.add_argument("--config", required=True, help="a file, as configs/digits.py")
     train.add_argument("--workdir", help="folder for all output; default: runs/NAME")
@@ -210,7 +218,7 @@ def _expand_paths(args) -> None:
     for name in PATHS:
         value = getattr(args, name, None)
         if isinstance(value, str):
-            expand(value, f"--{name}")  # a path would lose the "./" of "./auto"
+            expand_path(value, f"--{name}")  # a path would lose the "./" of "./auto"
             setattr(args, name, os.path.expanduser(value))
 
 
@@ -268,7 +276,6 @@ def _start_jax() -> None:
 
 def _train_here(config, workdir, resume) -> int:
     """Trains in this process, one of all those of the run."""
-    from cnnjax.train.machine.signals import Interrupted
     from cnnjax.train.run.run import train
 
     reporter = _make_reporter(workdir)
@@ -389,22 +396,6 @@ def _info(args, overrides) -> int:
 
     print(describe_installation(default_folder()))
     return 0
-
-
-def _input_errors():
-    """Errors of input; imported only once they may have been raised."""
-    names = {"cnnjax.data": "DataError", "cnnjax.native.library": "NoKernels"}
-    loaded = {sys.modules.get(module): name for module, name in names.items()}
-    return tuple(getattr(m, name) for m, name in loaded.items() if m)
-
-
-def _run_errors():
-    if "cnnjax.train.run.integrity" not in sys.modules:
-        return ()
-    from cnnjax.train.run.integrity import CheckpointError
-    from cnnjax.train.step.divergence import NonFiniteLossError
-
-    return (CheckpointError, NonFiniteLossError)
 
 
 def _refuse(error: Exception, status: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cnnjax.regular_file import open_regular
+from cnnjax.files import open_regular
 
 MAX_BYTES = 64 * 2**20
 """The largest file that is read."""

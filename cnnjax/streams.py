@@ -1,7 +1,7 @@
-"""Keeps standard output and error from ending a run when they are closed or full.
+"""Output for people: text made safe to show, and streams that cannot end a run.
 
-Results go to files; what a run prints is for people, who may close the terminal, pipe
-the output to ``head``, or start the run without any output at all.
+Results go to files. People may close the terminal, pipe the output to ``head``, or
+start a run without any output at all; it continues all the same.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, cast
 
+_SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 STANDARD = (0, 1, 2)
 # A pipe without a reader, a terminal that was closed, a number that is not open.
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)
@@ -122,3 +123,33 @@ def _point_to_nothing(number: int) -> None:
     else:
         os.dup2(null, number)
         os.close(null)
+
+
+def printable(text: object) -> str:
+    r"""``text`` on one line, with control and invisible characters escaped.
+
+    Control characters (an escape sequence can recolor a terminal, retitle it, or erase
+    what it shows), line ends, marks that reverse the direction of writing, and
+    surrogates become ``\x1b``, ``\n``, ``\u202e`` and so on. Letters and symbols of any
+    language stay. A backslash stays too, so the result is for people, not for parsers.
+
+    Example::
+
+        >>> printable("a\x1b[31m\nb")
+        'a\\x1b[31m\\nb'
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in str(text))
+
+
+def warn(text: str) -> None:
+    """Prints a sentence on standard error."""
+    print(f"cnnjax: {printable(text)}", file=sys.stderr)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    if character in _SHORT:
+        return _SHORT[character]
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

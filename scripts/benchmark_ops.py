@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import ops
-from cnnjax.memory import keep_freed_memory
+from cnnjax.process import keep_freed_memory
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 VARIANTS = {

@@ -15,8 +15,9 @@ import numpy as np
 
 from cnnjax.benchmark.flops import count_forward, count_training
 from cnnjax.benchmark.timer import seconds_of
-from cnnjax.config import Config, ConfigError
+from cnnjax.config import Config
 from cnnjax.data import train_batches
+from cnnjax.errors import ConfigError
 from cnnjax.ops.backend import current_backend
 from cnnjax.train.machine.compile import (
     describe_state,

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cnnjax.printable import printable
+from cnnjax.streams import printable
 
 LEGEND = """\
 GFLOP: products of convolutions and dense layers, a multiplication and an addition

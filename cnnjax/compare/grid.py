@@ -13,10 +13,9 @@ import numpy as np
 
 from cnnjax import ops
 from cnnjax.compare.gradients import Comparison, compare_gradients
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.ops import gradients
 from cnnjax.ops.dropout import keep
-from cnnjax.spelling import unknown_name
 
 
 class Case(NamedTuple):

@@ -11,7 +11,7 @@ from cnnjax.compare.table import (
     row_texts,
     summary,
 )
-from cnnjax.printable import printable
+from cnnjax.streams import printable
 
 TEMPLATE = """\
 <!doctype html>

@@ -6,7 +6,7 @@ from typing import Any
 from cnnjax.compare.gradients import Row
 from cnnjax.compare.model import Timing
 from cnnjax.compare.tolerance import FACTOR, FINITE_DIFFERENCE
-from cnnjax.printable import printable
+from cnnjax.streams import printable
 
 Section = tuple[str, Sequence[Row]]
 

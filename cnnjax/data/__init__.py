@@ -18,7 +18,6 @@ from cnnjax.data.batches import (
     train_indices,
 )
 from cnnjax.data.dataset import Dataset, RawDataset, Split, make_dataset
-from cnnjax.data.errors import DataError
 from cnnjax.data.sources import SOURCES, STREAMS, load_dataset
 from cnnjax.data.stream import StreamedImages
 
@@ -36,7 +35,6 @@ __all__ = [
     "SOURCES",
     "STREAMS",
     "Batch",
-    "DataError",
     "Dataset",
     "Normalization",
     "Part",

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnjax.data.errors import DataError
-from cnnjax.kinds import show
+from cnnjax.errors import DataError, show
 
 _MOST_DIGITS = 10
 

@@ -10,8 +10,8 @@ from typing import NamedTuple, SupportsIndex
 import numpy as np
 
 from cnnjax.data.dataset import Split
-from cnnjax.data.errors import DataError
 from cnnjax.data.permutation import permutation
+from cnnjax.errors import DataError
 from cnnjax.typing import Array, Images
 
 _THREADS = 1

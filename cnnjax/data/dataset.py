@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.data.errors import DataError
 from cnnjax.data.holdout import check_fraction, hold_out
 from cnnjax.data.pixels import convert_pixels
 from cnnjax.data.plausible import (
@@ -14,6 +13,7 @@ from cnnjax.data.plausible import (
     looks_channels_first,
 )
 from cnnjax.data.stream import StreamedImages
+from cnnjax.errors import DataError
 
 PLAUSIBLE_CLASSES = 1000  # of however few examples
 

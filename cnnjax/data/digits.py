@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnjax.data.dataset import RawDataset, Split
-from cnnjax.data.errors import DataError
+from cnnjax.errors import DataError
 
 FILE = "datasets/data/digits.csv.gz"
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnnjax.data.dataset import RawDataset, Split
-from cnnjax.data.errors import DataError
+from cnnjax.errors import DataError
 
 LENGTH = 40
 """Samples of a signal."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cnnjax.data.errors import DataError
 from cnnjax.data.permutation import permutation
+from cnnjax.errors import DataError
 
 
 def check_fraction(name: str, fraction: float, *, needed: bool) -> None:

@@ -14,10 +14,10 @@ import numpy as np
 
 from cnnjax.data.argument import parse_argument
 from cnnjax.data.dataset import RawDataset, Split
-from cnnjax.data.errors import DataError
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages, add_channel, stream_array
-from cnnjax.regular_file import NotRegularError, open_regular
+from cnnjax.errors import DataError, NotRegularError
+from cnnjax.files import open_regular
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 

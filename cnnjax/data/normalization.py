@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.data.errors import DataError
 from cnnjax.data.stream import StreamedImages
+from cnnjax.errors import DataError
+from cnnjax.files import write_whole
 from cnnjax.json_file import read_json
 from cnnjax.typing import Images
-from cnnjax.whole_file import write_whole
 
 _CHUNK_VALUES = 2**20
 

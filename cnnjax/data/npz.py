@@ -14,11 +14,11 @@ import numpy as np
 
 from cnnjax.data.argument import parse_argument
 from cnnjax.data.dataset import RawDataset, Split
-from cnnjax.data.errors import DataError
 from cnnjax.data.plausible import channels_first_note, looks_channels_first
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages, add_channel, stream_array
-from cnnjax.regular_file import NotRegularError, open_regular
+from cnnjax.errors import DataError, NotRegularError
+from cnnjax.files import open_regular
 
 _VALIDATION = ("x_validation", "y_validation"), ("x_val", "y_val")
 

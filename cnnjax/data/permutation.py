@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnjax.data.errors import DataError
+from cnnjax.errors import DataError
 
 
 def permutation(n: int, *seeds: int) -> np.ndarray:

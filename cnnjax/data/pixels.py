@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnjax.data.errors import DataError
+from cnnjax.errors import DataError
 
 _Numbers = Sequence[int] | np.ndarray
 

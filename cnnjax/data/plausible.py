@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cnnjax.data.errors import DataError
+from cnnjax.errors import DataError
 
 _MOST_CHANNELS = 4  # of images as cameras and files have them
 _SMALLEST_SIDE = 16  # of images that are not square, to be recognized as images

@@ -1,6 +1,6 @@
 """The most bytes that a data set may promise to hold in memory."""
 
-from cnnjax.data.errors import DataError
+from cnnjax.errors import DataError
 
 MAX_BYTES = 8 * 2**30
 """Eight GiB: an array that promises more is refused before memory is taken."""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from cnnjax.data.dataset import Dataset, RawDataset, make_dataset
 from cnnjax.data.digits import load_digits
-from cnnjax.data.errors import DataError
 from cnnjax.data.glyphs import load_glyphs
 from cnnjax.data.idx import load_idx, stream_idx
 from cnnjax.data.npz import load_npz, stream_npz
 from cnnjax.data.synthetic import load_synthetic
 from cnnjax.data.tfds import load_tfds, stream_tfds
+from cnnjax.errors import DataError
 
 SOURCES: dict[str, Callable[[str], RawDataset]] = {
     "digits": load_digits,

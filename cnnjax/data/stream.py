@@ -9,9 +9,9 @@ from typing import BinaryIO, SupportsIndex
 
 import numpy as np
 
-from cnnjax.data.errors import DataError
 from cnnjax.data.pixels import convert_pixels, pixel_dtype
-from cnnjax.regular_file import open_regular
+from cnnjax.errors import DataError
+from cnnjax.files import open_regular
 
 _HINT = "bring the file back as it was, and start the same command again"
 

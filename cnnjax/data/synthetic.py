@@ -6,10 +6,9 @@ import re
 import numpy as np
 
 from cnnjax.data.dataset import RawDataset, Split
-from cnnjax.data.errors import DataError
 from cnnjax.data.permutation import permutation
 from cnnjax.data.size import check_size
-from cnnjax.kinds import show
+from cnnjax.errors import DataError, show
 
 _FORM = re.compile(r"(\d{1,12}(?:x\d{1,12}){1,3}),(\d{1,12}),(\d{1,12})", re.ASCII)
 

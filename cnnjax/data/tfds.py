@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from cnnjax.data.dataset import RawDataset, Split
-from cnnjax.data.errors import DataError
 from cnnjax.data.pixels import pixel_dtype
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages
 from cnnjax.data.tfds_guard import check_folder, check_name, own_features_only
+from cnnjax.errors import DataError
 
 _READ_EXAMPLES = 256
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnnjax.data.errors import DataError
+from cnnjax.errors import DataError, NotRegularError
+from cnnjax.files import check_regular
 from cnnjax.json_file import read_json
-from cnnjax.regular_file import NotRegularError, check_regular
 
 OWN_FEATURES = "tensorflow_datasets.core.features."
 _NUMBER = r"(\d+|\*)"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnjax import layers as nn
+from cnnjax.errors import unknown_name
 from cnnjax.models.cnn import SimpleCNN, SmallCNN
 from cnnjax.models.lenet import LeNet5
 from cnnjax.models.mobilenet import MobileNetV2
@@ -25,7 +26,6 @@ from cnnjax.models.resnet import (
     ResNet110,
 )
 from cnnjax.models.vgg import VGG11
-from cnnjax.spelling import unknown_name
 
 MODELS: Mapping[str, type[nn.Module]] = {
     "lenet5": LeNet5,

@@ -3,7 +3,7 @@
 from flax.linen import initializers
 from jax.nn.initializers import Initializer
 
-from cnnjax.spelling import unknown_name
+from cnnjax.errors import unknown_name
 
 INITIALIZERS = {
     "glorot_normal": initializers.glorot_normal(),

@@ -7,11 +7,11 @@ from typing import Any
 
 from flax import linen as nn
 
-from cnnjax.kinds import fit, fit_finite, wrong_value
+from cnnjax.config.values import fit, fit_finite
+from cnnjax.errors import unknown_name, wrong_value
 from cnnjax.models.initializers import INITIALIZERS
 from cnnjax.models.lenet import ACTIVATIONS
 from cnnjax.models.stem import STEMS
-from cnnjax.spelling import unknown_name
 
 CHOICES = {"activation": ACTIVATIONS, "kernel_init": INITIALIZERS, "stem": STEMS}
 """The options that are names, with the valid names."""

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from cnnjax.errors import NoKernels
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FILE = "libcnnjax_native.so"
@@ -55,10 +57,6 @@ class Status(NamedTuple):
 
     library: ctypes.CDLL | None
     reason: str
-
-
-class NoKernels(RuntimeError):
-    """The kernels cannot be used, and ``CNNJAX_REQUIRE_NATIVE`` asks for them."""
 
 
 _lock = threading.Lock()

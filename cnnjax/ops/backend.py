@@ -14,12 +14,10 @@ from typing import Literal, NoReturn, cast, get_args
 
 import jax
 
+from cnnjax.errors import BackendError
+
 Backend = Literal["auto", "native", "xla"]
 VARIABLE = "CNNJAX_BACKEND"
-
-
-class BackendError(ValueError):
-    """The chosen backend cannot compute an operation."""
 
 
 _backend = jax.make_user_context("")

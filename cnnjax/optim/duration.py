@@ -5,8 +5,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from cnnjax.kinds import show
-from cnnjax.spelling import unknown_name
+from cnnjax.errors import show, unknown_name
 
 _UNITS = {
     "step": "steps",

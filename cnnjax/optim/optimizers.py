@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnnjax.kinds import fit, fit_finite, wrong_value
+from cnnjax.config.values import fit, fit_finite
+from cnnjax.errors import unknown_name, wrong_value
 from cnnjax.optim.decay_mask import decay_mask
 from cnnjax.optim.plain_keys import holds_keys, with_plain_keys
 from cnnjax.optim.weight_decay import decoupled_weight_decay
-from cnnjax.spelling import unknown_name
 
 OPTIMIZER, DECAY = "optimizer", "decay"  # the links whose state holds arrays
 

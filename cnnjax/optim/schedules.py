@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import optax
 
-from cnnjax.spelling import unknown_name
+from cnnjax.errors import unknown_name
 
 
 class Plan(NamedTuple):

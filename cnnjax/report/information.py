@@ -11,7 +11,7 @@ import jax
 from cnnjax import __version__
 from cnnjax.native import library
 from cnnjax.ops.backend import current_backend
-from cnnjax.printable import printable
+from cnnjax.streams import printable
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 

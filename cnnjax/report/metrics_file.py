@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cnnjax.errors import NotRegularError
+from cnnjax.files import open_regular, write_whole
 from cnnjax.json_file import parse_json
-from cnnjax.printable import warn
-from cnnjax.regular_file import NotRegularError, open_regular
-from cnnjax.whole_file import write_whole
+from cnnjax.streams import warn
 
 # JSON has no such numbers.
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar as Bar
 from rich.table import Table
 from rich.text import Text
 
-from cnnjax.printable import printable
 from cnnjax.report.lines import duration_text, fit, header, log_line, step_text
+from cnnjax.streams import printable
 
 REFRESH_SECONDS = 0.2
 _SHORTEST_BAR = 10

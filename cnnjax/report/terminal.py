@@ -5,9 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO, cast
 
-from cnnjax.printable import printable
 from cnnjax.report.lines import header, log_line
-from cnnjax.streams import Lasting
+from cnnjax.streams import Lasting, printable
 from cnnjax.typing import Reporter
 
 

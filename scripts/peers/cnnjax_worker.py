@@ -25,7 +25,7 @@ def make(task):
 
 
 if __name__ == "__main__":
-    from cnnjax.memory import keep_freed_memory
+    from cnnjax.process import keep_freed_memory
 
     keep_freed_memory()  # as the command line does
     serve(make)

@@ -9,7 +9,7 @@ from cnnjax import cli
 from cnnjax.compare.gradients import Row
 from cnnjax.compare.model import compare_problem, make_problem
 from cnnjax.compare.page import page
-from cnnjax.config_file import load_config
+from cnnjax.config.files import load_config
 from cnnjax.report import Reporters
 from cnnjax.train.run.run import train
 

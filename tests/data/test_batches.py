@@ -9,15 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnjax.data import (
-    DataError,
-    Split,
-    TrainBatches,
-    eval_batches,
-    train_batches,
-    train_indices,
-)
+from cnnjax.data import Split, TrainBatches, eval_batches, train_batches, train_indices
 from cnnjax.data.batches import _prefetch
+from cnnjax.errors import DataError
 
 
 def split(n=10):

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cnnjax.data import DataError, RawDataset, Split, make_dataset
+from cnnjax.data import RawDataset, Split, make_dataset
+from cnnjax.errors import DataError
 
 
 def images(n=20, shape=(3, 2, 1), dtype: npt.DTypeLike = np.uint8):

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnjax.data import DataError, load_dataset
+from cnnjax.data import load_dataset
 from cnnjax.data.idx import read_idx
+from cnnjax.errors import DataError
 from tests.support.data.file_bytes import idx
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")

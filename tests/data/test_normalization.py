@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from cnnjax.data import (
-    DataError,
     Normalization,
     measure,
     normalize,
     read_normalization,
     write_normalization,
 )
+from cnnjax.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 7, 5, 3)).astype(np.uint8)
 

@@ -6,8 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from cnnjax.data import DataError, load_dataset
+from cnnjax.data import load_dataset
 from cnnjax.data.npz import load_npz, stream_npz
+from cnnjax.errors import DataError
 from tests.support.data.file_bytes import npy_header
 
 X = np.arange(60, dtype=np.uint8).reshape(10, 3, 2)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cnnjax.data import DataError, RawDataset, Split, load_dataset, make_dataset
+from cnnjax.data import RawDataset, Split, load_dataset, make_dataset
 from cnnjax.data.plausible import looks_channels_first
+from cnnjax.errors import DataError
 
 
 def split(labels, shape=(3, 2, 1)):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from cnnjax.data import SOURCES, DataError, RawDataset, Split, load_dataset
+from cnnjax.data import SOURCES, RawDataset, Split, load_dataset
 from cnnjax.data.argument import parse_argument
+from cnnjax.errors import DataError
 
 
 def load(source):

@@ -13,7 +13,6 @@ import pytest
 from cnnjax.data import (
     SOURCES,
     STREAMS,
-    DataError,
     RawDataset,
     Split,
     StreamedImages,
@@ -27,6 +26,7 @@ from cnnjax.data import (
 from cnnjax.data.idx import open_idx
 from cnnjax.data.npz import stream_npz
 from cnnjax.data.stream import stream_array
+from cnnjax.errors import DataError
 
 CODES = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
 N = 60

@@ -9,14 +9,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from cnnjax.data import (
-    DataError,
-    StreamedImages,
-    eval_batches,
-    load_dataset,
-    train_batches,
-)
+from cnnjax.data import StreamedImages, eval_batches, load_dataset, train_batches
 from cnnjax.data.tfds import load_tfds, stream_tfds
+from cnnjax.errors import DataError
 
 READ_WITHOUT_TENSORFLOW = """
 import importlib.machinery, sys

@@ -10,8 +10,9 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.registered import skip_registration
 
-from cnnjax.data import DataError, load_dataset
+from cnnjax.data import load_dataset
 from cnnjax.data.tfds import load_tfds, stream_tfds
+from cnnjax.errors import DataError
 
 NAME = "cnnjax_guarded"
 OWN = "tensorflow_datasets.core.features"

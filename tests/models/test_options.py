@@ -15,8 +15,9 @@ import optax
 import pytest
 from flax import linen
 
-from cnnjax.config import ConfigError, default_config
-from cnnjax.config_file import load_config
+from cnnjax.config import default_config
+from cnnjax.config.files import load_config
+from cnnjax.errors import ConfigError
 from cnnjax.models import MODELS, make_model
 from cnnjax.optim import make_optimizer
 from cnnjax.optim.optimizers import optimizer_names

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from cnnjax.ops.backend import Backend, BackendError
+from cnnjax.errors import BackendError
+from cnnjax.ops.backend import Backend
 from cnnjax.ops.gradient import Mode
 from tests.support.ops.closeness import normal
 

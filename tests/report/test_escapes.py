@@ -10,10 +10,10 @@ from cnnjax.cli import main
 from cnnjax.compare.gradients import Row
 from cnnjax.compare.page import page
 from cnnjax.compare.table import lines
-from cnnjax.printable import warn
 from cnnjax.report import MetricsFile
 from cnnjax.report.progress_bar import ProgressBar
 from cnnjax.report.terminal import PlainLines
+from cnnjax.streams import warn
 
 EVIL = "a\x1b[31mb\x07\n\x9b2J\u202ec [red]d[/red]\x7f"
 SHOWN = r"a\x1b[31mb\x07\n\x9b2J\u202ec [red]d[/red]\x7f"

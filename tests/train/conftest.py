@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnjax.config_file import load_config
+from cnnjax.config.files import load_config
 from tests.support.train.faults import SHORT, train
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -19,9 +19,10 @@ import jax
 from jax._src.distributed import global_state
 
 from cnnjax import __version__
-from cnnjax.config import Config, ConfigError
-from cnnjax.config_file import flatten
+from cnnjax.config import Config
+from cnnjax.config.files import flatten
 from cnnjax.data import Normalization
+from cnnjax.errors import ConfigError
 from cnnjax.train.machine.numerics import describe_backend
 from cnnjax.train.machine.processes import are_many, is_first
 from cnnjax.train.machine.shutdown import check_left

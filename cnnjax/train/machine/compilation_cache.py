@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from cnnjax.user_path import expand
+from cnnjax.files import expand_path
 
 
 def default_folder() -> Path:
@@ -28,7 +28,7 @@ def enable(folder: str | Path | None = None) -> Path | None:
     """
     path = default_folder()
     if folder is not None:
-        path = expand(folder, "compilation_cache")
+        path = expand_path(folder, "compilation_cache")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -9,9 +9,9 @@ import numpy as np
 from jax import lax
 from jax.sharding import PartitionSpec
 
-from cnnjax.config import Config, ConfigError
+from cnnjax.config import Config
 from cnnjax.data import Batch, Split
-from cnnjax.ops.backend import BackendError
+from cnnjax.errors import BackendError, ConfigError
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
 from cnnjax.train.machine.footprint import check_footprint
 from cnnjax.train.machine.numerics import as_configured

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from cnnjax.config import Config, ConfigError
+from cnnjax.config import Config
 from cnnjax.data import Batch, Part, Split
+from cnnjax.errors import ConfigError
 from cnnjax.train.machine.stop_request import WIDTH
 from cnnjax.train.step.state import TrainState
 

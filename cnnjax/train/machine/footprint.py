@@ -5,8 +5,9 @@ from typing import Any
 
 import jax
 
-from cnnjax.config import Config, ConfigError
-from cnnjax.memory_limit import memory_limit
+from cnnjax.config import Config
+from cnnjax.errors import ConfigError
+from cnnjax.train.machine.memory_limit import memory_limit
 from cnnjax.train.step.state import TrainState, named_leaves
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 
 LARGEST_PORT = 2**16 - 1
 LONGEST_NUMBER = 9  # digits

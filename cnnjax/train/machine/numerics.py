@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import jax
 
-from cnnjax.config import Config, ConfigError
+from cnnjax.config import Config
+from cnnjax.errors import ConfigError
 from cnnjax.native import library
 from cnnjax.ops.backend import backend, current_backend
 from cnnjax.ops.gradient import gradients

@@ -4,7 +4,7 @@ import os
 
 import jax
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 
 _VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 

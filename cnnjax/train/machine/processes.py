@@ -17,7 +17,7 @@ from jax._src.distributed import global_state
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 from cnnjax.train.machine import rendezvous, shutdown
 from cnnjax.train.machine.launch import Launch, check_launch
 from cnnjax.train.machine.platform import check_platform

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cnnjax.config import ConfigError
-from cnnjax.printable import printable
+from cnnjax.errors import ConfigError
+from cnnjax.streams import printable
 
 LONGEST_LINE = 4096  # bytes
 RETRY_SECONDS = 0.2

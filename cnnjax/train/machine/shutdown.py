@@ -12,7 +12,7 @@ import jax
 from jax._src.distributed import global_state
 from jax.experimental import multihost_utils
 
-from cnnjax.printable import printable
+from cnnjax.streams import printable
 
 WATCH_SECONDS = 5
 PARTING_SECONDS = 1  # from when a process says that it leaves to its end

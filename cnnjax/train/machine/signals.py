@@ -12,21 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
-class Interrupted(Exception):
-    """A run that was asked to stop and saved its state.
-
-    Attributes:
-        status: the exit status that shells expect, 128 plus the signal's number.
-    """
-
-    def __init__(self, number: int, step: int):
-        super().__init__(
-            f"stopped by {signal.Signals(number).name} after step {step}, which is"
-            " saved; the same command goes on from there"
-        )
-        self.status = 128 + number
-
-
 @contextlib.contextmanager
 def watch() -> Iterator[Callable[[], int | None]]:
     """Notes the first signal, and ends the process at once with the second.

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnjax.config import Config, ConfigError
+from cnnjax.config import Config
+from cnnjax.errors import ConfigError
 
 # With these changed, the state on disk is of no use, or the run is another one.
 FIXED = {

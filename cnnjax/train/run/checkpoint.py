@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from cnnjax.errors import CheckpointError
 from cnnjax.train.machine.processes import agree, is_first, wait_for_all
 from cnnjax.train.run.folder_name import Folder
 from cnnjax.train.run.integrity import (
-    CheckpointError,
     check_arrays,
     check_room,
     check_seal,

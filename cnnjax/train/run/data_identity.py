@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.config import ConfigError
 from cnnjax.data import Dataset, Split, StreamedImages
+from cnnjax.errors import ConfigError
+from cnnjax.files import write_whole
 from cnnjax.json_file import read_json
-from cnnjax.whole_file import write_whole
 
 NAME = "data.json"
 SAMPLE = 256  # images of a split that are read if all would take too long

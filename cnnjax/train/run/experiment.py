@@ -7,8 +7,10 @@ from typing import Any, NamedTuple, TypeVar
 import optax
 from flax import linen as nn
 
-from cnnjax.config import Config, ConfigError, find
+from cnnjax.config import Config
+from cnnjax.config.settings import find
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
+from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.models import MODELS, make_model
 from cnnjax.optim import (
     make_optimizer,
@@ -17,8 +19,7 @@ from cnnjax.optim import (
     to_seconds,
     to_steps,
 )
-from cnnjax.printable import warn
-from cnnjax.spelling import unknown_name
+from cnnjax.streams import warn
 from cnnjax.train.machine.devices import AXIS
 from cnnjax.train.machine.numerics import check_backend
 from cnnjax.train.step.loss import Loss, make_loss

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnnjax.config import Config, ConfigError
+from cnnjax.config import Config
+from cnnjax.errors import ConfigError
 from cnnjax.train.run.trained import read_trained
 from cnnjax.train.run.workdir import find_run
 from cnnjax.train.step.state import TrainState, map_named, matches, named_leaves

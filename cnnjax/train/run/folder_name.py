@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 
 OPEN_FILES = Path("/proc/self/fd")
 PLAIN = re.compile(r"[\w/.,+=@~ -]{1,2000}", re.ASCII)

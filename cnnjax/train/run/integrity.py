@@ -10,14 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnnjax.errors import CheckpointError
 from cnnjax.train.step.state import named_leaves
 
 SEAL = "notes_checksum"
 SPARE_BYTES = 200_000  # for what describes the arrays
-
-
-class CheckpointError(RuntimeError):
-    """A state that cannot be written, or that is of another network."""
 
 
 def checksums(arrays: Mapping[str, Any]) -> dict[str, int]:

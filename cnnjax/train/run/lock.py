@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from cnnjax.config import ConfigError
-from cnnjax.regular_file import open_regular
-from cnnjax.train.run.integrity import CheckpointError
+from cnnjax.errors import CheckpointError, ConfigError
+from cnnjax.files import open_regular
 
 NAME = ".lock"
 SAVED = re.compile(rb"\d+\nsaved (\d{1,18})\n")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from cnnjax.data import Batch
-from cnnjax.train.machine.signals import Interrupted
+from cnnjax.errors import Interrupted
 from cnnjax.train.machine.stop_request import StopRequest, decode
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Lengths

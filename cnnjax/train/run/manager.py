@@ -13,10 +13,10 @@ from typing import Any
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from cnnjax.errors import CheckpointError
+from cnnjax.files import check_regular
 from cnnjax.json_file import read_json
-from cnnjax.regular_file import check_regular
 from cnnjax.train.run.folder_name import Folder
-from cnnjax.train.run.integrity import CheckpointError
 
 DESCRIPTION = "_CHECKPOINT_METADATA"
 REMOVED = "removed"

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cnnjax.config import Config, ConfigError, UnknownSettingError
-from cnnjax.config_file import from_json
+from cnnjax.config import Config
+from cnnjax.config.files import from_json
 from cnnjax.data import Normalization
+from cnnjax.errors import ConfigError, UnknownSettingError
 from cnnjax.train.run import data_identity
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.workdir import CHECKPOINTS, NORMALIZATION, of_newer_version

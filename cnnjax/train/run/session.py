@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
+from cnnjax.errors import Interrupted, NonFiniteLossError
 from cnnjax.train.machine.compile import compile_step, make_score
 from cnnjax.train.machine.devices import Devices, describe_devices
 from cnnjax.train.machine.numerics import (
@@ -15,7 +16,6 @@ from cnnjax.train.machine.numerics import (
     describe_options,
     differences,
 )
-from cnnjax.train.machine.signals import Interrupted
 from cnnjax.train.run.beginning import branch_off, check_found, start_anew
 from cnnjax.train.run.changes import Change, check_finished
 from cnnjax.train.run.checkpoint import Checkpoints, Restored
@@ -29,7 +29,7 @@ from cnnjax.train.run.progress import Progress, judge, read_progress
 from cnnjax.train.run.saver import Saver
 from cnnjax.train.run.trained import take_best, wants_best
 from cnnjax.train.run.workdir import CHECKPOINTS, Origin
-from cnnjax.train.step.divergence import NonFiniteLossError, check_weights
+from cnnjax.train.step.divergence import check_weights
 from cnnjax.train.step.state import TrainState, count_parameters
 from cnnjax.typing import Reporter
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnjax.config import Config, ConfigError
+from cnnjax.config import Config
 from cnnjax.data import Split
-from cnnjax.printable import warn
+from cnnjax.errors import ConfigError
+from cnnjax.streams import warn
 from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.compile import describe_state, make_initial_state, make_score
 from cnnjax.train.machine.devices import make_devices

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnjax.config import ConfigError
-from cnnjax.config_file import load_config
+from cnnjax.config.files import load_config
+from cnnjax.errors import ConfigError
 from cnnjax.json_file import parse_json
 from cnnjax.train.step.state import TrainState, named_leaves
 from cnnjax.typing import Reporter

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax import __version__
-from cnnjax.config_file import flatten
+from cnnjax.config.files import flatten
+from cnnjax.errors import CheckpointError
 from cnnjax.json_file import read_json
-from cnnjax.train.run.integrity import CheckpointError
 
 # Settings that the arrays of a state depend on.
 SHAPING = ("model.", "optimizer.", "average_decay", "data.", "precision")

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cnnjax import __version__
-from cnnjax.config import Config, ConfigError, UnknownSettingError, default_config
-from cnnjax.config_file import from_json, to_json
+from cnnjax.config import Config, default_config
+from cnnjax.config.files import from_json, to_json
 from cnnjax.data import Normalization, read_normalization, write_normalization
+from cnnjax.errors import ConfigError, UnknownSettingError
+from cnnjax.files import expand_path, open_regular, write_whole
 from cnnjax.json_file import MAX_BYTES
-from cnnjax.regular_file import open_regular
 from cnnjax.train.run import data_identity
 from cnnjax.train.run.lock import saved_step
-from cnnjax.user_path import expand
-from cnnjax.whole_file import write_whole
 
 CONFIG = "config.json"
 NORMALIZATION = "normalization.json"
@@ -48,7 +47,7 @@ def find_run(name: str | Path, setting: str) -> Origin:
     Raises:
         ConfigError: no run there.
     """
-    folder, step = expand(name, setting), None
+    folder, step = expand_path(name, setting), None
     if folder.parent.name == CHECKPOINTS and folder.name.isdecimal():
         folder, step = folder.parents[1], int(folder.name)
     if not os.path.lexists(folder / CONFIG):

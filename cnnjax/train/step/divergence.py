@@ -6,23 +6,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.errors import NonFiniteLossError
 from cnnjax.train.step.state import TrainState, named_leaves
 from cnnjax.typing import Array
 
 SPIKE_MEMORY = 0.98  # of the running mean of the loss: some 50 steps
 SPIKE_FREE_STEPS = 20  # before the mean means anything
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the message says where and what to try.
-
-    Attributes:
-        step: whose loss or gradient it was; ``None`` where weights overflowed.
-    """
-
-    def __init__(self, message: str, step: int | None = None):
-        super().__init__(message)
-        self.step = step
 
 
 def check_metrics(step: int, metrics: Any) -> None:

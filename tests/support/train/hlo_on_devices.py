@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from cnnjax.config_file import load_config
+from cnnjax.config.files import load_config
 from cnnjax.train.machine.compile import lower_step, make_initial_state
 from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.run.experiment import make_experiment

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.config_file import load_config
+from cnnjax.config.files import load_config
 from cnnjax.data import train_batches
 from cnnjax.train.machine import processes, shutdown
 from cnnjax.train.machine.compile import compile_step, make_initial_state, make_score

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.config import ConfigError
-from cnnjax.config_file import load_config
+from cnnjax.config.files import load_config
 from cnnjax.data import Dataset, Normalization, Split
+from cnnjax.errors import ConfigError
 from cnnjax.train.machine import processes, shutdown
 from cnnjax.train.machine.agreement import check_same, check_shared
 from cnnjax.train.machine.launch import Launch

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 from cnnjax.native import library
 from cnnjax.ops import backend
 from cnnjax.ops.backend import VARIABLE

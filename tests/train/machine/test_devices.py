@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 from cnnjax.train.machine.devices import devices_of, make_devices
 
 PROGRAM = Path(__file__).parents[2] / "support/train/steps_on_devices.py"

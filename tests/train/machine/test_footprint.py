@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from cnnjax import memory_limit
 from cnnjax.cli import main
-from cnnjax.train.machine import footprint
+from cnnjax.train.machine import footprint, memory_limit
 from cnnjax.train.machine.footprint import size_text
 from tests.support.train.faults import DIGITS, ROOT, TINY, error, evaluate, train
 
@@ -49,7 +48,7 @@ def test_what_fits_is_not_refused(tmp_path, monkeypatch):
 
 
 def test_the_limit_of_the_shell_counts():
-    code = "from cnnjax.memory_limit import memory_limit; print(memory_limit())"
+    code = "from cnnjax.train.machine import memory_limit as m; print(m.memory_limit())"
     limit = 2**31
     limited = (
         f"import resource; resource.setrlimit({resource.RLIMIT_AS}, ({limit},) * 2)"

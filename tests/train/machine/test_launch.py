@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 from cnnjax.train.machine.launch import Launch, find_launch
 
 ALONE = Launch(num_processes=1, process_id=0)

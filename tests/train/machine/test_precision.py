@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from cnnjax import models
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError, Interrupted
 from cnnjax.train.machine import numerics
-from cnnjax.train.machine.signals import Interrupted
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run

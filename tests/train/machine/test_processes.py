@@ -3,7 +3,7 @@
 import pytest
 from jax._src.clusters import OmpiCluster, SlurmCluster
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 from cnnjax.train.machine.launch import Launch, find_launch
 from cnnjax.train.machine.processes import join
 

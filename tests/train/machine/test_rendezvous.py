@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 from cnnjax.train.machine import rendezvous
 from cnnjax.train.machine.rendezvous import Link, meet
 

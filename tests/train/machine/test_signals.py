@@ -9,7 +9,8 @@ from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
 import pytest
 
-from cnnjax.train.machine.signals import Interrupted, watch
+from cnnjax.errors import Interrupted
+from cnnjax.train.machine.signals import watch
 from cnnjax.train.machine.stop_request import StopRequest, decode, encode
 
 STUCK = """

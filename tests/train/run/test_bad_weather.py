@@ -198,7 +198,7 @@ def test_a_run_without_memory_for_its_saves_ends_with_a_sentence(tmp_path):
 REMOVED = """
 import pathlib, shutil, sys, threading
 import numpy as np
-from cnnjax.leaving import end_with
+from cnnjax.process import end_with
 from cnnjax.train.run.checkpoint import Checkpoints
 folder, over = pathlib.Path(sys.argv[1]), threading.Event()
 def remove():

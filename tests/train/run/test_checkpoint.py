@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnjax.config import ConfigError
-from cnnjax.config_file import load_config
+from cnnjax.config.files import load_config
+from cnnjax.errors import ConfigError
 from cnnjax.report import Reporters
 from cnnjax.train.run import loop
 from cnnjax.train.run.run import train

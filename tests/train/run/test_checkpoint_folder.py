@@ -10,12 +10,11 @@ import numpy as np
 import optax
 import pytest
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import CheckpointError, ConfigError
 from cnnjax.optim.optimizers import make_optimizer, optimizer_names
 from cnnjax.train.run import folder_name
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.folder_name import check_name
-from cnnjax.train.run.integrity import CheckpointError
 from cnnjax.train.step.state import TrainState
 from tests.optim.test_optimizers import OPTIONS, REFUSED
 from tests.support.train.faults import DIGITS, ROOT, TINY, assert_same, contents

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from cnnjax.config import ConfigError
 from cnnjax.data import Dataset, Split
 from cnnjax.data.stream import StreamedImages
+from cnnjax.errors import ConfigError
 from cnnjax.train.run.data_identity import check, check_file, describe, write
 
 

@@ -6,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnnjax.config import ConfigError
-from cnnjax.train.machine.signals import Interrupted
+from cnnjax.errors import ConfigError, Interrupted
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
 from tests.support.train.faults import StopAt, assert_same

@@ -2,8 +2,7 @@
 
 import pytest
 
-from cnnjax.config import ConfigError
-from cnnjax.data import DataError
+from cnnjax.errors import ConfigError, DataError
 from cnnjax.train.run.experiment import make_experiment
 
 

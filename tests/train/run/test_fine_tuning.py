@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import ConfigError
 from cnnjax.train.run.run import train
 from tests.support.train.faults import assert_same
 from tests.train.conftest import Recorder

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from cnnjax.cli import main
-from cnnjax.train.run.integrity import CheckpointError
+from cnnjax.errors import CheckpointError
 from cnnjax.train.run.run import train as train_run
 from cnnjax.train.run.workdir import Origin, find_run
 from tests.support.train.faults import (
@@ -41,7 +41,7 @@ def test_lost_checkpoints_are_no_reason_to_start_anew(run, capfd, lose):
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path, recorder):
     """All that it leaves is there but for a checkpoint."""
-    from cnnjax.config_file import load_config
+    from cnnjax.config.files import load_config
 
     class Killed(Exception):
         pass

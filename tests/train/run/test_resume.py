@@ -7,14 +7,11 @@ import signal
 
 import pytest
 
-from cnnjax.config import ConfigError
+from cnnjax.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLossError
 from cnnjax.report import read_metrics
-from cnnjax.train.machine.signals import Interrupted
 from cnnjax.train.run.experiment import make_experiment
-from cnnjax.train.run.integrity import CheckpointError
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import make_run_state
-from cnnjax.train.step.divergence import NonFiniteLossError
 from tests.support.train.faults import (
     StopAt,
     assert_same,

@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from cnnjax.config import ConfigError
 from cnnjax.data import measure
+from cnnjax.errors import ConfigError, NonFiniteLossError
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.run import train
 from cnnjax.train.run.trained import evaluate_run
-from cnnjax.train.step.divergence import NonFiniteLossError
 from tests.support.train.faults import assert_same, leaves
 
 

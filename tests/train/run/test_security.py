@@ -12,7 +12,7 @@ import pytest
 
 from cnnjax.compare.command import Request
 from cnnjax.compare.command import run as compare
-from cnnjax.config_file import load_config
+from cnnjax.config.files import load_config
 from tests.support.data.file_bytes import npy_header
 from tests.support.train.faults import (
     DIGITS,

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import ops
-from cnnjax.ops.backend import BackendError
+from cnnjax.errors import BackendError
 from tests.reference import Geometry, positions
 from tests.support.ops.closeness import assert_sum_close, normal
 from tests.support.ops.conv import by_taps

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from cnnjax.errors import wrong_value
+
 EXPECTED = {
     bool: "true or false",
     float: "a number",
@@ -47,19 +49,3 @@ def fit_finite(name: str, value: Any) -> float:
     if math.isnan(number) or not 0 <= number <= LARGEST:
         raise wrong_value(name, value, f"a number from 0 to {LARGEST:g}")
     return number
-
-
-def wrong_value(name: str, value: Any, expected: str) -> ValueError:
-    """The error for a value that cannot be, ready to be raised."""
-    return ValueError(f"{name} is {show(value)}, expected {expected}")
-
-
-def show(value: Any) -> str:
-    """``repr(value)``, cut where it is long."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to write a whole number of 5,000 digits
-        if not isinstance(value, int):
-            return "a list with a whole number that is too long"
-        text = f"a whole number of {value.bit_length():,} bits"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

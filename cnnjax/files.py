@@ -1,7 +1,7 @@
-"""Opens files only if they are regular files.
+"""Opens only regular files, writes whole files, and expands paths as users write them.
 
-A folder that somebody else made may hold a symbolic link or a named pipe in place of a
-file. Opened as usual, the link would lead a write elsewhere, and the pipe would wait
+A folder made by someone else may hold a symbolic link or a named pipe in place of a
+file. Opened as usual, the link would send a write elsewhere, and the pipe would wait
 forever.
 """
 
@@ -9,6 +9,8 @@ import os
 import stat
 from pathlib import Path
 from typing import Any
+
+from cnnjax.errors import ConfigError, NotRegularError
 
 _FLAGS = {
     "r": os.O_RDONLY,
@@ -23,10 +25,6 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFLNK: "a symbolic link",
 }
-
-
-class NotRegularError(OSError):
-    """Something other than a regular file where one was expected."""
 
 
 def open_regular(
@@ -79,3 +77,49 @@ def _check(status: os.stat_result, path: str | Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
         raise NotRegularError(f"{path} is {kind}, expected a regular file")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that everyone sees all of it, or what was there before.
+
+    A process that is killed on the way leaves the old file. The draft is made anew, so
+    that a link of its name leads nowhere.
+
+    Raises:
+        OSError: with the name of the file.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)
+    try:
+        with draft.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written ({error.strerror}); what was there before stays"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def expand_path(name: str | Path, setting: str) -> Path:
+    """The path that a user means; ``~`` is the home folder.
+
+    Args:
+        name: the path as it was given.
+        setting: what it was given for, for the message.
+
+    Raises:
+        ConfigError: an empty path, or the home folder of an unknown user.
+    """
+    if not str(name):
+        raise ConfigError(f"{setting} is empty, expected a path")
+    path = os.path.expanduser(name)  # ``Path.expanduser`` expands "./~a", too
+    if path.startswith("~"):
+        raise ConfigError(
+            f"{setting} is {str(name)!r}, whose home folder is unknown; write the whole"
+            " path, or './~...' for a name that begins with '~'"
+        )
+    return Path(path)

@@ -8,15 +8,10 @@ from typing import get_type_hints
 
 import pytest
 
-from cnnjax.config import (
-    OPEN_KINDS,
-    OPEN_SECTIONS,
-    RULES,
-    ConfigError,
-    default_config,
-    find,
-)
-from cnnjax.config_file import from_json, kind_of, load_config, to_json
+from cnnjax.config import default_config
+from cnnjax.config.files import from_json, kind_of, load_config, to_json
+from cnnjax.config.settings import OPEN_KINDS, OPEN_SECTIONS, RULES, find
+from cnnjax.errors import ConfigError
 from cnnjax.models import MODELS
 
 HEAD = """
@@ -24,8 +19,8 @@ from cnnjax.config import default_config
 def get_config():
     config = default_config()
 """
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
-DIGITS = Path(__file__).parents[1] / "configs" / "digits.py"
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from cnnjax.kinds import LARGEST, wrong_value
+from cnnjax.config.values import LARGEST
+from cnnjax.errors import ConfigError, wrong_value
 
 Config: TypeAlias = Any
 """A locked ``ConfigDict``, whose attributes no type checker can know."""
@@ -25,14 +26,6 @@ OPEN_KINDS = {"model.blocks": tuple, "model.dense": tuple, "model.widths": tuple
 """The options of open sections that are lists, so that one number is a list of one."""
 
 MOST_BLOCKS = 1000  # of a stage; tracing more would take hours
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be; the message names it and says what would do."""
-
-
-class UnknownSettingError(ConfigError):
-    """A setting that does not exist, or not in this version."""
 
 
 def default_config() -> Config:

@@ -1,11 +1,13 @@
-"""Files of other kinds than regular ones: refused at once instead of waited for."""
+"""Only regular files are opened, and files are written as a whole or not at all."""
 
 import os
 import socket
 
 import pytest
 
-from cnnjax.regular_file import NotRegularError, check_regular, open_regular
+from cnnjax.errors import NotRegularError
+from cnnjax.files import check_regular, open_regular, write_whole
+from tests.report.test_metrics_file import room
 
 
 def make_pipe(path):
@@ -85,7 +87,7 @@ def test_what_takes_the_file_s_place_at_the_last_moment_is_refused(
     tmp_path, monkeypatch, make, mode
 ):
     make(tmp_path / "file")
-    monkeypatch.setattr("cnnjax.regular_file.check_regular", lambda *_, **__: None)
+    monkeypatch.setattr("cnnjax.files.check_regular", lambda *_, **__: None)
     with pytest.raises(OSError):
         open_regular(tmp_path / "file", mode, follow_links=False)
     assert not (tmp_path / "missing").exists()
@@ -118,3 +120,38 @@ def test_a_file_that_is_written_in_place_may_be_new(tmp_path):
 def test_a_missing_file_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "none")
+
+
+def test_it_replaces_what_was_there_and_leaves_nothing_else(tmp_path):
+    for text in ("one\n", "two\n"):
+        write_whole(tmp_path / "file", text)
+        assert (tmp_path / "file").read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_of_the_draft_s_name_is_not_written_through(tmp_path):
+    (tmp_path / "outside").write_text("mine")
+    draft = tmp_path / f".file.{os.getpid()}.tmp"
+    draft.symlink_to(tmp_path / "outside")
+    write_whole(tmp_path / "file", "new")
+    assert (tmp_path / "outside").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
+    write_whole(tmp_path / "file", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(tmp_path / "file", "\ud800")
+    assert (tmp_path / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    write_whole(tmp_path / "file", "old")
+    with (
+        room(10),
+        pytest.raises(OSError, match=r"/file cannot be written \(File too large\)"),
+    ):
+        write_whole(tmp_path / "file", "new" * 10)
+    assert (tmp_path / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

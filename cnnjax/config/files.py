@@ -11,20 +11,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cnnjax.config import (
-    OPEN_KINDS,
-    OPEN_SECTIONS,
-    Config,
+from cnnjax.config import Config, default_config
+from cnnjax.config.settings import OPEN_KINDS, OPEN_SECTIONS, find, validate
+from cnnjax.config.values import fit
+from cnnjax.errors import (
     ConfigError,
+    NotRegularError,
     UnknownSettingError,
-    default_config,
-    find,
-    validate,
+    show,
+    unknown_name,
 )
+from cnnjax.files import check_regular
 from cnnjax.json_file import parse_json
-from cnnjax.kinds import fit, show
-from cnnjax.regular_file import NotRegularError, check_regular
-from cnnjax.spelling import unknown_name
 
 WORDS = {"true": True, "false": False, "none": None}
 _DEFAULTS = default_config()

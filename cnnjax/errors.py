@@ -1,0 +1,94 @@
+"""Every error that a user can meet, and the form of their messages."""
+
+import difflib
+import signal
+from collections.abc import Iterable
+from typing import Any
+
+_SHOWN = 80  # characters
+
+
+class ConfigError(ValueError):
+    """A setting or an argument that cannot be used."""
+
+
+class UnknownSettingError(ConfigError):
+    """A setting that does not exist, or does not exist in this version."""
+
+
+class DataError(ValueError):
+    """Data that cannot be used."""
+
+
+class NotRegularError(OSError):
+    """Something other than a regular file where one was expected."""
+
+
+class BackendError(ValueError):
+    """The requested backend cannot compute an operation."""
+
+
+class NoKernels(RuntimeError):
+    """The native kernels are required (``CNNJAX_REQUIRE_NATIVE``) but unusable."""
+
+
+class CheckpointError(RuntimeError):
+    """A state that cannot be saved, or cannot be restored into this network."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss or the weights became NaN or infinite.
+
+    Attributes:
+        step: whose loss or gradient it was; ``None`` where weights overflowed.
+    """
+
+    def __init__(self, message: str, step: int | None = None):
+        super().__init__(message)
+        self.step = step
+
+
+class Interrupted(Exception):
+    """A run that was asked to stop and saved its state.
+
+    Attributes:
+        status: the exit status that shells expect, 128 plus the signal's number.
+    """
+
+    def __init__(self, number: int, step: int):
+        super().__init__(
+            f"stopped by {signal.Signals(number).name} after step {step}, which is"
+            " saved; the same command goes on from there"
+        )
+        self.status = 128 + number
+
+
+def wrong_value(name: str, value: Any, expected: str) -> ValueError:
+    """The error for a value that cannot be, ready to be raised."""
+    return ValueError(f"{name} is {show(value)}, expected {expected}")
+
+
+def show(value: Any) -> str:
+    """``repr(value)``, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write a whole number of 5,000 digits
+        if not isinstance(value, int):
+            return "a list with a whole number that is too long"
+        text = f"a whole number of {value.bit_length():,} bits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def unknown_name(noun: str, name: object, valid: Iterable[str]) -> ValueError:
+    """The error for a name outside a fixed set, ready to be raised.
+
+    Args:
+        noun: what the name stands for, as in "schedule".
+        name: what was given.
+        valid: every name that would have been taken.
+    """
+    valid = sorted(valid)
+    near = difflib.get_close_matches(str(name)[:80].lower(), valid, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    known = ", ".join(valid) or "none"
+    return ValueError(f"unknown {noun} {show(name)}{hint} (valid: {known})")
