@@ -16,8 +16,6 @@ EXPECTED = {
 LARGEST = 3.4e38
 """The largest number that float32 holds."""
 
-_SHOWN = 80  # characters
-
 
 def fit(name: str, value: Any, kind: type) -> Any:
     """``value`` as one kind; a whole number may be a number, one value a list of one.
