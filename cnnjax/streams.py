@@ -146,6 +146,11 @@ def warn(text: str) -> None:
     print(f"cnnjax: {printable(text)}", file=sys.stderr)
 
 
+def tell_error(error: Exception) -> None:
+    """Prints on standard error why a command failed."""
+    print(f"cnnjax: error: {printable(error)}", file=sys.stderr)
+
+
 def _escape(character: str) -> str:
     number = ord(character)
     if character in _SHORT:

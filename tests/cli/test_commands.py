@@ -11,7 +11,7 @@ import pytest
 
 from cnnjax.cli import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIGITS = str(ROOT / "configs" / "digits.py")
 SHORT = [
     "--config.duration=8 steps",
@@ -108,7 +108,7 @@ def test_settings_go_with_a_config(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["evaluate", f"--workdir={tmp_path}", "--config.seed=1"])
     assert caught.value.code == 2
-    assert "goes with --config=FILE" in capsys.readouterr().err
+    assert "needs --config=FILE" in capsys.readouterr().err
 
 
 def test_a_diverging_run_ends_with_status_1(tmp_path, capsys):

@@ -1,0 +1,5 @@
+"""``python -m cnnjax.cli`` is ``cnnjax``."""
+
+from cnnjax.cli import run
+
+run()

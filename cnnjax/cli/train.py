@@ -1,0 +1,119 @@
+"""``cnnjax train``: trains a network from a config file, or resumes its training."""
+
+import argparse
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnjax import streams
+from cnnjax.cli.start_jax import load_jax
+from cnnjax.config import Config
+from cnnjax.config.files import load_config
+from cnnjax.errors import ConfigError, Interrupted
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declares the command's arguments."""
+    train = commands.add_parser(
+        "train",
+        help="train a network from a config file",
+        description="Train a network from a config file. Stopped or killed, the run"
+        " continues where it was when the same command is run again.",
+        epilog="Any setting can be changed, as in"
+        " --config.optimizer.learning_rate=0.05; docs/configuration.md lists them all.",
+    )
+    train.add_argument(
+        "--config", required=True, metavar="FILE", help="such as configs/digits.py"
+    )
+    train.add_argument(
+        "--workdir",
+        metavar="DIR",
+        help="folder for all output; default: runs/NAME for configs/NAME.py",
+    )
+    train.add_argument(
+        "--resume",
+        default="auto",
+        metavar="auto|never|DIR",
+        help="auto (default): resume the run in the working directory if there is one;"
+        " never: refuse to; DIR: start a new run from the state of the run in DIR",
+    )
+    many = train.add_argument_group(
+        "several processes", "detected automatically under Slurm and mpirun"
+    )
+    many.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    many.add_argument(
+        "--num_processes", type=int, metavar="N", help="how many processes there are"
+    )
+    many.add_argument(
+        "--process_id", type=int, metavar="I", help="which one this is, from 0"
+    )
+    return train
+
+
+def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
+    """Trains in this process, which may be one of several of the run."""
+    from cnnjax.train.machine.launch import Launch, find_launch
+
+    launch = find_launch(Launch(args.coordinator, args.num_processes, args.process_id))
+    try:
+        config = load_config(args.config, overrides)
+    except ConfigError as error:
+        if launch.num_processes != 1:  # the others would wait for this process
+            streams.tell_error(error)
+            from cnnjax.train.machine import processes
+
+            processes.refuse(launch, str(error))
+            return 2
+        raise
+    workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
+    load_jax()
+    from cnnjax.train.machine.processes import join
+    from cnnjax.train.machine.shutdown import leave_together
+
+    join(launch)
+    with streams.lasting_output(), leave_together():
+        return _train(config, workdir, args.resume)
+
+
+def _train(config: Config, workdir: Path, resume: str) -> int:
+    from cnnjax.train.run.run import train
+
+    reporter = _make_reporter(workdir)
+    try:
+        test = train(config, workdir, reporter, resume).test
+        reporter.message(
+            f"test accuracy {test.accuracy:.2%} ({test.examples:,} examples)"
+        )
+        status = 0
+    except Interrupted as stopped:
+        reporter.message(str(stopped))
+        status = stopped.status
+    except BaseException:
+        with contextlib.suppress(OSError):  # the error that ended the run matters
+            reporter.close()
+        raise
+    reporter.close()
+    return status
+
+
+def _make_reporter(workdir: Path):
+    """The terminal and ``metrics.jsonl``; nothing in processes other than the first.
+
+    Raises:
+        ConfigError: the file exists, but does not hold metrics.
+    """
+    from cnnjax import report
+    from cnnjax.train.machine.processes import is_first
+
+    if not is_first():
+        return report.Reporters()
+    metrics = workdir / "metrics.jsonl"
+    try:
+        report.check_records(metrics)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{error}; move the file away") from error
+    terminal = report.make_terminal_reporter()
+    return report.Reporters(terminal, report.MetricsFile(metrics, terminal.message))
