@@ -13,7 +13,7 @@ from flax.linen.dtypes import canonicalize_dtype
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from cnnjax.layers.parameters import call_of_flax
-from cnnjax.ops.norm.fused import finish, normalize_batch
+from cnnjax.ops.norm.fused import add_relu, batch_norm_add_relu
 from cnnjax.ops.norm.maps import Devices, moments, normalize
 
 
@@ -68,7 +68,7 @@ class BatchNorm(nn.BatchNorm):
 def _batch_norm(layer: Any, x, use_running_average, mask, add, relu):
     if _is_left_to_flax(layer, x):
         y = call_of_flax(nn.BatchNorm)(layer, x, use_running_average, mask=mask)
-        return finish(y, add, relu)
+        return add_relu(y, add, relu)
     use_running_average = nn.merge_param(
         "use_running_average", layer.use_running_average, use_running_average
     )
@@ -86,7 +86,7 @@ def _batch_norm(layer: Any, x, use_running_average, mask, add, relu):
     else:
         mean, variance = _moments(layer, x, axes, mask)
         _average(layer, running, [v.reshape(shape) for v in (mean, variance)])
-    return finish(_apply(layer, x, mean, variance, features), add, relu)
+    return add_relu(_apply(layer, x, mean, variance, features), add, relu)
 
 
 def _is_shared(layer):
@@ -99,7 +99,7 @@ def _on_one_device(layer, x, running, add, relu):
     scale, bias = _scale_and_bias(layer, x.shape[-1:])
     dtype = canonicalize_dtype(x, scale, bias, dtype=layer.dtype)
     ones, zeros = jnp.ones(x.shape[-1], dtype), jnp.zeros(x.shape[-1], dtype)
-    y, *moments = normalize_batch(
+    y, *moments = batch_norm_add_relu(
         x,
         ones if scale is None else scale,
         zeros if bias is None else bias,

@@ -2,8 +2,8 @@
 
 With a channel's mean m, factor f and bias b, the output is ``y = f (x - m) + b``, plus
 ``add``, and ReLU of that. ``relu`` is its largest value: infinity for the common one, 0
-where there is none. What it let through of dy is g; where no ``y`` is given, g is found
-from x again, which costs less than reading y.
+where there is no ReLU. g is the part of dy that it passes on; where no ``y`` is given,
+g is computed from x again, which costs less than reading y.
 """
 
 from typing import Any
@@ -15,19 +15,14 @@ from cnnjax.native import library
 from cnnjax.native.call import call_target, result
 
 DTYPES = ("float32", "bfloat16")
-FEWEST_CHANNELS = 8  # with less, most of a vector would be empty
+FEWEST_CHANNELS = 8  # with fewer, most of a vector would be empty
 
 
 def refusal(dtype: Any) -> str:
-    """Why arrays of ``dtype`` cannot be computed here; empty where they can."""
+    """Why the kernels cannot compute arrays of ``dtype``; empty where they can."""
     if str(dtype) not in DTYPES:
         return f"x is {dtype}, expected {' or '.join(DTYPES)}"
     return library.status().reason
-
-
-def is_fast(channels: int) -> bool:
-    """Whether these loops are faster than XLA's."""
-    return channels >= FEWEST_CHANNELS
 
 
 def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:

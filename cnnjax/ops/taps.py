@@ -4,7 +4,6 @@ Few operations on large arrays, where a loop over positions would be many small 
 """
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 
 import jax
@@ -15,13 +14,6 @@ from cnnjax.ops import padding as pads
 from cnnjax.typing import Window
 
 LARGEST_UNROLLED = 32
-
-
-def windows_tile(taps: tuple[int, ...], window: Window, sizes: tuple[int, ...]) -> bool:
-    """Whether each place of an image of ``sizes`` lies in exactly one window."""
-    axes = zip(sizes, taps, window.padding, strict=True)
-    whole = all(n % k == 0 and low == 0 and 0 <= high < k for n, k, (low, high) in axes)
-    return whole and window.strides == taps and max(window.dilation) == 1
 
 
 def tap_slices(
@@ -64,50 +56,3 @@ def scatter_taps(
         total = placed if total is None else total + placed
     assert total is not None
     return total
-
-
-def stages(
-    taps: tuple[int, ...], window: Window
-) -> list[tuple[tuple[int, ...], Window]]:
-    """The window whole, or one axis at a time from the last where it is large."""
-    if math.prod(taps) <= LARGEST_UNROLLED:
-        return [(taps, window)]
-    axes = reversed(range(len(taps)))
-    return [stage for axis in axes for stage in _along(axis, taps, window)]
-
-
-def _along(axis, taps, window):
-    """The part of the window that moves along one axis and is one pixel wide.
-
-    A long one is a window over windows: ``k1 k2`` taps are ``k1`` neighbours, and then
-    ``k2`` of these, ``k1`` apart. Of the first, only every gcd(stride, distance)-th is
-    needed.
-    """
-
-    def only(value, neutral):
-        return tuple(value if i == axis else neutral for i in range(len(taps)))
-
-    rest, stride, dilation = taps[axis], window.strides[axis], window.dilation[axis]
-    padding = window.padding[axis]
-    for count in _factors(rest):
-        rest //= count
-        step = stride if rest == 1 else math.gcd(stride, dilation * count)
-        part = window._replace(
-            strides=only(step, 1),
-            padding=only(padding, (0, 0)),
-            dilation=only(dilation, 1),
-        )
-        yield only(count, 1), part
-        stride, dilation, padding = stride // step, dilation * count // step, (0, 0)
-
-
-def _factors(count):
-    """The prime factors of ``count`` from the smallest; 1 has itself."""
-    factors, divisor = [], 2
-    while divisor * divisor <= count:
-        if count % divisor:
-            divisor += 1
-        else:
-            factors.append(divisor)
-            count //= divisor
-    return [*factors, count]

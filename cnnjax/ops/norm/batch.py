@@ -3,7 +3,7 @@
 import jax
 
 from cnnjax.ops.backend import Backend
-from cnnjax.ops.norm.fused import finish, normalize_batch
+from cnnjax.ops.norm.fused import add_relu, batch_norm_add_relu
 from cnnjax.ops.norm.maps import Devices, moments, normalize
 from cnnjax.typing import Array
 
@@ -46,14 +46,14 @@ def batch_norm(
     wide_scale, wide_bias = per_last_axis(scale, x), per_last_axis(bias, x)
     if mask is None and axis_name is None:
         options = {"epsilon": epsilon, "fast": use_fast_variance, "relu": relu}
-        return normalize_batch(x, scale, bias, add, backend=backend, **options)
+        return batch_norm_add_relu(x, scale, bias, add, backend=backend, **options)
     axes = range(x.ndim - 1)
     devices = Devices(axis_name)
     mean, variance = moments(
         x, axes, mask=mask, fast=use_fast_variance, devices=devices
     )
     y = normalize(x, mean, variance, wide_scale, wide_bias, epsilon=epsilon)
-    return finish(y, add, relu), mean.reshape(-1), variance.reshape(-1)
+    return add_relu(y, add, relu), mean.reshape(-1), variance.reshape(-1)
 
 
 def batch_norm_inference(

@@ -1,7 +1,7 @@
-"""The maps of the poolings as operations of XLA.
+"""The maps of the poolings in XLA's operations.
 
-They take one slice of the image per tap. Backwards, where the windows tile the image,
-they share each value among its taps in one broadcast.
+They take one slice of the image per tap. In the backward pass, where the windows tile
+the image, one broadcast sends each value to its taps.
 """
 
 import itertools
@@ -14,14 +14,16 @@ import numpy as np
 from jax import lax
 
 from cnnjax.ops.dtype import widened
-from cnnjax.ops.taps import scatter_taps, tap_slices, windows_tile
+from cnnjax.ops.pool.problem import PoolProblem
+from cnnjax.ops.taps import scatter_taps, tap_slices
 
 
-def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
+def max_and_which(x, problem: PoolProblem) -> tuple[jax.Array, jax.Array]:
     """The maximum of each window and the number of the tap that holds it first."""
-    slices = tap_slices(x, taps, window, _lowest(x.dtype))
+    slices = tap_slices(x, problem.taps, problem.window, _lowest(x.dtype))
     best = next(slices)
-    which = jnp.zeros(best.shape, np.min_scalar_type(max(math.prod(taps) - 1, 0)))
+    last = max(math.prod(problem.taps) - 1, 0)
+    which = jnp.zeros(best.shape, np.min_scalar_type(last))
     for number, value in enumerate(slices, start=1):
         wins = (value > best) | ((value != value) & (best == best))
         best = jnp.where(wins, value, best)
@@ -29,38 +31,49 @@ def max_and_which(x, taps, window, sizes) -> tuple[jax.Array, jax.Array]:
     return best, which
 
 
-def place(dy, which, taps, window, sizes) -> jax.Array:
+def place(dy, which, problem: PoolProblem) -> jax.Array:
     """Puts each value at the tap of its window that ``which`` names, and adds up."""
-    if windows_tile(taps, window, sizes):  # XLA on a CPU vectorizes this, not the sums
+    taps = problem.taps
+    if _windows_tile(problem):  # XLA on a CPU vectorizes this, not the sums
         numbers = jnp.arange(math.prod(taps), dtype=which.dtype)
         numbers = numbers.reshape(1, *(n for k in taps for n in (1, k)), 1)
         chosen = jnp.where(_at_taps(which, taps) == numbers, _at_taps(dy, taps), 0)
-        return _joined(chosen, sizes)
+        return _joined(chosen, problem.sizes)
     # Sums are float32 at least; and XLA on a CPU interleaves bfloat16 13 times slower.
     wide = widened(dy)
     chosen = (jnp.where(which == number, wide, 0) for number in range(math.prod(taps)))
-    return scatter_taps(chosen, taps, window, sizes).astype(dy.dtype)
+    placed = scatter_taps(chosen, taps, problem.window, problem.sizes)
+    return placed.astype(dy.dtype)
 
 
-def pick(x, which, taps, window, sizes) -> jax.Array:
+def pick(x, which, problem: PoolProblem) -> jax.Array:
     """Takes the tap that ``which`` names: the transpose of ``place``."""
-    slices = tap_slices(x, taps, window, 0)
+    slices = tap_slices(x, problem.taps, problem.window, 0)
     y = next(slices)
     for number, value in enumerate(slices, start=1):
         y = jnp.where(which == number, value, y)
     return y
 
 
-def window_sum(x, taps, window, sizes) -> jax.Array:
+def window_sum(x, problem: PoolProblem) -> jax.Array:
     """The sum of each window."""
-    return reduce(jnp.add, tap_slices(x, taps, window, 0))
+    return reduce(jnp.add, tap_slices(x, problem.taps, problem.window, 0))
 
 
-def spread(dy, taps, window, sizes) -> jax.Array:
+def spread(dy, problem: PoolProblem) -> jax.Array:
     """Adds each value to all taps of its window: the transpose of ``window_sum``."""
-    if windows_tile(taps, window, sizes):
-        return _joined(_at_taps(dy, taps), sizes)
-    return scatter_taps(itertools.repeat(dy, math.prod(taps)), taps, window, sizes)
+    if _windows_tile(problem):
+        return _joined(_at_taps(dy, problem.taps), problem.sizes)
+    values = itertools.repeat(dy, math.prod(problem.taps))
+    return scatter_taps(values, problem.taps, problem.window, problem.sizes)
+
+
+def _windows_tile(problem):
+    """Whether each pixel of the image lies in exactly one window."""
+    taps, window = problem.taps, problem.window
+    axes = zip(problem.sizes, taps, window.padding, strict=True)
+    whole = all(n % k == 0 and low == 0 and 0 <= high < k for n, k, (low, high) in axes)
+    return whole and window.strides == taps and max(window.dilation) == 1
 
 
 def _at_taps(y, taps):
@@ -81,36 +94,33 @@ def _joined(y, sizes):
     return y
 
 
-def stock_max(x, taps, window, sizes):
+def stock_max(x, problem: PoolProblem):
     """The maximum of each window, for JAX to differentiate."""
-    if max(window.dilation) > 1:  # JAX has no gradient for it; selections have one
-        return max_and_which(x, taps, window, sizes)
-    y = lax.reduce_window(
+    if max(problem.window.dilation) > 1:  # JAX has no gradient for it; selections do
+        return max_and_which(x, problem)
+    start = np.asarray(_lowest(x.dtype), x.dtype)
+    return _reduce_windows(x, start, lax.max, problem), None
+
+
+def stock_sum(x, problem: PoolProblem):
+    """The sum of each window, for JAX to differentiate."""
+    return _reduce_windows(x, 0.0, lax.add, problem)
+
+
+def _reduce_windows(x, start, combine, problem):
+    window = problem.window
+    return lax.reduce_window(
         x,
-        np.asarray(_lowest(x.dtype), x.dtype),
-        lax.max,
-        (1, *taps, 1),
+        start,
+        combine,
+        (1, *problem.taps, 1),
         (1, *window.strides, 1),
         ((0, 0), *window.padding, (0, 0)),
         window_dilation=(1, *window.dilation, 1),
     )
-    return y, None
 
 
 def _lowest(dtype) -> float:
     """The lowest value of a dtype; some kinds of float8 have no infinity."""
     lowest = float(np.asarray(-np.inf).astype(dtype))
     return lowest if lowest == -np.inf else float(jnp.finfo(dtype).min)
-
-
-def stock_sum(x, taps, window, sizes):
-    """The sum of each window, for JAX to differentiate."""
-    return lax.reduce_window(
-        x,
-        0.0,
-        lax.add,
-        (1, *taps, 1),
-        (1, *window.strides, 1),
-        ((0, 0), *window.padding, (0, 0)),
-        window_dilation=(1, *window.dilation, 1),
-    )

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import ops
 from cnnjax.ops import taps
-from cnnjax.ops.pool import maps
+from cnnjax.ops.pool import maps, problem
 from tests import reference
 from tests.support.ops.closeness import normal, values_and_gradients
 from tests.support.ops.pool.cases import COMMON, DILATED, Case, stock_pool
@@ -93,11 +93,8 @@ def test_avg_pool_equals_numpy_and_autodiff(case, x64):
 def test_whole_window_and_axis_by_axis_agree(largest, monkeypatch, x64):
     case = Case((2, 7, 6, 2), (4, 3), {"strides": (2, 3), "padding": ((3, 1), (0, 2))})
     monkeypatch.setattr(taps, "LARGEST_UNROLLED", largest)
-    parts = taps.stages(
-        case.window,
-        maps._make_window(jnp.zeros(case.x), case.window, (2, 3), ((3, 1), (0, 2)), 1)[
-            1
-        ],
+    parts = problem.stages(
+        problem.make_problem(jnp.zeros(case.x), case.window, (2, 3), ((3, 1), (0, 2)))
     )
     assert len(parts) == (3 if largest == 1 else 1)  # 3 taps, then 2 of 2 taps
     (x, exact), (dy, exact_dy) = many_ties(*case.x), cotangent(case)
@@ -209,8 +206,8 @@ def test_minus_infinity_keeps_its_value_and_flows_as_in_xla():
 @pytest.mark.parametrize(("count", "dtype"), [(256, jnp.uint8), (257, jnp.uint16)])
 def test_the_number_of_a_tap_takes_as_few_bytes_as_it_can(count, dtype):
     x = jnp.zeros((1, count, 1))
-    args = *maps._make_window(x, count, 1, "VALID", 1), (count,)
-    _, which = jax.eval_shape(lambda x: maps.max_and_which(x, *args), x)
+    pooling = problem.make_problem(x, count)
+    _, which = jax.eval_shape(lambda x: maps.max_and_which(x, pooling), x)
     assert which.dtype == dtype
 
 

@@ -1,0 +1,60 @@
+"""The maps of fused batch normalization in XLA's operations.
+
+They are those of ``cnnjax.native.norm``, with the same names, arguments and results.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.ops.channels import per_channel
+from cnnjax.ops.norm import maps
+
+
+def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance ``(channels,)`` of ``x (..., channels)``."""
+    mean, variance = maps.moments(x, range(x.ndim - 1))
+    return mean.reshape(-1), variance.reshape(-1)
+
+
+def apply(x, mean, factor, bias, add, *, relu: float) -> jax.Array:
+    """``y = relu(f (x - m) + b + z)``."""
+    mean, factor, bias = _all_per_channel(x, mean, factor, bias)
+    y = (x - mean) * factor + bias
+    y = y if add is None else y + add
+    return (jnp.clip(y, 0, relu) if relu else y).astype(x.dtype)
+
+
+def sums(
+    dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """The sums of g and ``g (x - m)``, ``(channels,)``; and g, where it is wanted."""
+    g = _passed(dy, x, y, mean, factor, bias, relu)
+    axes = tuple(range(x.ndim - 1))
+    kept = g.astype(x.dtype) if wants_g else None
+    product = g * (x - per_channel(mean, x.ndim))
+    return g.sum(axes), product.sum(axes), kept
+
+
+def gradient(
+    dy, x, mean, factor, bias, by_distance, constant, *, relu: float
+) -> jax.Array:
+    """``dx = f g + (x - m) by_distance + constant``."""
+    g = _passed(dy, x, None, mean, factor, bias, relu)
+    mean, factor, by_distance, constant = _all_per_channel(
+        x, mean, factor, by_distance, constant
+    )
+    return (g * factor + (x - mean) * by_distance + constant).astype(x.dtype)
+
+
+def _passed(dy, x, y, mean, factor, bias, relu):
+    """g, in float32: dL/dy where ReLU passed y on, else 0."""
+    dy = dy.astype(mean.dtype)
+    if not relu:
+        return dy
+    mean, factor, bias = _all_per_channel(x, mean, factor, bias)
+    y = (x - mean) * factor + bias if y is None else y
+    return jnp.where((y > 0) & (y < relu), dy, 0)
+
+
+def _all_per_channel(x, *arrays):
+    return [per_channel(array, x.ndim) for array in arrays]

@@ -1,0 +1,88 @@
+"""Which implementation computes a map of a pooling, and why: the table.
+
+The C++ loops run over the channels and read each window once, in vectors; XLA on a CPU
+makes one slice of the image per tap. Each map has an implementation of both kinds but
+``pick``, which only second derivatives use.
+"""
+
+import math
+from typing import Literal
+
+from cnnjax.native import pool as native
+from cnnjax.ops.backend import refuse
+from cnnjax.ops.choice import Choice
+from cnnjax.ops.pool.problem import PoolProblem, stages
+
+Map = Literal["max_and_which", "place", "pick", "window_sum", "spread"]
+
+MAPS: dict[str, tuple[Map, Map]] = {
+    "max_pool": ("max_and_which", "place"),
+    "avg_pool": ("window_sum", "spread"),
+}
+"""The forward map and the input gradient of each operation."""
+
+
+def choose(
+    problem: PoolProblem, name: Map, platform: str, obstacle: str = ""
+) -> Choice:
+    """The implementation of the map called ``name``: ``"native"`` or ``"xla"``.
+
+    Args:
+        problem: what to compute.
+        name: the map.
+        platform: ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"tpu"``, ...
+        obstacle: why these arrays cannot go to the kernels (``explicit.refusal``).
+
+    Raises:
+        BackendError: the backend is ``"native"``, which cannot compute this.
+    """
+    taps = math.prod(problem.taps)
+    if name == "pick":
+        return Choice("xla", "there are no kernels for second derivatives")
+    if problem.backend == "xla":
+        return Choice("xla", "the backend is 'xla'")
+    if reason := obstacle or native.refusal(problem.taps, problem.dtype):
+        if problem.backend == "native":
+            what = f"{problem.dtype} x of {problem.sizes} positions"
+            refuse(f"{name} of {what} with windows of {problem.taps}", reason)
+        return Choice("xla", reason)
+    if problem.backend == "native":
+        return Choice("native", "the backend is 'native'")
+    if platform != "cpu":
+        return Choice("xla", "the kernels are for CPUs only")
+    if taps == 1:
+        return Choice("xla", "a window of 1 tap is a copy")
+    if problem.channels < native.FEWEST_CHANNELS:
+        few = f"{problem.channels} channels do not fill a vector of"
+        return Choice("xla", f"{few} {native.FEWEST_CHANNELS}")
+    return Choice("native", "vectors of channels, each window read once")
+
+
+def explain(
+    problem: PoolProblem, operation: str = "max_pool", platform: str = "cpu"
+) -> dict[str, Choice]:
+    """Which implementation computes a pooling and its gradient, and why.
+
+    Args:
+        problem: from ``cnnjax.ops.pool.make_problem``.
+        operation: ``"max_pool"`` or ``"avg_pool"``.
+        platform: as in ``choose``.
+
+    Returns:
+        A choice for ``"forward"`` and for ``"input_gradient"``. Where a large window
+        runs in stages with different implementations, both are named.
+
+    Raises:
+        BackendError: the backend is ``"native"``, which cannot compute this.
+
+    Example:
+        >>> x = jax.ShapeDtypeStruct((8, 28, 28, 4), jnp.float32)
+        >>> pool.explain(pool.make_problem(x, 2))["forward"]
+        Choice(implementation='xla', reason='4 channels do not fill a vector of 8')
+    """
+    found = {}
+    for label, name in zip(("forward", "input_gradient"), MAPS[operation], strict=True):
+        rows = [choose(part, name, platform) for part in stages(problem)]
+        names, reasons = (dict.fromkeys(column) for column in zip(*rows, strict=True))
+        found[label] = Choice(" and ".join(names), "; ".join(reasons))
+    return found
