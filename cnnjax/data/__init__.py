@@ -1,9 +1,9 @@
 """From files to batches: sources, splits, normalization, batches, augmentation.
 
 ``load_dataset`` reads any source into memory, or leaves its images on disk.
-``make_dataset`` makes the same of arrays or ``StreamedImages`` of your own, and entries
-in ``SOURCES`` and ``STREAMS`` give a source of your own a name. Importing this module
-loads nothing heavy.
+``make_dataset`` builds the same from your own arrays or ``StreamedImages``. To give
+your own source a name, add it to ``SOURCES`` (and to ``STREAMS``, if it can stream).
+Importing this module is fast.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The part of a source behind its kind: ``path?option=value&option=value``."""
+"""The part of a source after its kind: ``path?option=value&option=value``."""
 
 import difflib
 import os
@@ -35,12 +35,12 @@ class Argument(NamedTuple):
 
 
 def parse_argument(kind: str, argument: str, allowed: Collection[str]) -> Argument:
-    """Takes a path and its options apart.
+    """Splits an argument into its path and its options.
 
     Args:
-      kind: kind of the source, for messages.
+      kind: kind of source, for messages.
       argument: ``path`` or ``path?option=value&option=value``.
-      allowed: names of the options that this kind knows.
+      allowed: names of the options that this kind accepts.
 
     Raises:
       DataError: if the path is missing, or an option is unknown or has no value.

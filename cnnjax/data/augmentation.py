@@ -1,4 +1,4 @@
-"""Random changes to training images, made on the device inside the step."""
+"""Random augmentation of training images, on the device, inside the step."""
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +36,8 @@ def random_crop(
 ) -> Shaped[Array, "n *spatial c"]:
     """Shifts each image by up to ``padding`` pixels along each spatial axis.
 
-    This pads with zeros and takes a crop of the old size at a place drawn for each
-    image. Normalize first: then zero is the mean of the training images.
+    Pads with zeros and takes a crop of the original size at a random position per
+    image. Normalize first, so that zero is the mean of the training images.
 
     Args:
       key: random key.
@@ -56,7 +56,7 @@ def random_crop(
 def crop(
     images: Shaped[Array, "n *spatial c"], starts: Int[Array, "n axes"], padding: int
 ) -> Shaped[Array, "n *spatial c"]:
-    """Pads images with zeros and takes from each a crop of the old size.
+    """Pads images with zeros and crops each to its original size.
 
     Args:
       images: images with spatial axes 1 to ``axes``.
@@ -69,7 +69,7 @@ def crop(
     def crop_one(image, start):
         return jax.lax.dynamic_slice(image, (*start, 0), images.shape[1:])
 
-    # A choice between all shifted batches takes three times longer, even on a CPU.
+    # Selecting among all shifted batches takes three times as long, even on a CPU.
     return jax.vmap(crop_one)(padded, starts)
 
 

@@ -1,4 +1,4 @@
-"""Batches: which examples a step sees, and their arrays, prepared ahead of time."""
+"""Batches: which examples a step sees, and their arrays, loaded ahead of time."""
 
 import functools
 import operator
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     count: int = 1
 
     def rows(self, batch_size: int) -> slice:
-        """Its rows of a batch, whose size ``count`` has to divide."""
+        """The rows of this part; ``count`` must divide the batch size."""
         size = batch_size // self.count
         return slice(self.index * size, (self.index + 1) * size)
 
@@ -45,17 +45,18 @@ WHOLE = Part()
 
 
 def train_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """Returns the examples ``(batch_size,)`` of one step, a function of seed and step.
+    """Returns the indices ``(batch_size,)`` of one step, a function of seed and step.
 
-    Training is a stream without gaps. Position ``p = step * batch_size + i`` belongs to
-    epoch ``p // n`` and shows entry ``p % n`` of that epoch's random order, so each
-    example comes exactly once an epoch, and a batch may span two epochs.
+    Training is one continuous stream of examples. Position
+    ``p = step * batch_size + i`` belongs to epoch ``p // n`` and shows entry ``p % n``
+    of that epoch's random order. So each example occurs exactly once per epoch, and a
+    batch may span two epochs.
 
     Args:
-      n: examples of the training split.
-      batch_size: examples a step, at most n.
-      seed: whole number, 0 or above.
-      step: whole number, from 0 on.
+      n: number of training examples.
+      batch_size: examples per step, at most n.
+      seed: non-negative integer.
+      step: non-negative integer; the first step is 0.
 
     Raises:
       DataError: if a number is out of range.
@@ -66,7 +67,7 @@ def train_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
             f" expected 1 to {n}"
         )
     if seed < 0 or step < 0:
-        raise DataError(f"seed is {seed} and step {step}: expected 0 or above")
+        raise DataError(f"seed is {seed} and step is {step}: expected 0 or more")
     epoch, start = divmod(step * batch_size, n)
     head = _epoch_order(n, seed, epoch)[start : start + batch_size]
     if len(head) == batch_size:
@@ -75,7 +76,7 @@ def train_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     return np.concatenate([head, tail])
 
 
-# Two epochs meet in a batch, and a training split and a copy of it may alternate.
+# A batch may span two epochs, and a training split may alternate with a copy of it.
 @functools.lru_cache(maxsize=4)
 def _epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
     order = permutation(n, seed, epoch)
@@ -85,7 +86,7 @@ def _epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class TrainBatches:
-    """The batches of training by random access: entry i is step ``start_step + i``."""
+    """Training batches with random access: entry i is step ``start_step + i``."""
 
     split: Split
     batch_size: int
@@ -114,17 +115,18 @@ def train_batches(
     num_steps: int | None = None,
     part: Part = WHOLE,
 ) -> Iterator[Batch]:
-    """Iterates over the batches of training, prepared ahead of time in a thread.
+    """Iterates over training batches, which a thread loads ahead of time.
 
-    Started at step s, it goes on exactly as one started at 0 does after s batches.
+    An iterator that starts at step s yields exactly what one that starts at 0 yields
+    after s batches.
 
     Args:
       split: the training split.
-      batch_size: examples a step, at most those of the split.
-      seed: decides the order.
+      batch_size: examples per step, at most those of the split.
+      seed: determines the order.
       start_step: the first step.
-      num_steps: how many steps; None for no end.
-      part: the share of each batch that is made; all of it by default.
+      num_steps: number of steps; None for an endless iterator.
+      part: the share of each batch to load; default: all of it.
 
     Raises:
       DataError: if a number is out of range, or the batch does not divide into parts.
@@ -132,8 +134,8 @@ def train_batches(
     if num_steps is None:
         num_steps = sys.maxsize - start_step
     if num_steps < 0:
-        raise DataError(f"num_steps is {num_steps}: expected 0 or above, or None")
-    # Also checks the numbers, here and not in a thread later on.
+        raise DataError(f"num_steps is {num_steps}: expected 0 or more, or None")
+    # Also checks the numbers: here, rather than later in a thread.
     train_indices(len(split.labels), batch_size, seed, start_step)
     _check_part(batch_size, part)
     batches = TrainBatches(split, batch_size, seed, start_step, num_steps, part)
@@ -141,29 +143,31 @@ def train_batches(
 
 
 def _prefetch(batches: TrainBatches) -> Iterator[Batch]:
-    # Imported here because it takes most of a second. Threads, unlike worker processes,
-    # need no absl flags, and pass on what the source raises.
+    # Imported here because it takes almost a second. Threads, unlike worker processes,
+    # need no absl flags, and propagate the errors of the source.
     import grain
 
     options = grain.ReadOptions(
         num_threads=_THREADS, prefetch_buffer_size=_PREFETCH_BATCHES
     )
-    # After an error Grain's iterator would go on with the next batch; a generator ends.
+    # After an error, Grain's iterator would continue with the next batch; a generator
+    # ends.
     yield from grain.MapDataset.source(batches).to_iter_dataset(options)
 
 
 def eval_batches(split: Split, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
     """Iterates over a split in order, each example exactly once.
 
-    The last batch is filled up with zeros of weight 0, so that all have one shape.
+    The last batch is padded with zeros of weight 0, so that all have the same shape.
 
     Args:
       split: images and labels.
-      batch_size: examples a batch; may be more than the split has.
-      part: the share of each batch that is made; all of it by default.
+      batch_size: examples per batch; may exceed the size of the split.
+      part: the share of each batch to load; default: all of it.
 
     Raises:
-      DataError: if the batch size is not above 0, or does not divide into parts.
+      DataError: if the batch size is not positive, or not divisible by the number of
+        parts.
     """
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}: expected 1 or more")
@@ -178,7 +182,8 @@ def eval_batches(split: Split, batch_size: int, part: Part = WHOLE) -> Iterator[
 def _check_part(batch_size: int, part: Part) -> None:
     if batch_size % part.count:
         raise DataError(
-            f"batch_size is {batch_size}, which does not divide into {part.count} parts"
+            f"batch_size is {batch_size}: expected a multiple of {part.count}, the"
+            " number of parts"
         )
 
 

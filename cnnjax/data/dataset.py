@@ -15,7 +15,7 @@ from cnnjax.data.plausible import (
 from cnnjax.data.stream import StreamedImages
 from cnnjax.errors import DataError
 
-PLAUSIBLE_CLASSES = 1000  # of however few examples
+PLAUSIBLE_CLASSES = 1000  # accepted however few examples there are
 
 
 class Split(NamedTuple):
@@ -29,7 +29,7 @@ class Split(NamedTuple):
 
 
 class RawDataset(NamedTuple):
-    """What a source holds: not yet checked, and maybe without some splits."""
+    """What a source returns: unchecked, possibly without some splits."""
 
     train: Split
     validation: Split | None = None
@@ -41,11 +41,11 @@ class Dataset(NamedTuple):
     """Three checked splits with images of one shape and dtype.
 
     Attributes:
-      train: what a network learns from.
-      validation: what tells how well it does meanwhile.
-      test: what tells how well it does in the end.
-      num_classes: labels are below that.
-      notes: sentences to show about what may be a mistake.
+      train: what the network learns from.
+      validation: what measures it during training.
+      test: what measures it at the end.
+      num_classes: labels are below this number.
+      notes: sentences about possible mistakes, to be shown to the user.
     """
 
     train: Split
@@ -58,20 +58,20 @@ class Dataset(NamedTuple):
 def make_dataset(
     raw: RawDataset, *, validation_fraction: float, test_fraction: float, seed: int
 ) -> Dataset:
-    """Makes a checked data set, holding out of train the splits that are missing.
+    """Checks a data set, and holds out missing splits from the training examples.
 
-    Images may be uint8 or floats (float32 afterwards); booleans and other integers are
-    taken as uint8 where all lie within 0..255, and refused otherwise. Labels are whole
-    numbers of shape ``(n,)`` or ``(n, 1)``. Where the number of classes is not given,
-    it is the largest label of all splits plus one. ``StreamedImages`` stay where they
-    are; their values are checked when they are read.
+    Images may be uint8 or floats (converted to float32). Booleans and other integers
+    are converted to uint8 if all values lie within 0..255, and rejected otherwise.
+    Labels are integers of shape ``(n,)`` or ``(n, 1)``. If the number of classes is not
+    given, it is the largest label of all splits plus one. ``StreamedImages`` stay on
+    disk; their values are checked when they are read.
 
     Args:
-      raw: the splits as they were read.
+      raw: the splits as the source returned them.
       validation_fraction: share of each class of train that becomes the validation
-        split; unused where the source has one.
+        split; unused if the source has one.
       test_fraction: the same for the test split.
-      seed: decides which examples are held out. The test split does not depend on
+      seed: determines which examples are held out. The test split does not depend on
         ``validation_fraction``.
 
     Raises:
@@ -108,7 +108,7 @@ def make_dataset(
 def _complete(
     given: dict[str, Split], fractions: dict[str, float], seed: int
 ) -> dict[str, Split]:
-    """Holds out the splits that are not given."""
+    """Holds out the missing splits."""
     missing = {name: f for name, f in fractions.items() if name not in given}
     if not missing:
         return given
@@ -164,22 +164,22 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray
 
 
 def _count_classes(splits: Mapping[str, Split]) -> int:
-    """The largest label plus one; refuses far more than there are examples."""
+    """The largest label plus one; rejects far more classes than examples."""
     name, split = max(splits.items(), key=lambda item: int(item[1].labels.max()))
     num_classes = int(split.labels.max()) + 1
     examples = sum(len(split.labels) for split in splits.values())
     if num_classes > max(examples, PLAUSIBLE_CLASSES):
         raise DataError(
             f"{name} label {int(split.labels.argmax())} is {num_classes - 1}, which"
-            f" makes {num_classes} classes of {examples} examples: expected class"
-            " numbers from 0 on without gaps; a source with many classes and few"
-            " examples says how many, as npz:FILE?classes=N"
+            f" means {num_classes} classes for {examples} examples: expected"
+            " consecutive class numbers that start at 0; if there really are more classes than"
+            " examples, state their number, as in npz:FILE?classes=N"
         )
     return num_classes
 
 
 def _check_alike(splits: Mapping[str, Split]) -> None:
-    """Refuses splits whose images differ in shape or dtype."""
+    """Rejects splits whose images differ in shape or dtype."""
     train = splits["train"].images
     for name, split in splits.items():
         if (split.images.shape[1:], split.images.dtype) != (
@@ -188,6 +188,6 @@ def _check_alike(splits: Mapping[str, Split]) -> None:
         ):
             raise DataError(
                 f"{name} images are {split.images.shape[1:]} of {split.images.dtype},"
-                f" but train images {train.shape[1:]} of {train.dtype}: all splits"
-                " need one shape and dtype"
+                f" but train images are {train.shape[1:]} of {train.dtype}: all splits"
+                " need the same shape and dtype"
             )

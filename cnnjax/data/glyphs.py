@@ -1,4 +1,4 @@
-"""Glyphs: a made-up set of one-dimensional signals in the style of MNIST-1D."""
+"""Glyphs: a synthetic data set of 1-D signals in the style of MNIST-1D."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.errors import DataError
 
 LENGTH = 40
-"""Samples of a signal."""
+"""Samples per signal."""
 
-# Ten curves of twelve points, drawn by hand for this set. Each comes close to zero at
+# Ten curves of twelve points, drawn by hand for this data set. Each is close to zero at
 # both ends, and no two differ only by a shift, a factor or a slope.
 _TEMPLATES = (
     np.array(
@@ -33,11 +33,12 @@ _SEED = 20_2011
 
 
 def load_glyphs(argument: str = "") -> RawDataset:
-    """Makes 4,000 signals for train and 1,000 for test, the same ones each time.
+    """Makes 4,000 signals for training and 1,000 for testing, always the same ones.
 
-    A signal of class c is curve c, stretched, scaled and laid somewhere into 40
-    samples, plus smooth noise and a slope. A small convolutional network learns to tell
-    the ten classes apart; a linear model, which cannot follow the shifts, does not.
+    A signal of class c is curve c, stretched, scaled and placed at random within 40
+    samples, plus smooth noise and a slope. A small convolutional network learns to
+    distinguish the ten classes; a linear model, which cannot follow the shifts, does
+    not.
     After Greydanus, "Scaling down deep learning", https://arxiv.org/abs/2011.14439.
 
     Returns:
@@ -56,13 +57,13 @@ def load_glyphs(argument: str = "") -> RawDataset:
 
 
 def make_glyphs(n: int, seed: int) -> Split:
-    """Makes n signals of equally frequent classes.
+    """Makes n signals with equally frequent classes.
 
     Args:
-      n: how many.
-      seed: whole number, 0 or above.
+      n: number of signals.
+      seed: non-negative integer.
     """
-    # RandomState's streams, unlike Generator's, never change with NumPy's version.
+    # Unlike Generator's, RandomState's streams never change between NumPy versions.
     random = np.random.RandomState(seed)
     labels = random.permutation(n) % len(_TEMPLATES)
     signals = _place(_TEMPLATES[labels], random)
@@ -73,7 +74,7 @@ def make_glyphs(n: int, seed: int) -> Split:
 
 
 def _place(curves: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """Draws curves ``(n, points)`` into ``(n, LENGTH)`` samples, at random places."""
+    """Samples curves ``(n, points)`` as ``(n, LENGTH)``, at random positions."""
     n, points = curves.shape
     widths = random.uniform(16, 26, (n, 1))
     starts = random.uniform(0, 1, (n, 1)) * (LENGTH - widths)
@@ -85,7 +86,7 @@ def _place(curves: np.ndarray, random: np.random.RandomState) -> np.ndarray:
 
 
 def _smooth_noise(n: int, random: np.random.RandomState) -> np.ndarray:
-    """Makes Gaussian noise ``(n, LENGTH)`` that neighbouring samples share."""
+    """Makes Gaussian noise ``(n, LENGTH)``, correlated between neighboring samples."""
     width = 3
     noise = random.normal(0, 0.2, (n, LENGTH + width - 1))
     return sum(noise[:, k : k + LENGTH] for k in range(width)) / np.sqrt(width)

@@ -1,4 +1,4 @@
-"""Examples that are held out of train, class by class."""
+"""Holding out examples from the training split, class by class."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ def check_fraction(name: str, fraction: float, *, needed: bool) -> None:
     Args:
       name: the split, ``"validation"`` or ``"test"``.
       fraction: its share of train.
-      needed: whether the source lacks this split; where it has one, 0 is allowed.
+      needed: whether the source lacks this split; if it has one, 0 is allowed.
 
     Raises:
       DataError: if the fraction is not within (0, 1).
@@ -30,18 +30,18 @@ def check_fraction(name: str, fraction: float, *, needed: bool) -> None:
 def hold_out(
     labels: np.ndarray, fractions: Mapping[str, float], seed: int
 ) -> dict[str, np.ndarray]:
-    """Divides examples at random, each class in the same proportions.
+    """Splits examples at random, with the same proportions in each class.
 
-    Of a class with c examples, a part gets ``c * fraction``, rounded, and at least one;
-    train keeps the others, at least one.
+    From a class with c examples, a part gets ``c * fraction`` of them, rounded, and at
+    least one; train keeps the rest, at least one.
 
     Args:
       labels: class numbers ``(n,)``.
-      fractions: share of each part. An earlier part does not depend on later ones.
-      seed: whole number, 0 or above.
+      fractions: share of each part. Earlier parts do not depend on later ones.
+      seed: non-negative integer.
 
     Returns:
-      Indices of the examples of each part and of ``"train"``, in rising order.
+      Indices of the examples of each part and of ``"train"``, in ascending order.
 
     Raises:
       DataError: if a class has too few examples.
@@ -56,8 +56,8 @@ def hold_out(
         if sum(sizes) >= len(indices):
             shares = " and ".join(f"{f} for {name}" for name, f in fractions.items())
             raise DataError(
-                f"class {label} has {len(indices)} examples in train: too few to hold"
-                f" out {shares} and to keep one; use smaller fractions or add examples"
+                f"class {label} has {len(indices)} training examples: too few to hold"
+                f" out {shares} and keep one; use smaller fractions or add examples"
             )
         pieces = np.split(indices, np.cumsum(sizes))
         for part, piece in zip(parts.values(), pieces, strict=True):

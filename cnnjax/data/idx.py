@@ -21,7 +21,7 @@ from cnnjax.files import open_regular
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-# DEFLATE cannot make data smaller than by this factor.
+# DEFLATE never compresses by more than this factor.
 _MAX_COMPRESSION = 1032
 
 _CHUNK_BYTES = 2**20
@@ -34,10 +34,10 @@ _File = gzip.GzipFile | io.BufferedReader
 def load_idx(argument: str) -> RawDataset:
     """Reads a folder of four IDX files, gzipped or not.
 
-    Their names are the usual ones: ``train-images-idx3-ubyte``,
+    They have the usual names: ``train-images-idx3-ubyte``,
     ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
     ``t10k-labels-idx1-ubyte``, with or without ``.gz``, and with ``.idx`` in place of
-    ``-idx``. Images of rank 3 are greyscale ``(n, h, w)``, those of rank 4
+    ``-idx``. Images of rank 3 are grayscale ``(n, h, w)``, those of rank 4
     ``(n, h, w, channels)``.
 
     Args:
@@ -50,9 +50,9 @@ def load_idx(argument: str) -> RawDataset:
 
 
 def stream_idx(argument: str) -> RawDataset:
-    """Does the same as ``load_idx``, but leaves the images on disk.
+    """Like ``load_idx``, but leaves the images on disk.
 
-    Files of images must not be gzipped.
+    Image files must not be gzipped.
     """
     return _load(argument, open_idx)
 
@@ -60,12 +60,12 @@ def stream_idx(argument: str) -> RawDataset:
 def read_idx(path: Path) -> np.ndarray:
     """Reads the array of one IDX file, gzipped or not.
 
-    A file starts with two zero bytes, a byte for the type, one for the rank, and the
-    size of each axis as a big-endian 32-bit number; the values follow.
+    A file starts with two zero bytes, one byte for the type, one for the rank, and the
+    size of each axis as a big-endian 32-bit integer; the values follow.
 
     Raises:
       DataError: if the file cannot be read, or holds more or fewer bytes than its
-        header promises.
+        header says.
     """
     with _naming(path), open_regular(path) as file:
         gzipped = file.read(2) == _GZIP
@@ -82,13 +82,13 @@ def open_idx(path: Path) -> StreamedImages:
 
     Raises:
       DataError: if the file is gzipped, cannot be read, or holds more or fewer bytes
-        than its header promises.
+        than its header says.
     """
     with _naming(path), open_regular(path) as file:
         if file.read(2) == _GZIP:
             raise DataError(
-                f"{path} is gzipped, so its images cannot be streamed: unpack it with"
-                " gunzip, or set data.streaming to false"
+                f"{path} is gzipped, so its images cannot be streamed: decompress it"
+                " with gunzip, or set data.streaming to false"
             )
         file.seek(0)
         shape, dtype = _read_header(file, path)
@@ -97,7 +97,7 @@ def open_idx(path: Path) -> StreamedImages:
         if given != num_bytes:
             raise DataError(
                 f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but"
-                f" holds {given:,}: get it again"
+                f" holds {given:,}: download it again"
             )
         return stream_array(str(path), path, file, offset, shape, dtype)
 
@@ -107,10 +107,10 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except NotRegularError as error:
-        raise DataError(f"{error}: give the folder of the IDX files") from error
+        raise DataError(f"{error}: name the folder of the IDX files") from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path} cannot be read ({error}): it is damaged, get it again"
+            f"{path} cannot be read ({error}): it is damaged, download it again"
         ) from error
 
 
@@ -152,13 +152,13 @@ def _find(folder: Path, stem: str, ranks: tuple[int, ...]) -> Path:
         if (folder / name).exists():
             return folder / name
     raise DataError(
-        f"{folder} has no file named {', '.join(names[:-1])} or {names[-1]}: give the"
+        f"{folder} has no file named {', '.join(names[:-1])} or {names[-1]}: name the"
         " folder that holds the IDX files"
     )
 
 
 def _read_array(file: _File, path: Path, limit: int) -> np.ndarray:
-    """Reads header and values; takes no memory before the header is plausible."""
+    """Reads header and values; allocates nothing until the header is plausible."""
     shape, dtype = _read_header(file, path)
     num_bytes = math.prod(shape) * dtype.itemsize
     if 0 in shape:
@@ -167,7 +167,7 @@ def _read_array(file: _File, path: Path, limit: int) -> np.ndarray:
     if num_bytes > limit:
         raise DataError(
             f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but is"
-            f" too small to hold more than {limit:,}: get it again"
+            f" too small to hold more than {limit:,}: download it again"
         )
     values = _read_exactly(file, num_bytes, path).view(dtype).reshape(shape)
     return values.astype(dtype.newbyteorder("="), copy=False)
@@ -185,7 +185,7 @@ def _read_header(file: _File, path: Path) -> tuple[tuple[int, ...], np.dtype]:
     dtype, rank = np.dtype(_DTYPES[magic[2]]), magic[3]
     header = file.read(4 * rank)
     if len(header) < 4 * rank:
-        raise DataError(f"{path} ends within its header: get it again")
+        raise DataError(f"{path} ends within its header: download it again")
     return struct.unpack(f">{rank}I", header), dtype
 
 
@@ -197,12 +197,12 @@ def _read_exactly(file: _File, num_bytes: int, path: Path) -> np.ndarray:
         if not count:
             raise DataError(
                 f"{path} ends after {start:,} of the {num_bytes:,} bytes that its"
-                " header promises: get it again"
+                " header promises: download it again"
             )
         start += count
     if file.read(1):
         raise DataError(
-            f"{path} goes on after the {num_bytes:,} bytes that its header promises:"
-            " get it again"
+            f"{path} continues after the {num_bytes:,} bytes that its header promises:"
+            " download it again"
         )
     return values

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of each channel: measured, applied, kept in a file."""
+"""Mean and standard deviation per channel: measured, applied, stored in a file."""
 
 import json
 import math
@@ -24,25 +24,26 @@ class Normalization(NamedTuple):
 
 
 def measure(images: np.ndarray | StreamedImages) -> Normalization:
-    """Measures images ``(n, *spatial, channels)``; give it the training split only.
+    """Measures images ``(n, *spatial, channels)``; pass the training split only.
 
-    A channel without variance gets the standard deviation 1. Sums are taken in float64
-    over a few images at a time. Images that are streamed are read twice.
+    A channel without variance gets the standard deviation 1. Sums are computed in
+    float64, over a few images at a time. Streamed images are read twice.
 
     Raises:
       DataError: if there are no images, or their values are not finite.
     """
     if len(images.shape) < 2 or 0 in images.shape:
         raise DataError(
-            f"images have shape {images.shape}: expected (n, *spatial, channels), not"
-            " empty"
+            f"images have shape {images.shape}: expected (n, *spatial, channels)"
+            " without empty axes"
         )
     mean = _mean(images, lambda x: x)
     variance = _mean(images, lambda x: np.square(x - mean))
     if not np.isfinite(variance).all():
-        raise DataError("images hold NaN or infinity: remove or repair them")
+        raise DataError("images contain NaN or infinity: remove or repair them")
     std = np.sqrt(variance)
-    # Rounding leaves a constant channel a variance of nearly, but not quite, zero.
+    # Rounding leaves a constant channel with a variance of almost, but not exactly,
+    # zero.
     std = np.where(std <= 1e-7 * np.abs(mean), 1, std)
     return Normalization(mean.astype(np.float32), std.astype(np.float32))
 
@@ -58,7 +59,7 @@ def _mean(images, function) -> np.ndarray:
 
 
 def normalize(images: Images, normalization: Normalization) -> Images:
-    """Returns ``(images - mean) / std`` as float32; arrays of NumPy or JAX.
+    """Returns ``(images - mean) / std`` as float32, for NumPy or JAX arrays.
 
     Raises:
       DataError: if the number of channels differs.
@@ -66,14 +67,14 @@ def normalize(images: Images, normalization: Normalization) -> Images:
     mean, std = normalization
     if images.shape[-1:] != mean.shape:
         raise DataError(
-            f"images of shape {images.shape} cannot be normalized: the statistics are"
-            f" of {len(mean)} channels"
+            f"images of shape {images.shape} cannot be normalized: the statistics have"
+            f" {len(mean)} channels"
         )
     return (images.astype(np.float32) - mean) / std
 
 
 def write_normalization(normalization: Normalization, path: str | Path) -> None:
-    """Writes a JSON file in one piece: another process sees all of it, or nothing."""
+    """Writes a JSON file atomically: other processes see all of it or nothing."""
     content = {name: x.tolist() for name, x in normalization._asdict().items()}
     write_whole(Path(path), json.dumps(content))
 

@@ -30,7 +30,7 @@ _UNREADABLE = (
     OSError,
     EOFError,
     ValueError,
-    RuntimeError,  # encrypted, or compressed in a way that Python does not know
+    RuntimeError,  # encrypted, or compressed by a method that Python lacks
     TokenError,
     struct.error,
     zlib.error,
@@ -42,26 +42,26 @@ def load_npz(argument: str) -> RawDataset:
     """Reads ``x_train``, ``y_train`` and the other splits, or ``images``, ``labels``.
 
     ``x_test`` with ``y_test``, and ``x_validation`` (or ``x_val``) with its labels, may
-    be missing; they are then held out of train.
+    be missing; they are then held out of the training examples.
 
     Images ``(n, length)`` and ``(n, h, w)`` get a channel axis; those of rank 4 and 5
-    have one. For signals ``(n, length, channels)`` add ``?channels=last`` to the path,
-    for grey volumes ``(n, d, h, w)`` add ``?channels=none``.
+    already have one. For signals ``(n, length, channels)``, add ``?channels=last`` to
+    the path; for grayscale volumes ``(n, d, h, w)``, add ``?channels=none``.
 
     Args:
       argument: ``file``, with the options ``channels`` and ``classes``.
 
     Raises:
-      DataError: if the file is damaged, lacks a key, or holds Python objects, which are
-        never unpickled.
+      DataError: if the file is damaged, lacks a key, or contains Python objects (which
+        are never unpickled).
     """
     return _load(argument, _read_array)
 
 
 def stream_npz(argument: str) -> RawDataset:
-    """Does the same as ``load_npz``, but leaves the images on disk.
+    """Like ``load_npz``, but leaves the images on disk.
 
-    They must be stored as ``numpy.savez`` does it, not compressed.
+    They must be stored uncompressed, as ``numpy.savez`` does.
     """
     return _load(argument, _open_array)
 
@@ -77,11 +77,11 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
     except DataError:
         raise
     except NotRegularError as error:
-        raise DataError(f"{error}: give the file of a NumPy archive") from error
+        raise DataError(f"{error}: name the file of a NumPy archive") from error
     except _UNREADABLE as error:
         raise DataError(
             f"{path} cannot be read as a NumPy archive ({error}): write it with"
-            " numpy.savez, or get it again"
+            " numpy.savez, or download it again"
         ) from error
     splits = {
         name: Split(_add_channels(images, channels, path), labels)
@@ -122,7 +122,7 @@ def _list(names: set[str]) -> str:
 
 
 class _Header(NamedTuple):
-    """What an array's member of the archive says about it."""
+    """The header of an array in the archive."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -132,7 +132,7 @@ class _Header(NamedTuple):
 
 
 def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
-    """Reads one array after its header was found plausible."""
+    """Reads one array, after checking that its header is plausible."""
     info = archive.getinfo(f"{key}.npy")
     check_size(f"{key} in {path}", info.file_size)
     header = _read_header(archive, info, key, path)
@@ -143,7 +143,7 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
 
 
 def _open_array(archive: zipfile.ZipFile, key: str, path: Path) -> StreamedImages:
-    """Finds one array that is stored as it is."""
+    """Locates one uncompressed array."""
     info = archive.getinfo(f"{key}.npy")
     if info.compress_type != zipfile.ZIP_STORED:
         raise DataError(
@@ -154,12 +154,12 @@ def _open_array(archive: zipfile.ZipFile, key: str, path: Path) -> StreamedImage
     _check_promise(header, info.compress_size, key, path)
     if header.fortran_order:
         raise DataError(
-            f"{key} in {path} is in Fortran order, so it cannot be streamed: write"
+            f"{key} in {path} is in Fortran order, so it cannot be streamed: save"
             " numpy.ascontiguousarray of it, or set data.streaming to false"
         )
     with open_regular(path) as file:
-        # A member starts with 30 bytes, of which the last 4 are the lengths of its name
-        # and of an extra field; those follow, and then its content.
+        # A member starts with 30 bytes, the last 4 of which are the lengths of its name
+        # and of an extra field; both follow, and then the content.
         file.seek(info.header_offset + 26)
         lengths = struct.unpack("<2H", file.read(4))
         offset = info.header_offset + 30 + sum(lengths) + header.offset
@@ -172,7 +172,7 @@ def _read_header(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, path: Path
 ) -> _Header:
     with archive.open(info) as member:
-        # Its length is in the header itself, and may be anything.
+        # The header states its own length, which may be anything.
         file = io.BytesIO(member.read(_HEADER_BYTES))
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
@@ -182,7 +182,7 @@ def _read_header(
         offset = file.tell()
     if dtype.hasobject:
         raise DataError(
-            f"{key} in {path} holds Python objects, which could run code when read:"
+            f"{key} in {path} contains Python objects, which could run code when read:"
             " store plain arrays of numbers"
         )
     return _Header(shape, order, dtype, math.prod(shape) * dtype.itemsize, offset)
@@ -193,7 +193,7 @@ def _check_promise(header: _Header, member_bytes: int, key: str, path: Path) -> 
     if min(shape, default=0) < 0 or num_bytes + header.offset != member_bytes:
         raise DataError(
             f"{key} in {path} promises an array of shape {shape}, {num_bytes:,} bytes,"
-            f" but holds {member_bytes - header.offset:,}: get it again"
+            f" but holds {member_bytes - header.offset:,}: download it again"
         )
 
 
@@ -203,7 +203,7 @@ def _add_channels(
     if channels is None and looks_channels_first(images.shape):
         raise DataError(
             f"{path}: {channels_first_note(images.shape)}, or add ?channels=last to the"
-            " path if this is meant"
+            " path if this is intentional"
         )
     if channels == "none" or (channels is None and len(images.shape) in (2, 3)):
         return add_channel(images)

@@ -10,14 +10,14 @@ _Numbers = Sequence[int] | np.ndarray
 
 
 def pixel_dtype(name: str, dtype: np.dtype) -> np.dtype:
-    """Returns what images are converted to: floats to float32, others to uint8.
+    """Returns the dtype that images are converted to: float32 for floats, else uint8.
 
     Args:
       name: what the images are, for the message.
-      dtype: how they are stored.
+      dtype: dtype in which they are stored.
 
     Raises:
-      DataError: if that is neither a float, nor a whole number, nor a boolean.
+      DataError: if it is not a float, an integer or a boolean.
     """
     if dtype.kind not in "fbiu":
         raise DataError(f"{name} images have dtype {dtype}: expected uint8 or float32")
@@ -32,10 +32,10 @@ def convert_pixels(
     Args:
       name: what the images are, for messages.
       images: images ``(n, *spatial, channels)``.
-      numbers: what messages call each image; by default 0 to ``n - 1``.
+      numbers: the number of each image in messages; default: 0 to ``n - 1``.
 
     Raises:
-      DataError: if a value is not finite as float32, or a whole number outside 0..255.
+      DataError: if a value is not finite as float32, or an integer outside 0..255.
     """
     dtype = pixel_dtype(name, images.dtype)
     if images.dtype == np.uint8 or not images.size:
@@ -57,8 +57,8 @@ def _check_range(name: str, images: np.ndarray, numbers: _Numbers) -> None:
         bad = next(i for i, x in enumerate(images) if x.min() < 0 or x.max() > 255)
         raise DataError(
             f"{name} images have dtype {images.dtype} and values from {low} to {high},"
-            f" image {numbers[bad]} for one: expected 0..255; scale them or store them"
-            " as float32"
+            f" for example in image {numbers[bad]}: expected 0..255; scale them or"
+            " store them as float32"
         )
 
 
@@ -66,6 +66,6 @@ def _check_finite(name: str, images: np.ndarray, numbers: _Numbers) -> None:
     if not (np.isfinite(images.min()) and np.isfinite(images.max())):
         bad = next(i for i, x in enumerate(images) if not np.isfinite(x).all())
         raise DataError(
-            f"{name} image {numbers[bad]} holds NaN or infinity (as float32): remove or"
-            " repair it"
+            f"{name} image {numbers[bad]} contains NaN or infinity (as float32): remove"
+            " or repair it"
         )

@@ -1,4 +1,4 @@
-"""Data that can be read, but may be a mistake: a note says so, or it is refused."""
+"""Readable data that may be a mistake: a note says so, or an error stops the run."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,8 @@ import numpy as np
 
 from cnnjax.errors import DataError
 
-_MOST_CHANNELS = 4  # of images as cameras and files have them
-_SMALLEST_SIDE = 16  # of images that are not square, to be recognized as images
+_MOST_CHANNELS = 4  # of ordinary images: gray, RGB, RGBA
+_SMALLEST_SIDE = 16  # from which non-square arrays are recognized as images
 _MOST_RANGES = 8  # that a message lists
 
 
@@ -19,31 +19,31 @@ def check_classes(
 
     Args:
       labels: class numbers ``(n,)`` by split, ``"train"`` among them.
-      num_classes: how many classes there are.
-      stated: whether the source says how many; otherwise the largest label does.
+      num_classes: number of classes.
+      stated: whether the source states it; otherwise it follows from the largest label.
 
     Raises:
-      DataError: if all training examples are of one class, or most classes have none
-        and the source does not state their number.
+      DataError: if all training examples belong to one class, or if most classes have
+        none and the source does not state the number of classes.
     """
     found = {name: np.unique(values) for name, values in labels.items()}
     train = found["train"]
     if len(train) < 2:
         raise DataError(
-            f"all {len(labels['train']):,} training examples are of class {train[0]}:"
-            " expected two classes or more, or there is nothing to learn"
+            f"all {len(labels['train']):,} training examples belong to class"
+            f" {train[0]}: expected two classes or more; with one class there is nothing to learn"
         )
-    empty = _gaps(train, num_classes)
+    empty = _missing_ranges(train, num_classes)
     count = num_classes - len(train)
     if not stated and count > len(train):
         name = max(found, key=lambda name: found[name][-1])
         label = int(found[name][-1])
         example = int((labels[name] == label).argmax())
         raise DataError(
-            f"{name} label {example} is {label}, which makes {num_classes} classes, but"
+            f"{name} label {example} is {label}, which means {num_classes} classes, but"
             f" {count} of them have no training examples ({_list(empty)}): expected"
-            " class numbers from 0 on without gaps; remove labels that stand for no"
-            " class, or state the number of classes, as in npz:FILE?classes="
+            " consecutive class numbers that start at 0; remove labels that do not"
+            " stand for a class, or state the number of classes, as in npz:FILE?classes="
             f"{num_classes}"
         )
     notes = []
@@ -70,10 +70,10 @@ def check_classes(
 
 
 def looks_channels_first(shape: Sequence[int]) -> bool:
-    """Whether images ``(n, ...)`` seem to have their channels before height and width.
+    """Whether the channels of images ``(n, ...)`` seem to precede height and width.
 
-    That is so where the first axis after n could be channels, the last one hardly
-    could, and the last two could be height and width.
+    That is the case if the first axis after n could be channels, the last axis is
+    unlikely to be, and the last two could be height and width.
     """
     if len(shape) < 4:
         return False
@@ -84,7 +84,7 @@ def looks_channels_first(shape: Sequence[int]) -> bool:
 
 
 def channels_first_note(shape: Sequence[int]) -> str:
-    """What to say about images for which ``looks_channels_first`` holds."""
+    """The note about images for which ``looks_channels_first`` is true."""
     return (
         f"images of shape {tuple(shape)} look as if channels came first, but the last"
         f" axis is read as {shape[-1]} channels: move the channels there, as with"
@@ -92,15 +92,15 @@ def channels_first_note(shape: Sequence[int]) -> str:
     )
 
 
-def _gaps(values: np.ndarray, stop: int) -> list[tuple[int, int]]:
-    """The first and last of each run of whole numbers below ``stop`` not in values."""
+def _missing_ranges(values: np.ndarray, stop: int) -> list[tuple[int, int]]:
+    """First and last of each range of numbers below ``stop`` that values lack."""
     edges = [-1, *values.tolist(), stop]
     pairs = itertools.pairwise(edges)
     return [(a + 1, b - 1) for a, b in pairs if b - a > 1]
 
 
 def _ranges(values: np.ndarray) -> list[tuple[int, int]]:
-    """The first and last of each run of whole numbers in sorted values."""
+    """First and last of each range of consecutive numbers in sorted values."""
     parts = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
     return [(int(part[0]), int(part[-1])) for part in parts]
 

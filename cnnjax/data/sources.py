@@ -1,4 +1,4 @@
-"""Where data comes from: the kinds of source by name."""
+"""Data sources by name."""
 
 import difflib
 import os
@@ -21,14 +21,14 @@ SOURCES: dict[str, Callable[[str], RawDataset]] = {
     "synthetic": load_synthetic,
     "tfds": load_tfds,
 }
-"""From a kind to its loader, which gets what follows the colon, or ``""``."""
+"""Loaders by kind; each gets the text after the colon, or ``""``."""
 
 STREAMS: dict[str, Callable[[str], RawDataset]] = {
     "idx": stream_idx,
     "npz": stream_npz,
     "tfds": stream_tfds,
 }
-"""The same for the kinds of ``SOURCES`` that can leave their images on disk."""
+"""The same for the kinds in ``SOURCES`` that can leave their images on disk."""
 
 
 def load_dataset(
@@ -45,16 +45,15 @@ def load_dataset(
       source: ``kind`` or ``kind:argument``: ``digits``, ``glyphs1d``, ``idx:<folder>``,
         ``npz:<file>``, ``synthetic:<height>x<width>x<channels>,<classes>,<examples>``,
         ``tfds:<name>`` or ``tfds:<name>@<data_dir>``.
-      validation_fraction: share of train that becomes the validation split where the
+      validation_fraction: share of train that becomes the validation split if the
         source has none.
-      test_fraction: share of train that becomes the test split where the source has
-        none.
-      seed: decides which examples are held out.
+      test_fraction: share of train that becomes the test split if the source has none.
+      seed: determines which examples are held out.
       streaming: whether images stay on disk and are read batch by batch. Splits and
-        batches are the same, bit for bit; labels are in memory in any case.
+        batches are bit-equal in both cases; labels are always in memory.
 
     Raises:
-      DataError: if there is no such source, or it cannot be streamed, or its data
+      DataError: if the source does not exist or cannot be streamed, or if its data
         cannot be used.
     """
     _check_text(source)
@@ -68,15 +67,15 @@ def load_dataset(
 
 
 def _check_text(source: str) -> None:
-    """Refuses what cannot be the name of a file; a path need not be UTF-8."""
+    """Rejects text that cannot be a file name; a path need not be UTF-8."""
     try:
         impossible = b"\0" in os.fsencode(source)
     except UnicodeEncodeError:
         impossible = True
     if impossible:
         raise DataError(
-            f"data source {source!r} holds a character that no path can have: expected"
-            " kind:path"
+            f"data source {source!r} contains a character that no path can have:"
+            " expected kind:path"
         )
 
 
@@ -92,7 +91,7 @@ def _loader(kind: str, streaming: bool) -> Callable[[str], RawDataset]:
         return SOURCES[kind]
     if kind not in STREAMS:
         raise DataError(
-            f"{kind!r} is in memory as a whole and cannot be streamed: set"
-            f" data.streaming to false, or use one of {', '.join(STREAMS)}"
+            f"{kind!r} is always in memory and cannot be streamed: set data.streaming"
+            f" to false, or use one of {', '.join(STREAMS)}"
         )
     return STREAMS[kind]

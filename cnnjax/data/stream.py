@@ -13,23 +13,23 @@ from cnnjax.data.pixels import convert_pixels, pixel_dtype
 from cnnjax.errors import DataError
 from cnnjax.files import open_regular
 
-_HINT = "bring the file back as it was, and start the same command again"
+_HINT = "restore the original file, and rerun the same command"
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedImages:
     """Images ``(n, *spatial, channels)`` that are read when they are indexed.
 
-    Indexed with a slice or an array of indices, they give a contiguous array of uint8
-    or finite float32, and raise DataError where they cannot. Threads may share them if
-    ``read`` allows it.
+    Indexing with a slice or an array of indices returns a contiguous array of uint8 or
+    finite float32, or raises DataError. Threads may share the object if ``read`` allows
+    it.
 
     Attributes:
-      name: what messages call them: a file or a split.
-      read: gets indices ``(k,)`` and returns the k images as they are stored.
+      name: what messages call the images: a file or a split.
+      read: takes indices ``(k,)`` and returns the k images as they are stored.
       example_shape: ``(*spatial, channels)``.
-      dtype: uint8 or float32, as ``pixel_dtype`` gives it.
-      indices: which of the stored images these are, in this order.
+      dtype: uint8 or float32, as returned by ``pixel_dtype``.
+      indices: the stored images that this object stands for, in order.
     """
 
     name: str
@@ -55,12 +55,12 @@ class StreamedImages:
         return images.reshape(*chosen.shape, *self.example_shape)
 
     def take(self, indices: np.ndarray) -> "StreamedImages":
-        """Returns some of these images, without reading them."""
+        """Returns a subset of these images, without reading them."""
         return replace(self, indices=self.indices[indices])
 
 
 def add_channel(images: np.ndarray | StreamedImages) -> np.ndarray | StreamedImages:
-    """Appends an axis for one channel."""
+    """Appends a channel axis of size 1."""
     if isinstance(images, StreamedImages):
         return replace(images, example_shape=(*images.example_shape, 1))
     return images[..., None]
@@ -74,13 +74,13 @@ def stream_array(
     shape: tuple[int, ...],
     dtype: np.dtype,
 ) -> StreamedImages:
-    """Makes images of an array within a file, whose values are in C order.
+    """Makes images from an array within a file, whose values are in C order.
 
     Args:
       name: what messages call the array.
       path: the file, which is opened again for each batch.
-      file: the same, open; it may be closed afterwards.
-      offset: where the values start, in bytes.
+      file: the same file, open; it may be closed afterwards.
+      offset: position of the first value, in bytes.
       shape: shape of the array.
       dtype: its dtype, of any byte order.
 
@@ -89,13 +89,13 @@ def stream_array(
         images cannot have.
     """
     if not shape or 0 in shape:
-        raise DataError(f"{name} has shape {shape}: expected images, at least one")
+        raise DataError(f"{name} has shape {shape}: expected at least one image")
     num_bytes = math.prod(shape) * dtype.itemsize
     status = os.fstat(file.fileno())
     if offset + num_bytes > status.st_size:
         raise DataError(
             f"{name} promises an array of shape {shape}, {num_bytes:,} bytes, but has"
-            f" {max(0, status.st_size - offset):,} bytes for it: get it again"
+            f" {max(0, status.st_size - offset):,} bytes for it: download it again"
         )
     array = _ArrayFile(path.absolute(), offset, shape[1:], dtype, _stamp(status))
     dtype = pixel_dtype(name, dtype)
@@ -108,11 +108,11 @@ def _stamp(status: os.stat_result) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _ArrayFile:
-    """An array in a file: where its values are, and what the file looked like.
+    """An array in a file: where its values are, and the file's size and time.
 
-    It is read by ``preadv``, which many threads can do at once, and which tells that a
-    file was truncated; a memory map would end the process by a signal. Opening the file
-    for each batch takes 10 microseconds, tells changes, and leaves nothing open.
+    It is read with ``preadv``, which many threads can call at once and which reports a
+    truncated file; with a memory map, a signal would kill the process. Opening the file
+    for each batch takes 10 microseconds, detects changes, and leaves nothing open.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets, read without TensorFlow."""
+"""Data sets from TensorFlow Datasets, read without TensorFlow."""
 
 import contextlib
 import math
@@ -20,29 +20,30 @@ _READ_EXAMPLES = 256
 
 
 def load_tfds(argument: str) -> RawDataset:
-    """Reads ``train``, and where they exist ``validation`` and ``test``.
+    """Reads ``train``, and ``validation`` and ``test`` if they exist.
 
-    Files are ArrayRecord. Where the data set is not prepared, it is downloaded and
-    prepared; some builders (MNIST's and CIFAR's among them) need TensorFlow for that,
-    though not for reading. Without a network TFDS tries for minutes before it fails.
+    Files are in ArrayRecord format. A data set that is not prepared yet is downloaded
+    and prepared. Some builders (including MNIST's and CIFAR's) need TensorFlow for
+    that, but not for reading. Without a network, TFDS retries for minutes before it
+    fails.
 
     Args:
-      argument: ``name`` or ``name@data_dir``; a name may hold a configuration and a
+      argument: ``name`` or ``name@data_dir``; a name may include a configuration and a
         version, ``name/config:1.0.0``.
 
     Raises:
       DataError: if the data set is unknown, cannot be prepared or read, names classes
-        that are not TFDS's own, or does not hold images of one shape with labels.
+        that are not TFDS's own, or does not consist of labeled images of one shape.
     """
     with own_features_only():
         return _load(argument, _read_split)
 
 
 def stream_tfds(argument: str) -> RawDataset:
-    """Does the same as ``load_tfds``, but leaves the images on disk.
+    """Like ``load_tfds``, but leaves the images on disk.
 
-    They are decoded batch by batch. The labels lie between them, so that all records
-    are read once, without decoding.
+    They are decoded batch by batch. Labels are stored next to the images, so all
+    records are read once at the start, without decoding the images.
     """
     with own_features_only():
         return _load(argument, _stream_split)
@@ -79,7 +80,7 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     except DataError:
         raise
     except Exception as error:
-        # The message of an unknown name lists all names, a screen and a half of them.
+        # For an unknown name, the message lists every name: a screen and a half.
         reason = str(error).partition("\n")[0]
         raise DataError(
             f"there is no data set {name!r}{place} ({reason}): see"
@@ -102,7 +103,7 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
 
 
 def _encode_with_pillow(features: Any) -> None:
-    """Makes image features compress arrays without TensorFlow."""
+    """Lets image features compress arrays without TensorFlow."""
     from PIL import Image
     from tensorflow_datasets.core.features import Image as ImageFeature
 
@@ -124,7 +125,7 @@ def _encode_with_pillow(features: Any) -> None:
 
 
 def _keys(builder: Any) -> tuple[str, str]:
-    """Returns the names of the image and of the label."""
+    """Returns the names of the image feature and the label feature."""
     keys = builder.info.supervised_keys
     if not (isinstance(keys, tuple) and len(keys) == 2):
         keys = ("image", "label")
@@ -142,7 +143,7 @@ def _keys(builder: Any) -> tuple[str, str]:
 class _Records:
     """A split whose examples are read by random access.
 
-    The first of them decides the shape and dtype of all images.
+    The first example determines the shape and dtype of all images.
     """
 
     where: str
@@ -165,14 +166,14 @@ class _Records:
         return images, np.asarray(labels)
 
     def read_images(self, indices: np.ndarray) -> np.ndarray:
-        """Reads images; threads may do it at once."""
+        """Reads images; threads may call this concurrently."""
         return self.read(indices)[0]
 
     def _check(self, image: np.ndarray, index: int) -> None:
         if (image.shape, image.dtype) != (self.shape, self.dtype):
             raise DataError(
                 f"{self.where} has images of shape {self.shape}, but image {index} has"
-                f" {image.shape}: all need one shape; resize them beforehand"
+                f" {image.shape}: all images need the same shape; resize them first"
             )
 
 

@@ -1,8 +1,8 @@
-"""Protects TensorFlow Datasets from a folder that someone else made.
+"""Protection against untrusted folders of TensorFlow Datasets.
 
-TFDS trusts the folders that it reads: it imports whatever module ``features.json``
-names, fetches and runs the code of community data sets by name, and waits for named
-pipes. None of that happens here.
+TFDS trusts the folders that it reads: it imports any module that ``features.json``
+names, downloads and runs the code of community data sets by name, and blocks on named
+pipes. This module prevents all of that.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ _NAME = re.compile(rf"\w+(/[\w.-]+)?(:({_VERSION}))?", re.ASCII)
 
 
 def check_name(name: str) -> None:
-    """Refuses names by which TFDS would find code other than its own.
+    """Rejects names that would make TFDS load code other than its own.
 
-    Those are namespaces, such as ``huggingface:mnist``, and arguments for builders,
-    such as ``mnist/version=1.0.0``.
+    Those are namespaces, such as ``huggingface:mnist``, and builder arguments, such as
+    ``mnist/version=1.0.0``.
 
     Raises:
-      DataError: a name of another form.
+      DataError: if the name has another form.
     """
     if not _NAME.fullmatch(name):
         raise DataError(
@@ -39,15 +39,15 @@ def check_name(name: str) -> None:
 
 
 def check_folder(name: str, data_dir: str | None) -> None:
-    """Refuses a folder of prepared data that would do harm or make TFDS hang.
+    """Rejects a folder of prepared data that could do harm or make TFDS hang.
 
     Args:
-      name: of the data set, checked.
-      data_dir: the folder that TFDS is given; None for its own.
+      name: the data set; already checked.
+      data_dir: the folder that TFDS will use; None for its default.
 
     Raises:
-      DataError: a file of another kind than a regular one, JSON that is damaged, or a
-        path that messages and libraries cannot hold.
+      DataError: if a file is not a regular file, JSON is damaged, or the path has
+        characters that messages and libraries cannot handle.
     """
     if data_dir is None:
         data_dir = os.environ.get("TFDS_DATA_DIR") or os.path.expanduser(
@@ -55,13 +55,13 @@ def check_folder(name: str, data_dir: str | None) -> None:
         )
     if not data_dir.isprintable():
         raise DataError(
-            f"tfds folder is {data_dir!r}, expected a path without control characters"
-            " that is UTF-8: rename the folder"
+            f"tfds folder is {data_dir!r}, expected a UTF-8 path without control"
+            " characters: rename the folder"
         )
     from tensorflow_datasets.core.naming import camelcase_to_snakecase
 
     own_folder = camelcase_to_snakecase(re.split("[/:]", name)[0])
-    seen = set()  # links may lead in circles
+    seen = set()  # symbolic links may form cycles
     for folder, folders, names in os.walk(Path(data_dir, own_folder), followlinks=True):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
@@ -77,25 +77,25 @@ def _check_file(path: Path) -> None:
         check_regular(path)
         if path.suffix == ".json":
             read_json(path, follow_links=True)
-    except FileNotFoundError:  # a link that leads nowhere
+    except FileNotFoundError:  # a dangling symbolic link
         return
     except NotRegularError as error:
-        raise DataError(f"{error}: get the data set again") from error
+        raise DataError(f"{error}: download the data set again") from error
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}): get the data set again"
+            f"{path} cannot be read ({error}): download the data set again"
         ) from error
 
 
 @contextlib.contextmanager
 def own_features_only() -> Iterator[None]:
-    """Lets TFDS make features of its own classes only, without importing any.
+    """A context in which TFDS only makes features of its own classes, without imports.
 
-    Their names may come from ``features.json`` and ``dataset_info.json``, in several
-    notations and nested in each other; TFDS resolves all of them in this one place.
+    Class names come from ``features.json`` and ``dataset_info.json``, in several
+    notations and possibly nested; TFDS resolves all of them in ``cls_from_name``.
 
     Raises:
-      DataError: within, if TFDS meets the name of another class.
+      DataError: inside the context, if TFDS encounters the name of another class.
     """
     from tensorflow_datasets.core import features
 
@@ -106,9 +106,9 @@ def own_features_only() -> Iterator[None]:
     def cls_from_name(cls: type, python_class_name: str) -> Any:
         if python_class_name not in own:
             raise DataError(
-                f"the data set has a feature of the class {python_class_name!r},"
-                " expected one of TFDS's own: code that a data set names is never"
-                " imported; prepare it with features of tensorflow_datasets.features"
+                f"the data set has a feature of class {python_class_name!r}, expected"
+                " one of TFDS's own: code that a data set names is never imported;"
+                " prepare it with features from tensorflow_datasets.features"
             )
         return own[python_class_name]
 
@@ -120,13 +120,13 @@ def own_features_only() -> Iterator[None]:
 
 
 def _own_classes(base: type) -> dict[str, type]:
-    """All classes of features that TFDS itself defines, by their full names."""
+    """All feature classes that TFDS itself defines, by their full names."""
     found, left = {}, [base]
     while left:
         kind = left.pop()
         left.extend(kind.__subclasses__())
         if kind.__module__.startswith(OWN_FEATURES):
             names = [f"{kind.__module__}.{kind.__name__}"]
-            names += kind.__dict__.get("ALIASES", [])  # former places of the class
+            names += kind.__dict__.get("ALIASES", [])  # former locations of the class
             found |= dict.fromkeys(names, kind)
     return found

@@ -1,9 +1,9 @@
-"""One network architecture a file; ``MODELS`` maps the names in configs to them.
+"""One network architecture per file; ``MODELS`` maps names in configs to them.
 
-A network has the field ``dtype: DTypeLike | None = None`` and hands it to each of its
-layers as their ``dtype``, but not to the last: that one takes the dtype of its weights,
-so that logits are float32 whatever came before. ``dtype="bfloat16"`` is then mixed
-precision, and ``None`` computes in the dtype of images and weights, float64 among them.
+A network has the field ``dtype: DTypeLike | None = None`` and passes it to every layer
+except the last, which uses the dtype of its weights, so that logits are float32 in any
+case. ``dtype="bfloat16"`` means mixed precision; ``None`` computes in the dtype of
+images and weights, such as float64.
 """
 
 from collections.abc import Mapping
@@ -44,15 +44,15 @@ MODELS: Mapping[str, type[nn.Module]] = {
 
 
 def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
-    """The network called ``name``.
+    """Makes the network called ``name``.
 
     Args:
         name: a key of ``MODELS``.
-        num_classes: outputs of the network.
+        num_classes: number of outputs.
         options: other fields of the network's class.
 
     Raises:
-        ValueError: an unknown name or option, or a value that an option cannot have.
+        ValueError: an unknown name or option, or an invalid value of an option.
     """
     if name not in MODELS:
         raise unknown_name("model", name, MODELS)

@@ -1,4 +1,4 @@
-"""Plain networks of convolutions and pooling, for signals, images and volumes."""
+"""Plain convolutional networks for signals, images and volumes."""
 
 from collections.abc import Sequence
 
@@ -10,23 +10,22 @@ from cnnjax.models.initializers import make_initializer
 
 
 class SimpleCNN(nn.Module):
-    """A stage of convolution, ReLU and 2-fold max-pooling for each width, then a head.
+    """Stages of convolution, ReLU and max-pooling by 2, one per width, and a head.
 
-    The head is a dense layer with ReLU and dropout for each size in ``dense``, and a
-    dense layer with one output per class. The input's rank decides between 1-D, 2-D and
-    3-D.
+    The head is one dense layer with ReLU and dropout per size in ``dense``, and a dense
+    layer with one output per class. The rank of the input selects 1-D, 2-D or 3-D.
 
     Attributes:
-        num_classes: outputs of the network.
+        num_classes: number of outputs.
         widths: channels of each stage.
         dense: sizes of the hidden dense layers.
         kernel_size: taps of each convolution on every axis.
-        dropout: the share of hidden values dropped in training.
+        dropout: the fraction of hidden dense values dropped in training.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
-        batch_norm: whether batch normalization comes between convolution and ReLU.
-        axis_name: of the devices over which its moments are taken; by default each
-            device takes its own.
-        dtype: of all layers but the last; by default that of weights and images.
+        batch_norm: whether to put batch normalization between convolution and ReLU.
+        axis_name: axis of the devices over which it computes its moments; default: each
+            device computes its own.
+        dtype: dtype of all layers except the last; default: that of weights and images.
     """
 
     num_classes: int
@@ -48,7 +47,7 @@ class SimpleCNN(nn.Module):
             x = nn.Conv(
                 width,
                 (self.kernel_size,) * rank,
-                # Batch normalization would take a bias away again.
+                # Batch normalization would cancel a bias.
                 use_bias=not self.batch_norm,
                 dtype=self.dtype,
                 kernel_init=init,
@@ -59,7 +58,7 @@ class SimpleCNN(nn.Module):
                 )
                 x = nn.max_pool(norm.and_relu(x), (2,) * rank, (2,) * rank)
             else:
-                # The maximum of ReLU is ReLU of the maximum, which has fewer values.
+                # ReLU and maximum commute; after pooling, ReLU has fewer values.
                 x = nn.relu(nn.max_pool(x, (2,) * rank, (2,) * rank))
         x = x.reshape(x.shape[0], -1)
         for size in self.dense:

@@ -12,15 +12,15 @@ ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
 class LeNet5(nn.Module):
     """Two 5x5 convolutions with average pooling, and three dense layers.
 
-    On 28x28x1 with 10 classes it has 61,706 parameters. The original's partial
-    connections and its radial output layer are left out, as everyone does today.
+    It has 61,706 parameters for 28x28x1 images and 10 classes. As usual today, the
+    original's partial connections and radial basis output layer are left out.
 
     Attributes:
-        num_classes: outputs of the network.
+        num_classes: number of outputs.
         activation: ``"tanh"`` as in the paper, or ``"relu"``.
-        dropout: the share of hidden dense values dropped in training.
+        dropout: the fraction of hidden dense values dropped in training.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
-        dtype: of all layers but the last; by default that of weights and images.
+        dtype: dtype of all layers except the last; default: that of weights and images.
     """
 
     num_classes: int

@@ -13,7 +13,7 @@ from cnnjax.models.stem import is_small
 
 
 class Stage(NamedTuple):
-    """A row of the paper's table 2: blocks of one width, of which the first strides."""
+    """A row of the paper's table 2: blocks of one width, the first with a stride."""
 
     expansion: int
     width: int
@@ -33,21 +33,21 @@ STAGES = (
 
 
 def scaled(width: int, multiplier: float) -> int:
-    """Channels near ``width * multiplier``, a multiple of 8, at most a tenth fewer."""
+    """``width * multiplier`` rounded to a multiple of 8, at most a tenth lower."""
     wanted = width * multiplier
     nearest = max(8, int(wanted + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * wanted else nearest + 8
 
 
 class InvertedResidual(nn.Module):
-    """1x1 convolution to more channels, 3x3 of each channel, 1x1 to few, a shortcut.
+    """1x1 convolution to more channels, 3x3 depthwise, 1x1 to fewer, and a shortcut.
 
     Attributes:
         width: output channels.
-        stride: of the 3x3 convolution.
-        expansion: how many times the input's channels the middle has.
-        kernel_init: of the convolutions.
-        norm: how batch normalization goes.
+        stride: stride of the 3x3 convolution.
+        expansion: channels in the middle divided by input channels.
+        kernel_init: initializer of the convolutions.
+        norm: settings of batch normalization.
     """
 
     width: int
@@ -58,7 +58,7 @@ class InvertedResidual(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``(batch, height, width, channels)`` to a part of the positions."""
+        """Maps ``(batch, height, width, channels)`` to ``width`` channels."""
         inputs = x.shape[-1]
         middle, y = inputs * self.expansion, x
         if self.expansion != 1:
@@ -77,16 +77,16 @@ class MobileNetV2(nn.Module):
     """3,504,872 parameters with 1000 classes.
 
     Attributes:
-        num_classes: outputs of the network.
-        multiplier: of all widths.
-        stem: ``"imagenet"``, the paper's strides, which leave a 32nd of the size, or
+        num_classes: number of outputs.
+        multiplier: factor for all widths.
+        stem: ``"imagenet"``, the paper's strides, which shrink images by 32; or
             ``"cifar"``, where the first convolution and the second stage have stride
-            1, which leaves an eighth.
-        dropout: the share of values before the last layer dropped in training.
+            1, which shrinks them by 8.
+        dropout: the fraction of values before the last layer dropped in training.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
-        axis_name: of the devices over which batch normalization takes its moments; by
-            default each device takes its own.
-        dtype: of all layers but the last; by default that of weights and images.
+        axis_name: axis of the devices over which batch normalization computes its
+            moments; default: each device computes its own.
+        dtype: dtype of all layers except the last; default: that of weights and images.
     """
 
     num_classes: int
@@ -102,7 +102,7 @@ class MobileNetV2(nn.Module):
         """Maps ``(batch, height, width, channels)`` to logits ``(batch, classes)``.
 
         Raises:
-            ValueError: an unknown stem, a multiplier that is not above 0, or images
+            ValueError: an unknown stem, a multiplier that is not positive, or images
                 that are not 2-D.
         """
         if x.ndim != 4:
@@ -130,7 +130,7 @@ class MobileNetV2(nn.Module):
 
 
 def conv(width, size, stride, init, dtype, groups=1) -> nn.Conv:
-    """A convolution without bias, padded evenly."""
+    """A convolution without bias, padded equally on both sides."""
     return nn.Conv(
         width,
         (size, size),

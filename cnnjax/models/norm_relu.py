@@ -1,6 +1,6 @@
-"""Batch normalization with what follows it in a network, in one place for all networks.
+"""Batch normalization and what follows it, in one place for all networks.
 
-The layers become submodules of the network that calls, with Flax's automatic names.
+The layers become submodules of the calling network, with Flax's automatic names.
 """
 
 from typing import NamedTuple
@@ -14,12 +14,12 @@ MOMENTUM = 0.9
 
 
 class Norm(NamedTuple):
-    """How a network normalizes.
+    """Settings of batch normalization in a network.
 
     Attributes:
-        train: whether the batch's own moments are taken, or the running ones.
-        axis_name: of the devices over which the moments are taken.
-        dtype: of the result.
+        train: whether to use the moments of the batch instead of the running ones.
+        axis_name: axis of the devices over which moments are computed.
+        dtype: dtype of the result.
     """
 
     train: bool
@@ -33,13 +33,13 @@ def norm(x: jax.Array, how: Norm, name: str | None = None) -> jax.Array:
     Args:
         x: the output of a convolution.
         how: settings of the network.
-        name: of the layer; automatic by default.
+        name: name of the layer; automatic by default.
     """
     return _layer(how, name)(x)
 
 
 def norm_relu(x: jax.Array, how: Norm, largest: float | None = None) -> jax.Array:
-    """``relu(norm(x))``, where ReLU may end at a ``largest`` value."""
+    """``relu(norm(x))``, optionally capped at ``largest``."""
     return _layer(how).and_relu(x, largest=largest)
 
 

@@ -14,7 +14,7 @@ from cnnjax.models.lenet import ACTIVATIONS
 from cnnjax.models.stem import STEMS
 
 CHOICES = {"activation": ACTIVATIONS, "kernel_init": INITIALIZERS, "stem": STEMS}
-"""The options that are names, with the valid names."""
+"""Options whose values are names, with the valid names."""
 
 _NOT_OPTIONS = ("num_classes", "name", "parent")
 _LARGEST = 2**31 - 1
@@ -23,18 +23,18 @@ _LARGEST = 2**31 - 1
 def check_options(
     name: str, network: type[nn.Module], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """The options in the form that ``network`` takes: lists as tuples, and so on.
+    """The options in the form that ``network`` expects, such as tuples for lists.
 
     Fields with annotations other than ``bool``, ``int``, ``float``, ``str`` and
-    ``Sequence[int]`` take any value.
+    ``Sequence[int]`` accept any value.
 
     Args:
-        name: what configs call the network.
+        name: name of the network in configs.
         network: its class.
-        options: values by the names of fields.
+        options: values by field name.
 
     Raises:
-        ValueError: no such field, or a value that it cannot have.
+        ValueError: an unknown field, or an invalid value.
     """
     known = [field.name for field in dataclasses.fields(network)]
     known = sorted({*known}.difference(_NOT_OPTIONS))

@@ -1,7 +1,7 @@
 """Residual networks of basic blocks (He, Zhang, Ren and Sun 2015, arXiv:1512.03385).
 
 Where a block changes the shape, its shortcut is a 1x1 convolution with batch
-normalization (the paper's option B). Convolutions are padded evenly, as in PyTorch.
+normalization (the paper's option B). Padding is equal on both sides, as in PyTorch.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ class BasicBlock(nn.Module):
 
     Attributes:
         width: output channels.
-        stride: of the first convolution.
-        kernel_init: of the convolutions.
-        norm: how batch normalization goes.
+        stride: stride of the first convolution.
+        kernel_init: initializer of the convolutions.
+        norm: settings of batch normalization.
     """
 
     width: int
@@ -33,7 +33,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``(batch, height, width, channels)`` to a part of the positions."""
+        """Maps ``(batch, height, width, channels)`` to ``width`` channels."""
         shortcut = self._shortcut(x)
         y = self._conv(3, self.stride)(x)
         y = norm_relu(y, self.norm)
@@ -60,18 +60,20 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, stages of basic blocks that halve the image, the mean, a dense layer.
+    """A stem, stages of basic blocks, global average pooling and a dense layer.
+
+    Each stage after the first halves height and width.
 
     Attributes:
-        num_classes: outputs of the network.
-        blocks: how many each stage has.
+        num_classes: number of outputs.
+        blocks: number of blocks in each stage.
         widths: channels of each stage.
-        stem: ``"imagenet"``, a 7x7 convolution and max-pooling that leave a quarter of
-            the size, or ``"cifar"``, a 3x3 convolution that leaves it.
+        stem: ``"imagenet"``, a 7x7 convolution and max-pooling that shrink images by 4;
+            or ``"cifar"``, a 3x3 convolution that keeps their size.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
-        axis_name: of the devices over which batch normalization takes its moments; by
-            default each device takes its own.
-        dtype: of all layers but the last; by default that of weights and images.
+        axis_name: axis of the devices over which batch normalization computes its
+            moments; default: each device computes its own.
+        dtype: dtype of all layers except the last; default: that of weights and images.
     """
 
     num_classes: int
@@ -87,15 +89,15 @@ class ResNet(nn.Module):
         """Maps ``(batch, height, width, channels)`` to logits ``(batch, classes)``.
 
         Raises:
-            ValueError: an unknown stem, stages that differ in number, or images that
-                are not 2-D.
+            ValueError: an unknown stem, ``blocks`` and ``widths`` of different lengths,
+                or images that are not 2-D.
         """
         if x.ndim != 4:
             raise ValueError(f"x has shape {x.shape}, expected 2-D images of 4 axes")
         if not self.blocks or len(self.blocks) != len(self.widths):
             raise ValueError(
-                f"blocks is {self.blocks} and widths {self.widths}, expected one of"
-                " each per stage, and at least one stage"
+                f"blocks is {self.blocks} and widths is {self.widths}, expected one"
+                " entry per stage in each, and at least one stage"
             )
         init = make_initializer(self.kernel_init)
         norm = Norm(train, self.axis_name, self.dtype)

@@ -1,10 +1,10 @@
-"""The two ways in which networks made for ImageNet begin."""
+"""The first layers of ImageNet networks: for large images or for small ones."""
 
 STEMS = ("cifar", "imagenet")
 
 
 def is_small(stem: str) -> bool:
-    """Whether ``stem`` is the one for small images, which leaves them their size.
+    """Whether ``stem`` is the one for small images, which keeps their size.
 
     Raises:
         ValueError: an unknown stem.

@@ -12,21 +12,21 @@ STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 
 
 class VGG11(nn.Module):
-    """Eight 3x3 convolutions in five stages, each ending in 2-fold max-pooling.
+    """Eight 3x3 convolutions in five stages, each followed by max-pooling by 2.
 
-    The paper's three dense layers are left out, which would hold 123 of its 133 million
-    parameters: the mean over all positions goes to one dense layer, so that images of
-    any size from 32x32 on do. The convolutions have 9,220,480 parameters.
+    The paper's three dense layers, which have 123 of its 133 million parameters, are
+    replaced by global average pooling and one dense layer, so that images of any size
+    from 32x32 up work. The convolutions have 9,220,480 parameters.
 
     Attributes:
-        num_classes: outputs of the network.
-        batch_norm: whether batch normalization, instead of a bias, comes between
+        num_classes: number of outputs.
+        batch_norm: whether to put batch normalization, instead of a bias, between
             convolution and ReLU.
-        dropout: the share of the mean's values dropped in training.
+        dropout: the fraction of pooled values dropped in training.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
-        axis_name: of the devices over which batch normalization takes its moments; by
-            default each device takes its own.
-        dtype: of all layers but the last; by default that of weights and images.
+        axis_name: axis of the devices over which batch normalization computes its
+            moments; default: each device computes its own.
+        dtype: dtype of all layers except the last; default: that of weights and images.
     """
 
     num_classes: int

@@ -1,4 +1,4 @@
-"""How parameters move: durations, learning-rate schedules and optimizers."""
+"""How parameters are updated: durations, schedules, optimizers, weight averaging."""
 
 from cnnjax.optim.average import update_average
 from cnnjax.optim.clock import at_step

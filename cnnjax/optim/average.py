@@ -1,4 +1,4 @@
-"""Moving averages of weights, which often score better than the weights themselves."""
+"""Moving averages of weights, which often score better than the weights do."""
 
 from typing import Any
 
@@ -8,17 +8,18 @@ import optax
 
 
 def update_average(average: Any, values: Any, step: jax.Array, decay: float) -> Any:
-    """The exponential moving average after one more step.
+    """The exponential moving average (EMA) after one more step.
 
     ``average <- d * average + (1 - d) * values`` with ``d = min(decay, (1 + t) / (10 +
-    t))`` after t steps: early on d is small, so that the first, random weights are soon
-    forgotten (as TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``).
+    t))`` after t steps. Early on d is small, so that the average quickly forgets the
+    random initial weights (like TensorFlow's ``ExponentialMovingAverage`` with
+    ``num_updates``).
 
     Args:
         average: a tree of arrays.
-        values: the newest values, a tree of the same form.
-        step: t, how many steps were taken before this one.
-        decay: what is kept in a step in the long run, between 0 and 1.
+        values: the newest values, a tree of the same structure.
+        step: t, the number of steps taken before this one.
+        decay: the fraction that each step keeps in the long run, between 0 and 1.
     """
     t = jnp.asarray(step, jnp.float32)
     rate = 1 - jnp.minimum(decay, (1 + t) / (10 + t))

@@ -1,4 +1,4 @@
-"""The step for which an optimizer asks its schedules."""
+"""The step counter that an optimizer passes to its schedules."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import optax
 
 from cnnjax.optim.weight_decay import DecoupledDecayState
 
-# The last of these is private to Optax; fromage has it. Its type comes from tracing:
-# an array would start JAX's devices, which must wait until all processes are connected.
+# The last type is private to Optax and used by fromage, so tracing has to find it.
+# Making an array would initialize JAX's devices before all processes are connected.
 CLOCKS = (
     optax.ScaleByScheduleState,
     DecoupledDecayState,
@@ -17,14 +17,14 @@ CLOCKS = (
 
 
 def at_step(state: optax.OptState, step: jax.Array) -> Any:
-    """An optimizer's state whose next update asks the schedule with ``step``.
+    """An optimizer state whose next update evaluates the schedule at ``step``.
 
-    Optax counts the updates that were made. A step that was skipped because its loss
-    was a spike is missing there, and the schedule would fall behind the run.
+    Optax counts updates. A step that was skipped because of a loss spike is not
+    counted, so the schedule would fall behind the run.
 
     Args:
-        state: of any optimizer that ``make_optimizer`` makes.
-        step: how many steps the run has taken, int32.
+        state: the state of any optimizer from ``make_optimizer``.
+        step: the number of steps that the run has taken, int32.
     """
 
     def is_clock(node: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Which parameters weight decay shrinks."""
+"""Which parameters weight decay applies to."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ import jax
 def decay_mask(params: Any) -> Any:
     """A tree like ``params`` that is true where weight decay applies.
 
-    A parameter is decayed if it has more than one axis. Kernels have; biases and the
-    scales and shifts of normalisation have one, and decaying those gains nothing
-    (He et al., "Bag of Tricks", 2019, section 3.1). timm follows the same rule.
+    Parameters with more than one axis are decayed: kernels. Biases and the scales and
+    biases of normalization have one axis, and decaying them does not help (He et al.,
+    "Bag of Tricks", 2019, section 3.1). timm follows the same rule.
 
     Args:
         params: a tree of arrays.

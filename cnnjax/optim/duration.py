@@ -1,4 +1,4 @@
-"""Durations of a run, written in steps, epochs, examples, percent or time."""
+"""Durations in steps, epochs, examples, percent of the run, or time."""
 
 import math
 import re
@@ -31,7 +31,7 @@ class Duration(NamedTuple):
     """A length of training: an amount and its unit.
 
     Attributes:
-        amount: how many, zero or more.
+        amount: zero or more.
         unit: ``"steps"``, ``"epochs"``, ``"examples"``, ``"percent"``, ``"seconds"``,
             ``"minutes"`` or ``"hours"``.
     """
@@ -41,15 +41,15 @@ class Duration(NamedTuple):
 
 
 def parse_duration(text: str | int) -> Duration:
-    """The duration that a text like ``"10 epochs"`` stands for.
+    """Parses a duration such as ``"10 epochs"``.
 
     Args:
-        text: an amount and a unit, in the singular or the plural: ``"500 steps"``,
-            ``"2.5 epochs"``, ``"20000 examples"``, ``"5%"``, ``"10 minutes"``. A number
-            alone counts steps.
+        text: an amount and a unit, singular or plural: ``"500 steps"``,
+            ``"2.5 epochs"``, ``"20000 examples"``, ``"5%"``, ``"10 minutes"``. A bare
+            number means steps.
 
     Raises:
-        ValueError: if there is no such number or unit, or the amount is negative or
+        ValueError: if the number or the unit is invalid, or the amount is negative or
             not finite.
     """
     if isinstance(text, bool) or not isinstance(text, str | int):
@@ -62,7 +62,9 @@ def parse_duration(text: str | int) -> Duration:
         raise unknown_name(f"unit in duration {show(text)}:", unit, _UNITS)
     amount = float(number)
     if amount < 0 or not math.isfinite(amount):
-        raise ValueError(f"duration {show(text)} must be finite and zero or more")
+        raise ValueError(
+            f"duration is {show(text)}, expected a finite amount, zero or more"
+        )
     return Duration(amount, _UNITS[unit or "steps"])
 
 
@@ -71,29 +73,31 @@ def to_steps(
 ) -> int:
     """The number of training steps in a duration, rounded up to whole steps.
 
-    A percentage is rounded down instead, so that a part is never the whole of a run.
+    Percentages are rounded down instead, so that less than 100 % is never the whole
+    run.
 
-    An epoch is ``examples / batch_size`` steps, not rounded: epochs add up to
+    An epoch is ``examples / batch_size`` steps, without rounding. The total is
     ``ceil(amount * examples / batch_size)``, so that 10 epochs see each example 10
-    times. The amount counts as the decimal number that was written, and the arithmetic
-    is exact.
+    times. The amount is taken as the decimal number that was written, and the
+    arithmetic is exact.
 
     Args:
-        duration: what ``parse_duration`` returned.
-        examples: how many examples the training set holds.
-        batch_size: how many examples one step sees, over all devices.
-        total_steps: the length of the run, in steps: what percent is a part of.
+        duration: a result of ``parse_duration``.
+        examples: number of training examples.
+        batch_size: number of examples per step, over all devices.
+        total_steps: length of the run in steps, which percentages refer to.
 
     Returns:
         Zero or more steps.
 
     Raises:
-        ValueError: if a size is not positive, for percent without ``total_steps``, or
-            for a time, which is no fixed number of steps.
+        ValueError: if a size is not positive, for a percentage without
+            ``total_steps``, or for a time, which is not a fixed number of steps.
     """
     if examples < 1 or batch_size < 1:
         raise ValueError(
-            f"examples and batch_size must be positive, got {examples} and {batch_size}"
+            f"examples is {examples} and batch_size is {batch_size}, expected positive"
+            " numbers"
         )
     amount = Fraction(str(duration.amount))
     if duration.unit == "steps":
@@ -104,21 +108,21 @@ def to_steps(
         return math.ceil(amount / batch_size)
     if duration.unit in _SECONDS:
         raise ValueError(
-            f"a duration of {duration.amount:g} {duration.unit} is no number of steps;"
-            " write '10 epochs', '500 steps', '20000 examples' or '5%'"
+            f"a duration of {duration.amount:g} {duration.unit} is not a fixed number"
+            " of steps; write '10 epochs', '500 steps', '20000 examples' or '5%'"
         )
     if duration.unit != "percent":
         raise unknown_name("unit of duration", duration.unit, set(_UNITS.values()))
     if total_steps is None:
         raise ValueError(
-            f"{duration.amount:g}% has no whole to be a part of; "
-            "give the length of the run itself in steps, epochs or examples"
+            f"{duration.amount:g}% cannot be the length of the run itself; "
+            "give it in steps, epochs or examples"
         )
     return math.floor(amount * total_steps / 100)
 
 
 def to_seconds(duration: Duration) -> float | None:
-    """The seconds in a duration of time; ``None`` for one that counts steps."""
+    """The seconds in a duration of time; ``None`` if the unit is not a time."""
     if duration.unit not in _SECONDS:
         return None
     return duration.amount * _SECONDS[duration.unit]
@@ -126,6 +130,6 @@ def to_seconds(duration: Duration) -> float | None:
 
 def _expected(text: object) -> str:
     return (
-        f"duration {show(text)} is not an amount and a unit; "
+        f"duration is {show(text)}, expected an amount and a unit; "
         "write '10 epochs', '500 steps', '20000 examples' or '5%'"
     )

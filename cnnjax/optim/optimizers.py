@@ -1,4 +1,4 @@
-"""Optimizers by name: every optax alias, with clipping and weight decay around it."""
+"""Optimizers by name: every Optax alias, plus clipping and weight decay."""
 
 import functools
 import inspect
@@ -15,9 +15,9 @@ from cnnjax.optim.decay_mask import decay_mask
 from cnnjax.optim.plain_keys import holds_keys, with_plain_keys
 from cnnjax.optim.weight_decay import decoupled_weight_decay
 
-OPTIMIZER, DECAY = "optimizer", "decay"  # the links whose state holds arrays
+OPTIMIZER, DECAY = "optimizer", "decay"  # the links whose states have arrays
 
-# Aliases take these from the settings; as options they would bypass the mask.
+# These come from other settings; as options they would bypass the decay mask.
 _RESERVED = {
     "learning_rate": "the schedule",
     "weight_decay": "weight_decay",
@@ -27,7 +27,7 @@ _RESERVED = {
 }
 
 _DTYPES = ("bfloat16", "float16", "float32")
-_WHOLE = ("decay_offset", "key", "seed")  # annotated as arrays, or as None as well
+_WHOLE = ("decay_offset", "key", "seed")  # integers, though annotated otherwise
 
 
 def make_optimizer(
@@ -39,11 +39,11 @@ def make_optimizer(
     clip_norm: float | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> optax.GradientTransformation:
-    """The chain from raw gradients to updates: clip, L2, the optimizer, its decay.
+    """The chain from gradients to updates: clip, L2, the optimizer, weight decay.
 
-    The state is a mapping from the links' names to their states. Clipping and L2 have
-    none, and the decay always has its count, so each of them can be changed without
-    changing the state.
+    The state maps the name of each link to its state. Clipping and L2 have no state,
+    and the decay always has a counter, so each of these settings can change while the
+    structure of the state stays the same.
 
     With gradient g, parameter w, learning rate eta_t and weight decay c:
 
@@ -52,20 +52,20 @@ def make_optimizer(
     3. ``w <- w + optimizer(g)``;
     4. if ``decay_mode`` is ``"decoupled"``: ``w <- w - eta_t c w``.
 
-    Optimizers that define the decay themselves (adamw, lion, lamb, lars, ...) do the
-    fourth step inside the third, with this ``weight_decay`` and never with a default of
-    their own. Decay leaves out biases and normalisation; see ``decay_mask``.
+    Optimizers with weight decay of their own (adamw, lion, lamb, lars, ...) do the
+    fourth step inside the third, with this ``weight_decay`` instead of their own
+    default. Decay excludes biases and normalization; see ``decay_mask``.
 
     Args:
         name: one of ``optimizer_names()``.
         schedule: the learning rate of each step, counted from 0.
         weight_decay: c, zero or more.
-        decay_mode: where the decay enters.
-        clip_norm: the largest norm that the gradient keeps, or None for any.
+        decay_mode: where the decay is applied.
+        clip_norm: the maximum norm of the gradient, or None for no limit.
         options: the optimizer's further arguments, such as ``{"momentum": 0.9}``.
 
     Raises:
-        ValueError: for an unknown name or option, a number outside its range, or an
+        ValueError: for an unknown name or option, a number out of range, or an
             optimizer that needs more than gradients, state and parameters.
     """
     options = dict(options or {})
@@ -92,7 +92,7 @@ def make_optimizer(
 
 @functools.cache
 def optimizer_names() -> tuple[str, ...]:
-    """The names of optax's aliases: its public functions of a learning rate."""
+    """The names of Optax's aliases: its public functions of a learning rate."""
     return tuple(
         name
         for name, value in sorted(vars(optax).items())
@@ -103,10 +103,10 @@ def optimizer_names() -> tuple[str, ...]:
 
 
 def _mask_option(name: str, alias: Callable[..., Any]) -> str | None:
-    """What the alias calls the mask of its decoupled decay, or None if it has none."""
+    """The alias's argument for the mask of its decoupled decay, or None."""
     if name == "lars":
         return "weight_decay_mask"
-    # adadelta's weight_decay_mask belongs to an L2 term: it is left at its 0.
+    # adadelta's weight_decay_mask belongs to an L2 term, which stays at its default, 0.
     taken = inspect.signature(alias).parameters
     return "mask" if {"weight_decay", "mask"} <= taken.keys() else None
 
@@ -114,7 +114,7 @@ def _mask_option(name: str, alias: Callable[..., Any]) -> str | None:
 def _try_out(
     name: str, make: Callable[[], optax.GradientTransformation]
 ) -> optax.GradientTransformation:
-    """The optimizer, after an update of two small parameters was traced with it."""
+    """Makes the optimizer, and traces an update of two small parameters with it."""
     params = {
         "kernel": jax.ShapeDtypeStruct((2, 3), jnp.float32),
         "bias": jax.ShapeDtypeStruct((3,), jnp.float32),
@@ -124,10 +124,10 @@ def _try_out(
         if holds_keys(jax.eval_shape(optimizer.init, params)):
             optimizer = with_plain_keys(optimizer)
         jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
-    except Exception as error:  # from code that is not ours, with these options
+    except Exception as error:  # third-party code with user options may raise anything
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"optimizer {name!r} cannot be used here: it has to work with a schedule, "
+            f"optimizer {name!r} cannot be used here: it must work with a schedule, "
             "these options, and update(gradients, state, params), but a trial update "
             f"failed with: {reason}"
         ) from error
@@ -137,13 +137,13 @@ def _try_out(
 def _check_options(
     name: str, alias: Callable[..., Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The options in the form that the alias takes, checked against its defaults."""
+    """The options as the alias expects them, checked against its defaults."""
     taken = inspect.signature(alias).parameters
     valid = [option for option in taken if option not in _RESERVED]
     for option in options:
         if option in taken and option in _RESERVED:
             raise ValueError(
-                f"option {option!r} of {name} is not set among its options: "
+                f"option {option!r} of {name} cannot be set among its options: "
                 f"it comes from {_RESERVED[option]}"
             )
         if option not in valid:
@@ -155,7 +155,7 @@ def _check_options(
 
 
 def _check_option(option: str, value: Any, taken: inspect.Parameter) -> Any:
-    """A value that a config may hold: Optax itself would take any string for true."""
+    """A valid value of an option; Optax itself would accept any string as true."""
     if type(taken.default) is bool:
         return fit(option, value, bool)
     if "dtype" in option:

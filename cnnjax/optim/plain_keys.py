@@ -1,4 +1,4 @@
-"""Random keys in an optimizer's state as plain integers, which can be saved."""
+"""Random keys in an optimizer's state as plain integers, so that they can be saved."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ import optax
 def with_plain_keys(
     optimizer: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-    """The same optimizer, whose state holds keys as ``jax.random.key_data``.
+    """The same optimizer, with keys in its state stored as ``jax.random.key_data``.
 
-    A typed key is not an array of numbers: it has no bytes for a checksum and cannot be
-    saved in a checkpoint. The keys have to be of JAX's default kind.
+    A typed key is not an array of numbers: it has no bytes to checksum and cannot be
+    saved in a checkpoint. The keys must be of JAX's default implementation.
     """
 
     def init(params: Any) -> Any:
@@ -29,7 +29,7 @@ def with_plain_keys(
 
 
 def holds_keys(state: Any) -> bool:
-    """Whether a tree of arrays or shapes has a typed key among them."""
+    """Whether a tree of arrays or shapes contains a typed key."""
     return any(map(_is_key, jax.tree.leaves(state)))
 
 

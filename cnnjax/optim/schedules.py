@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step: a linear warm-up, then a named decay."""
+"""Learning rates as functions of the step: a linear warmup, then a named decay."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ class Plan(NamedTuple):
     Attributes:
         learning_rate: the highest rate.
         total: the length of the run in steps.
-        warmup: the length of the warm-up in steps.
+        warmup: the length of the warmup in steps.
         end_fraction: the last rate, as a fraction of the highest.
         boundaries: the steps of the run at which the rate drops.
         factor: what the rate is multiplied by at each boundary.
@@ -42,24 +42,24 @@ def make_schedule(
 ) -> optax.Schedule:
     """A function from the step, counted from 0, to its learning rate.
 
-    The rate rises in a straight line from 0 and reaches ``learning_rate`` at
-    ``warmup_steps``. What comes then is up to ``name``: ``"constant"`` stays;
+    The rate rises linearly from 0 to ``learning_rate`` at ``warmup_steps``. The rest
+    depends on ``name``: ``"constant"`` stays there;
     ``"cosine"`` falls along half a cosine (Loshchilov and Hutter, 2017, without
     restarts) to ``end_fraction * learning_rate`` at ``total_steps``; ``"step"``
     multiplies by ``step_factor`` at each of ``step_boundaries``.
 
     ``"one_cycle"`` (Smith and Topin, 2018) rises along half a cosine instead, from
-    1/25 of ``learning_rate``, for 30 % of the run or for ``warmup_steps`` where they
-    are given, and falls along another to 1/250,000, the numbers that PyTorch and
-    Optax start from; the momentum is left alone. All can be traced by ``jax.jit``.
+    1/25 of ``learning_rate``, for 30 % of the run (or for ``warmup_steps``, if given),
+    and falls along another to 1/250,000: the defaults of PyTorch and Optax. The
+    momentum does not change. All schedules can be traced by ``jax.jit``.
 
     Args:
         name: a key of ``SCHEDULES``.
         learning_rate: the highest rate.
         total_steps: the length of the run.
-        warmup_steps: the length of the warm-up, a part of the run.
-        end_fraction: the last rate of cosine over the highest, 0 to 1.
-        step_boundaries: increasing steps of the run, after the warm-up.
+        warmup_steps: the length of the warmup; shorter than the run.
+        end_fraction: cosine: the last rate divided by the highest, 0 to 1.
+        step_boundaries: increasing steps of the run, after the warmup.
         step_factor: a positive factor.
 
     Raises:
@@ -81,7 +81,7 @@ def make_schedule(
 
 
 def _after_warmup(decay: Callable[[Plan], optax.Schedule]):
-    """The schedule that rises in a straight line and then follows ``decay``."""
+    """A schedule that rises linearly and then follows ``decay``."""
 
     def make(plan: Plan) -> optax.Schedule:
         if not plan.warmup:
@@ -108,7 +108,7 @@ def _step(plan: Plan) -> optax.Schedule:
 
 def _one_cycle(plan: Plan) -> optax.Schedule:
     rise = plan.warmup or int(0.3 * plan.total)
-    # Optax rounds the product of share and length down: half a step more keeps it.
+    # Optax rounds fraction times length down; half a step more prevents that.
     share = min((rise + 0.5) / plan.total, 1.0)
     return optax.cosine_onecycle_schedule(plan.total, plan.learning_rate, share)
 
@@ -119,7 +119,7 @@ SCHEDULES: dict[str, Callable[[Plan], optax.Schedule]] = {
     "one_cycle": _one_cycle,
     "step": _after_warmup(_step),
 }
-"""Makers of schedules by name."""
+"""Factories of schedules by name."""
 
 
 def _check_range(
@@ -131,19 +131,21 @@ def _check_range(
 ) -> None:
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise ValueError(
-            f"learning_rate must be positive and finite, got {learning_rate}"
+            f"learning_rate is {learning_rate}, expected a positive finite number"
         )
     if total_steps < 1:
-        raise ValueError(f"total_steps must be at least 1, got {total_steps}")
+        raise ValueError(f"total_steps is {total_steps}, expected 1 or more")
     if not 0 <= warmup_steps < total_steps:
         raise ValueError(
-            f"warmup_steps must be in [0, total_steps = {total_steps}), "
-            f"got {warmup_steps}; shorten the warm-up or train for longer"
+            f"warmup_steps is {warmup_steps}, expected 0 or more and less than "
+            f"total_steps, {total_steps}; shorten the warmup or train longer"
         )
     if not 0 <= end_fraction <= 1:
-        raise ValueError(f"end_fraction must be in [0, 1], got {end_fraction}")
+        raise ValueError(f"end_fraction is {end_fraction}, expected 0 to 1")
     if not (step_factor > 0 and math.isfinite(step_factor)):
-        raise ValueError(f"step_factor must be positive and finite, got {step_factor}")
+        raise ValueError(
+            f"step_factor is {step_factor}, expected a positive finite number"
+        )
 
 
 def _check_boundaries(
@@ -154,11 +156,11 @@ def _check_boundaries(
     if not boundaries:
         raise ValueError(
             "schedule 'step' needs step_boundaries, the steps at which the rate "
-            "drops; without any, choose 'constant'"
+            "drops; for a constant rate, choose 'constant'"
         )
     inside = all(warmup_steps < step < total_steps for step in boundaries)
     if not inside or any(a >= b for a, b in pairwise(boundaries)):
         raise ValueError(
-            f"step_boundaries must increase, after warmup_steps = {warmup_steps} and "
-            f"before total_steps = {total_steps}, got {tuple(boundaries)}"
+            f"step_boundaries is {tuple(boundaries)}, expected increasing steps after "
+            f"warmup_steps, {warmup_steps}, and before total_steps, {total_steps}"
         )

@@ -1,4 +1,4 @@
-"""Decoupled weight decay as a gradient transformation of its own."""
+"""Decoupled weight decay as a separate gradient transformation."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from cnnjax.optim.decay_mask import decay_mask
 
 
 class DecoupledDecayState(NamedTuple):
-    """How many updates were made, a scalar int32: what the schedule is asked with."""
+    """The number of updates, a scalar int32 that the schedule is evaluated at."""
 
     count: jax.Array
 
@@ -20,15 +20,15 @@ def decoupled_weight_decay(
 ) -> optax.GradientTransformation:
     """A transformation that subtracts ``schedule(t) * weight_decay * w`` from updates.
 
-    It comes after the optimizer, so that no momentum and no second moment sees the
-    decay: ``w <- w + update - eta_t * weight_decay * w`` (Loshchilov and Hutter,
-    "Decoupled weight decay regularization", 2019). Only what ``decay_mask`` marks is
-    decayed.
+    It comes after the optimizer, so that the decay does not affect momentum or second
+    moments: ``w <- w + update - eta_t * weight_decay * w`` (Loshchilov and Hutter,
+    "Decoupled weight decay regularization", 2019). Only parameters that ``decay_mask``
+    selects are decayed.
 
     Args:
         schedule: the learning rate ``eta_t`` of step ``t``, counted from 0.
-        weight_decay: how fast weights shrink, as a fraction for each unit of learning
-            rate; with 0 the updates stay as they are, and only the count moves.
+        weight_decay: the fraction by which weights shrink per unit of learning rate;
+            with 0, updates do not change and only the count advances.
     """
 
     def init(params: optax.Params) -> DecoupledDecayState:

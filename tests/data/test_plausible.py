@@ -80,12 +80,12 @@ def test_a_label_far_outside_is_refused_with_its_place_and_the_way_out():
     with pytest.raises(DataError) as caught:
         notes(labels)
     for words in (
-        "train label 6 is 255, which makes 256 classes",
+        "train label 6 is 255, which means 256 classes",
         "251 of them have no training examples (classes 4 to 254)",
         "npz:FILE?classes=256",
     ):
         assert words in str(caught.value)
-    with pytest.raises(DataError, match="test label 2 is 255, which makes 256 classes"):
+    with pytest.raises(DataError, match="test label 2 is 255, which means 256 classes"):
         notes([0, 1, 2, 3], test=[0, 1, 255])
     assert notes(labels, num_classes=256) == (
         "classes 4 to 254 of 256 have no training examples",

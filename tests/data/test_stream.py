@@ -242,7 +242,10 @@ def test_gzipped_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x[:-1], r"shape \(2, 3, 2\), 12 bytes, but holds 11: get it again"),
+        (
+            lambda x: x[:-1],
+            r"shape \(2, 3, 2\), 12 bytes, but holds 11: download it again",
+        ),
         (lambda x: x + b"0", "but holds 13"),
         (lambda x: x[:9], "ends within its header"),
         (lambda x: b"1" + x, "starts with the bytes"),

@@ -108,7 +108,7 @@ def test_one_number_is_a_list_of_one():
 def test_stages_that_do_not_match_are_refused(options):
     network = make_model("resnet20", num_classes=3, **options)
     x = jnp.zeros((1, 8, 8, 3))
-    with pytest.raises(ValueError, match="expected one of each per stage"):
+    with pytest.raises(ValueError, match="expected one entry per stage"):
         jax.eval_shape(lambda: network.init(jax.random.key(0), x, train=False))
 
 

@@ -181,17 +181,17 @@ def path_of_a_home_that_is_not_there(folder):
 
 
 FAULTS = [
-    (idx_truncated, ["train-images-idx3-ubyte", "get it again"]),
-    (idx_gz_truncated, ["train-images-idx3-ubyte.gz", "get it again"]),
+    (idx_truncated, ["train-images-idx3-ubyte", "download it again"]),
+    (idx_gz_truncated, ["train-images-idx3-ubyte.gz", "download it again"]),
     (idx_empty_file, ["train-images-idx3-ubyte"]),
     (idx_folder_in_place_of_a_file, ["train-images-idx3-ubyte"]),
     (idx_label_out_of_range, ["label 5 is 5", "from 0 to 4"]),
     (idx_sizes_differ, ["(9, 9, 1)", "(8, 8, 1)", "test"]),
     (idx_no_examples, ["train", "(0, 8, 8", "empty"]),
-    (npz_truncated, ["set.npz", "get it again"]),
-    (npz_empty_file, ["set.npz", "get it again"]),
+    (npz_truncated, ["set.npz", "download it again"]),
+    (npz_empty_file, ["set.npz", "download it again"]),
     (npz_folder, ["set.npz"]),
-    (npz_damaged_bytes, ["set.npz", "get it again"]),
+    (npz_damaged_bytes, ["set.npz", "download it again"]),
     (npz_negative_label, ["label 0 is -1", "from 0"]),
     (npz_nan, ["image 37", "NaN", "repair it"]),
     (npz_no_examples, ["(0, 8, 8", "empty"]),
