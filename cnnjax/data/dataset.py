@@ -172,8 +172,8 @@ def _count_classes(splits: Mapping[str, Split]) -> int:
         raise DataError(
             f"{name} label {int(split.labels.argmax())} is {num_classes - 1}, which"
             f" means {num_classes} classes for {examples} examples: expected"
-            " consecutive class numbers that start at 0; if there really are more classes than"
-            " examples, state their number, as in npz:FILE?classes=N"
+            " consecutive class numbers that start at 0; if there really are more"
+            " classes than examples, state their number, as in npz:FILE?classes=N"
         )
     return num_classes
 

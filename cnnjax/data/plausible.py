@@ -30,8 +30,8 @@ def check_classes(
     train = found["train"]
     if len(train) < 2:
         raise DataError(
-            f"all {len(labels['train']):,} training examples belong to class"
-            f" {train[0]}: expected two classes or more; with one class there is nothing to learn"
+            f"all {len(labels['train']):,} training examples are of class {train[0]}:"
+            " expected two classes or more; with one class there is nothing to learn"
         )
     empty = _missing_ranges(train, num_classes)
     count = num_classes - len(train)
@@ -43,8 +43,8 @@ def check_classes(
             f"{name} label {example} is {label}, which means {num_classes} classes, but"
             f" {count} of them have no training examples ({_list(empty)}): expected"
             " consecutive class numbers that start at 0; remove labels that do not"
-            " stand for a class, or state the number of classes, as in npz:FILE?classes="
-            f"{num_classes}"
+            " stand for a class, or state the number of classes, as in"
+            f" npz:FILE?classes={num_classes}"
         )
     notes = []
     if count and empty[0] == (0, train[0] - 1):
