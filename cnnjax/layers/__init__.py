@@ -1,10 +1,10 @@
-"""Layers that take the place of flax.linen's: ``from cnnjax import layers as nn``.
+"""Drop-in replacements for flax.linen's layers: ``from cnnjax import layers as nn``.
 
 ``Conv``, ``ConvTranspose``, ``Dense``, ``Dropout``, ``BatchNorm``, ``LayerNorm``,
-``GroupNorm``, the pools and the activations below are this project's, with hand-written
-gradients and flax.linen's constructors, parameter trees and values. Every other name
-(``Module``, ``compact``, ``initializers``, ...) is flax.linen's own, so that an
-existing model works with only its import changed.
+``GroupNorm``, the pooling functions and the activations below have hand-written
+gradients, with flax.linen's constructors, parameter trees and values. Every other name
+(``Module``, ``compact``, ``initializers``, ...) is flax.linen's own, so that changing
+the import is all that an existing model needs.
 """
 
 from flax.linen import *  # noqa: F403

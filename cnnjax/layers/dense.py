@@ -10,8 +10,8 @@ from cnnjax.layers.parameters import call_of_flax, is_complex, kernel_and_bias
 class Dense(nn.Dense):
     """A linear map with the constructor and parameter tree of ``flax.linen.Dense``.
 
-    Flax's own code handles complex numbers, and the user's own products, given by its
-    hooks ``dot_general`` and ``dot_general_cls``.
+    Flax's own code handles complex numbers, and custom products given through its hooks
+    ``dot_general`` and ``dot_general_cls``.
     """
 
     @nn.compact

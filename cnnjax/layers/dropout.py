@@ -21,9 +21,9 @@ class Dropout(nn.Dropout):
 
         Args:
             inputs: the values.
-            deterministic: ``True`` returns the inputs as they are; here or in the
-                constructor, not in both.
-            rng: a key; by default one from the collection ``rng_collection``.
+            deterministic: ``True`` returns the inputs unchanged. Set it here or in the
+                constructor, but not in both.
+            rng: a random key; default: one from the collection ``rng_collection``.
         """
         deterministic = nn.merge_param(
             "deterministic", self.deterministic, deterministic

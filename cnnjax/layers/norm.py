@@ -1,7 +1,7 @@
 """Normalization layers: flax.linen's variables around ``cnnjax.ops.norm``.
 
-With ``force_float32_reductions=False``, and for complex inputs, Flax's own code runs:
-sums in half precision are its affair.
+With ``force_float32_reductions=False`` (sums in half precision), and for complex
+inputs, Flax's own code runs.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ class BatchNorm(nn.BatchNorm):
     """Batch normalization with Flax's constructor and variables.
 
     ``BatchNorm(...).and_relu(x)`` and ``.and_relu(x, add=shortcut)`` are the same layer
-    with what often follows it, in one pass over the memory.
+    fused with the sum and the ReLU that often follow it.
     """
 
     @nn.compact
@@ -36,9 +36,9 @@ class BatchNorm(nn.BatchNorm):
 
         Args:
             x: any shape with the feature axis ``axis``.
-            use_running_average: ``True`` takes the running moments (evaluation),
-                ``False`` those of ``x``; here or in the constructor.
-            mask: broadcastable to ``x``; where it is false, a value does not count.
+            use_running_average: ``True`` uses the running moments (evaluation),
+                ``False`` those of ``x``. Set it here or in the constructor.
+            mask: broadcastable to ``x``; values where it is false are ignored.
         """
         return _batch_norm(self, x, use_running_average, mask, None, False)
 
@@ -58,7 +58,7 @@ class BatchNorm(nn.BatchNorm):
             x: as for the layer itself.
             use_running_average: as for the layer itself.
             add: an array like the result, such as a shortcut around the layer.
-            largest: where ReLU ends, such as 6 for ReLU6.
+            largest: upper limit of the ReLU, such as 6 for ReLU6.
             mask: as for the layer itself.
         """
         relu = True if largest is None else largest
@@ -90,12 +90,12 @@ def _batch_norm(layer: Any, x, use_running_average, mask, add, relu):
 
 
 def _is_shared(layer):
-    """Whether the moments are taken over several devices."""
+    """Whether the moments are computed over several devices."""
     return layer.axis_name is not None and not layer.is_initializing()
 
 
 def _on_one_device(layer, x, running, add, relu):
-    """Training on one device with the channels last: all of it is one operation."""
+    """Training on one device with channels last: one fused operation."""
     scale, bias = _scale_and_bias(layer, x.shape[-1:])
     dtype = canonicalize_dtype(x, scale, bias, dtype=layer.dtype)
     ones, zeros = jnp.ones(x.shape[-1], dtype), jnp.zeros(x.shape[-1], dtype)
@@ -131,7 +131,7 @@ class LayerNorm(nn.LayerNorm):
 
         Args:
             x: any shape.
-            mask: broadcastable to ``x``; where it is false, a value does not count.
+            mask: broadcastable to ``x``; values where it is false are ignored.
         """
         if _is_left_to_flax(self, x):
             return call_of_flax(nn.LayerNorm)(self, x, mask=mask)
@@ -148,11 +148,12 @@ class GroupNorm(nn.GroupNorm):
 
         Args:
             x: the channels are the last axis.
-            mask: of the rank of ``x``, broadcastable to it but for the last axis, which
-                has all channels; where it is false, a value does not count.
+            mask: same rank as ``x`` and broadcastable to it, except that the last axis
+                must have all channels; values where it is false are ignored.
 
         Raises:
-            ValueError: groups that do not fit the channels, or axes without the last.
+            ValueError: groups that do not divide the channels, or ``reduction_axes``
+                without the last axis.
         """
         if _is_left_to_flax(self, x):
             return call_of_flax(nn.GroupNorm)(self, x, mask=mask)
@@ -175,7 +176,7 @@ class GroupNorm(nn.GroupNorm):
 def _groups(layer, channels):
     if (layer.num_groups is None) == (layer.group_size is None):
         raise ValueError(
-            f"num_groups is {layer.num_groups} and group_size {layer.group_size},"
+            f"num_groups is {layer.num_groups} and group_size is {layer.group_size},"
             " expected one of them and None for the other"
         )
     size = layer.group_size
@@ -188,7 +189,7 @@ def _groups(layer, channels):
 
 
 def _axes(x, axes) -> tuple[int, ...]:
-    """Axes of ``x`` as sorted numbers from 0."""
+    """Axes of ``x`` as sorted non-negative numbers."""
     return tuple(sorted(set(normalize_axis_tuple(axes, x.ndim, None, True))))
 
 
@@ -209,9 +210,9 @@ def _moments(layer: Any, x, axes, mask):
 
 
 def _apply(layer: Any, x, mean, variance, features, stored=None):
-    """Normalizes ``x`` with the layer's own scale and bias on the axes ``features``.
+    """Normalizes ``x`` with the layer's scale and bias on the axes ``features``.
 
-    ``stored`` is the shape of the two in the parameter tree.
+    ``stored`` is the shape of scale and bias in the parameter tree.
     """
     shape = tuple(n if axis in features else 1 for axis, n in enumerate(x.shape))
     stored = stored or tuple(x.shape[axis] for axis in features)
@@ -224,7 +225,7 @@ def _apply(layer: Any, x, mean, variance, features, stored=None):
 
 
 def _scale_and_bias(layer: Any, shape):
-    """The layer's own two, ``None`` for what it does not use."""
+    """The layer's scale and bias; ``None`` for one that it does not use."""
     scale = bias = None
     if layer.use_scale:
         scale = layer.param("scale", layer.scale_init, shape, layer.param_dtype)

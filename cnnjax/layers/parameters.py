@@ -1,4 +1,4 @@
-"""The layers' parameters, and when and how Flax's own code runs instead."""
+"""Parameters of the layers, and when and how Flax's own code runs instead."""
 
 import inspect
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from flax import linen as nn
 def kernel_and_bias(
     layer: Any, shape: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array | None]:
-    """The layer's kernel of ``shape``, masked, and its bias if it uses one.
+    """The layer's kernel of ``shape``, masked, and its bias if it has one.
 
     Raises:
-        ValueError: a mask that has not the kernel's shape.
+        ValueError: a mask whose shape differs from the kernel's.
     """
     kernel = layer.param("kernel", layer.kernel_init, shape, layer.param_dtype)
     mask = getattr(layer, "mask", None)
@@ -42,9 +42,9 @@ def is_complex(layer: Any, inputs: jax.Array) -> bool:
 
 
 def call_of_flax(layer: type[nn.Module]) -> Callable[..., Any]:
-    """The code of a Flax layer's ``__call__``, for use in a method of its subclass.
+    """The unwrapped ``__call__`` of a Flax layer, for use in a method of a subclass.
 
-    Flax wraps each method, so that ``super().__call__`` would count as one more call
-    of the layer where calls are listed, captured or intercepted.
+    Flax wraps each method, so ``super().__call__`` would count as another call of the
+    layer wherever calls are listed, captured or intercepted.
     """
     return inspect.unwrap(layer.__call__)

@@ -1,6 +1,6 @@
-"""Pooling with flax.linen's signatures around ``cnnjax.ops``.
+"""Pooling with flax.linen's signatures, around ``cnnjax.ops``.
 
-What is not floating has no gradient and goes to Flax's own.
+Inputs that are not floating-point have no gradient; Flax's own functions handle them.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from flax import linen
 from cnnjax import ops
 from cnnjax.typing import Padding
 
-flax: Any = linen  # it declares no types
+flax: Any = linen  # because it has no type annotations
 
 
 def max_pool(
@@ -56,7 +56,7 @@ def avg_pool(
         window_shape: the window's size on each spatial axis.
         strides: positions from one window to the next; ``None`` means 1.
         padding: ``"SAME"``, ``"VALID"`` or a pair (before, after) for each axis.
-        count_include_pad: whether padding counts as zeros or is left out of the mean.
+        count_include_pad: whether the mean includes the zeros of the padding.
 
     Returns:
         ``(*batch, *positions, channels)``.
@@ -79,7 +79,7 @@ def avg_pool(
 def _over_batch_axes(
     pool: Callable[[jax.Array], jax.Array], inputs: jax.Array, rank: int
 ) -> jax.Array:
-    """Applies ``pool`` with all batch axes, none or several, as one."""
+    """Applies ``pool`` with all batch axes (none, one or several) merged into one."""
     batch = inputs.shape[: inputs.ndim - rank - 1]
     y = pool(inputs.reshape(-1, *inputs.shape[len(batch) :]))
     return y.reshape(*batch, *y.shape[1:])

@@ -17,7 +17,7 @@ def softmax(x: jax.Array, axis: Any = -1, where: Array | None = None) -> jax.Arr
 
     Args:
         x: any shape.
-        axis: one axis, or several taken together.
+        axis: one axis, or several that are treated as one.
         where: broadcastable to ``x``; where it is false, the result is 0.
     """
     return _along(ops.softmax, x, axis, where, 0)
@@ -28,14 +28,14 @@ def log_softmax(x: jax.Array, axis: Any = -1, where: Array | None = None) -> jax
 
     Args:
         x: any shape.
-        axis: one axis, or several taken together.
+        axis: one axis, or several that are treated as one.
         where: broadcastable to ``x``; where it is false, the result is -inf.
     """
     return _along(ops.log_softmax, x, axis, where, -jnp.inf)
 
 
 def _along(function: Callable, x, axis, where, left_out):
-    """Applies a function of the last axis along others."""
+    """Applies a function of the last axis along other axes."""
     if where is not None:
         x = jnp.where(where, x, -jnp.inf)
     every = range(x.ndim) if axis is None else axis

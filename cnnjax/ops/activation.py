@@ -1,21 +1,21 @@
 """Activations and their gradients.
 
 * ``relu(x) = max(x, 0)``: ``dL/dx = dL/dy`` where y > 0, else 0. At x = 0 the gradient
-  is 0, as in JAX, PyTorch and TensorFlow. The output is kept by the next layer anyway,
-  so the input can be freed.
+  is 0, as in JAX, PyTorch and TensorFlow. The residual is the output, which the next
+  layer keeps anyway, so the input can be freed.
 * ``relu6(x) = min(max(x, 0), 6)``: ``dL/dx = dL/dy`` where 0 < y < 6, else 0, as in
   PyTorch.
 * ``sigmoid(x) = 1 / (1 + exp(-x))``: ``dL/dx = dL/dy y (1 - y)``.
 * ``tanh(x)``: ``dL/dx = dL/dy (1 - y^2)``.
-* ``gelu(x) = x P(x)`` with the normal distribution P (Hendrycks and Gimpel 2016):
-  ``dL/dx = dL/dy (P(x) + x p(x))`` with its density p; the usual approximation is
-  ``x (1 + tanh u) / 2`` with ``u = sqrt(2/pi) (x + 0.044715 x^3)``.
+* ``gelu(x) = x P(x)`` with the standard normal distribution function P (Hendrycks and
+  Gimpel 2016): ``dL/dx = dL/dy (P(x) + x p(x))`` with its density p. An approximation
+  is ``x (1 + tanh u) / 2`` with ``u = sqrt(2/pi) (x + 0.044715 x^3)``.
 * ``silu(x) = x sigmoid(x)``: ``dL/dx = dL/dy s (1 + x (1 - s))``, ``s = sigmoid(x)``.
 * ``softmax(x)_i = exp(x_i) / sum_j exp(x_j)``: ``dL/dx = y (dL/dy - sum_j y_j
   dL/dy_j)``.
 * ``log_softmax(x) = log softmax(x)``: ``dL/dx = dL/dy - softmax(x) sum_j dL/dy_j``.
 
-Integers and complex numbers go to JAX's functions of the same names.
+JAX's functions of the same names handle integers and complex numbers.
 """
 
 import math
@@ -154,7 +154,7 @@ def _gelu_fwd(x, approximate):
 def _gelu_bwd(approximate, x, dy):
     if approximate:
         t = tanh(_gelu_argument(x))
-        # Where x * x would be infinite, 1 - t * t is 0 and has to come first.
+        # Where x * x overflows, 1 - t * t is 0, so it must be multiplied first.
         bump = (1 - t * t) * x
         slope = bump + 3 * 0.044715 * (bump * x * x)
         return (dy * (0.5 * (1 + t) + math.sqrt(0.5 / math.pi) * slope),)
@@ -168,7 +168,7 @@ _gelu.defvjp(_gelu_fwd, _gelu_bwd)
 
 @custom_vjp(stock=jax.nn.softmax, real=True)
 def softmax(x: jax.Array) -> jax.Array:
-    """Probabilities along the last axis; shifted by the maximum, so never infinite."""
+    """Probabilities along the last axis, shifted by the maximum to avoid overflow."""
     weights = jnp.exp(x - jnp.max(x, axis=-1, keepdims=True))
     return weights / jnp.sum(weights, axis=-1, keepdims=True)
 
@@ -187,7 +187,7 @@ softmax.defvjp(_softmax_fwd, _softmax_bwd)
 
 @custom_vjp(stock=jax.nn.log_softmax, real=True)
 def log_softmax(x: jax.Array) -> jax.Array:
-    """Logarithms of the probabilities along the last axis."""
+    """Log-probabilities along the last axis."""
     x = x - jnp.max(x, axis=-1, keepdims=True)
     return x - jnp.log(jnp.sum(jnp.exp(x), axis=-1, keepdims=True))
 

@@ -1,6 +1,6 @@
 """Dense layer: a matrix product and its two gradients, which are matrix products too.
 
-With rows x (one per example)::
+With one example per row of x::
 
     y = x w + b      dL/dx = dL/dy w^T      dL/dw = x^T dL/dy      dL/db = sum dL/dy
 """
@@ -34,7 +34,7 @@ def dense(
         ``(..., out)``.
 
     Raises:
-        ValueError: shapes or dtypes that do not go together.
+        ValueError: incompatible shapes or dtypes.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     bias = None if bias is None else jnp.asarray(bias)
@@ -67,7 +67,7 @@ matmul.defvjp(_fwd, _bwd)
 def _check(x, kernel, bias):
     if x.ndim < 1 or kernel.ndim != 2 or x.shape[-1] != kernel.shape[0]:
         raise ValueError(
-            f"x has shape {x.shape} and kernel {kernel.shape},"
+            f"x has shape {x.shape} and kernel has shape {kernel.shape},"
             " expected (..., in) and (in, out)"
         )
     check_one_floating(x, kernel)

@@ -15,16 +15,16 @@ from cnnjax.ops.gradient import custom_vjp, vary_alike
 def dropout(
     key: jax.Array, x: jax.Array, rate: float, *, broadcast_dims: Sequence[int] = ()
 ) -> jax.Array:
-    """Sets a share ``rate`` of the values to zero and scales the others up.
+    """Sets each value to zero with probability ``rate`` and scales the others up.
 
     Args:
         key: a JAX random key.
         x: any shape.
         rate: the probability that a value is dropped, 0 to 1.
-        broadcast_dims: axes along which one decision holds for all.
+        broadcast_dims: axes along which all values are kept or dropped together.
 
     Raises:
-        ValueError: ``rate`` outside of 0 to 1.
+        ValueError: ``rate`` is not between 0 and 1.
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"dropout rate is {rate}, expected 0 to 1")

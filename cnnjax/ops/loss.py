@@ -1,4 +1,4 @@
-"""Losses per example, whose gradients are "prediction minus target".
+"""Losses per example, with gradients of the form "prediction minus target".
 
 With logits z, targets t and probabilities p::
 
@@ -19,21 +19,21 @@ from cnnjax.ops.gradient import custom_vjp, vary_alike
 def softmax_cross_entropy(
     logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """Cross-entropy of a choice among classes, one value per example.
+    """Softmax cross-entropy, one value per example.
 
     Args:
         logits: ``(..., classes)``.
-        labels: class numbers ``(...)`` of an integer dtype (the loss of one that does
-            not exist is NaN), or a weight for each class
-            ``(..., classes)``: one-hot, or soft as from mixing or a teacher.
-        label_smoothing: the share of each target that is spread evenly over all
+        labels: class numbers ``(...)`` of an integer dtype (the loss of a number that
+            is out of range is NaN), or a weight per class ``(..., classes)``: one-hot,
+            or soft labels, such as from mixup or distillation.
+        label_smoothing: the fraction of each target that is spread evenly over all
             classes, 0 to 1 (Szegedy et al. 2016).
 
     Returns:
         ``(...)`` with the dtype of the logits, in nats.
 
     Raises:
-        ValueError: shapes or dtypes that do not go together.
+        ValueError: incompatible shapes or dtypes.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 to 1")
@@ -49,7 +49,7 @@ def softmax_cross_entropy(
 def softmax_cross_entropy_with_integer_labels(
     logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """``softmax_cross_entropy`` under the name that Optax gives this case."""
+    """``softmax_cross_entropy`` for integer labels, named as in Optax."""
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"labels are {labels.dtype}, expected an integer dtype")
     return softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
@@ -65,8 +65,8 @@ def _targets(logits, labels):
         return labels.astype(logits.dtype)
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
-            f"labels have shape {labels.shape} and logits {logits.shape}, expected"
-            f" class numbers {logits.shape[:-1]} or weights {logits.shape}"
+            f"labels have shape {labels.shape} and logits have shape {logits.shape},"
+            f" expected class numbers {logits.shape[:-1]} or weights {logits.shape}"
         )
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(
@@ -81,7 +81,7 @@ def _targets(logits, labels):
 
 @custom_vjp()
 def _cross_entropy(logits, targets):
-    # A class without weight counts nothing, even where its logit is -inf.
+    # A class with weight 0 contributes nothing, even if its logit is -inf.
     terms = log_softmax(logits)
     terms = jnp.where((targets != 0) | (terms > -jnp.inf), terms, 0)
     return -jnp.sum(targets * terms, axis=-1)
@@ -102,7 +102,7 @@ _cross_entropy.defvjp(_cross_entropy_fwd, _cross_entropy_bwd)
 
 
 def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Cross-entropy of independent yes-or-no answers, one value per logit.
+    """Sigmoid (binary) cross-entropy, one value per logit.
 
     Args:
         logits: any shape.
@@ -112,7 +112,7 @@ def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Ar
         The shape and dtype of the logits, in nats.
 
     Raises:
-        ValueError: shapes that differ, or logits that are not floating.
+        ValueError: different shapes, or logits that are not floating-point.
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     _check_logits(logits)
@@ -126,7 +126,7 @@ def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Ar
 
 
 def _stock_binary_cross_entropy(logits, targets):
-    # Without the corners at 0 of the maximum and of the absolute value.
+    # Avoids the kinks of the maximum and the absolute value at 0.
     return jax.nn.softplus(logits) - targets * logits
 
 
