@@ -2,15 +2,16 @@
 
     cnnjax train --config=configs/digits.py
 
-A fifth of the images is held out for the test: 99.26 % of 359 on average over seeds 0
-to 5, which split the data anew (98.9 to 99.7 %), in 6 seconds on 2 cores of a Xeon.
+Holds out a fifth of the images (359) for testing. Test accuracy is 99.26 % on average
+over seeds 0 to 5, which also change the split (98.9 to 99.7 %). Training takes 6
+seconds on 2 cores of a Xeon.
 """
 
 from cnnjax.config import Config, default_config
 
 
 def get_config() -> Config:
-    """The changes to the default settings."""
+    """Changes the default settings."""
     config = default_config()
     config.data.source = "digits"
     config.model.name = "simple_cnn"

@@ -1,18 +1,19 @@
-"""Ten classes of 1-D signals of 40 values, made on the spot in the style of MNIST-1D.
+"""Ten classes of 1-D signals of 40 values, generated in the style of MNIST-1D.
 
     cnnjax train --config=configs/mnist1d.py
 
-The signals are drawn by ``cnnjax.data`` (source ``glyphs1d``) from templates of its
-own: padded, moved, scaled, sheared, with correlated noise, as in Greydanus 2020 (arXiv
-2011.14439). 4,000 examples train, 1,000 test. A linear model reaches about 38 %, this
-network 96.0 % in 5 seconds on 2 cores of a Xeon (n = 1, seed 0).
+The data source ``glyphs1d`` generates the signals from its own templates: padded,
+shifted, scaled and sheared, with correlated noise, as in Greydanus 2020 (arXiv
+2011.14439). There are 4,000 training and 1,000 test examples. A linear model reaches
+about 38 % test accuracy, this network 96.0 % in 5 seconds on 2 cores of a Xeon (n = 1,
+seed 0).
 """
 
 from cnnjax.config import Config, default_config
 
 
 def get_config() -> Config:
-    """The changes to the default settings."""
+    """Changes the default settings."""
     config = default_config()
     config.data.source = "glyphs1d"
     config.model.name = "simple_cnn"

@@ -1,10 +1,10 @@
-"""MNIST by TensorFlow Datasets, read from ArrayRecord files without TensorFlow.
+"""MNIST from TensorFlow Datasets, read from ArrayRecord files without TensorFlow.
 
     cnnjax train --config=configs/mnist_tfds.py
 
-The data set must be prepared once, on any machine with TensorFlow (TFDS's own builder
-of MNIST calls it): ``tfds build mnist --file_format=array_record``. It is looked for in
-``$TFDS_DATA_DIR``, by default ``~/tensorflow_datasets``; another folder is named as
+Prepare the data set once, on any machine with TensorFlow (which TFDS's MNIST builder
+needs): ``tfds build mnist --file_format=array_record``. cnnjax looks for it in
+``$TFDS_DATA_DIR``, by default ``~/tensorflow_datasets``. To use another folder, pass
 ``--config.data.source=tfds:mnist@FOLDER``.
 """
 
@@ -12,7 +12,7 @@ from cnnjax.config import Config, default_config
 
 
 def get_config() -> Config:
-    """The changes to the default settings."""
+    """Changes the default settings."""
     config = default_config()
     config.data.source = "tfds:mnist"
     config.data.crop_padding = 2

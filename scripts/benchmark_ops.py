@@ -2,14 +2,14 @@
 
     python scripts/benchmark_ops.py --only "3x3" --out ops.json
 
-For each shape and each of its maps there are three variants: ``autodiff`` (the stock
-operation, differentiated by JAX), ``xla`` (ours without oneDNN) and ``auto`` (ours,
-with oneDNN where it is built). All are compiled beforehand and take turns, so that a
-busy machine slows all alike; of two calls in a turn the second one counts, for the
-threads of XLA and those of oneDNN wake up in the first. A ratio is the median over
-rounds of autodiff's time by ours: above 1 ours is faster. ``--clock cpu`` counts the
-seconds of all cores together, which says less about waiting but is steady on a machine
-with other work.
+Each map of each shape has three variants: ``autodiff`` (the stock operation,
+differentiated by JAX), ``xla`` (ours without the CPU kernels) and ``auto`` (ours, with
+the CPU kernels if they are built). All are compiled in advance and take turns, so that
+other load slows them down equally. Each turn makes two calls and times the second,
+because the first wakes up the threads of XLA and oneDNN. A ratio is the median over
+rounds of autodiff's time divided by ours: above 1, ours is faster. ``--clock cpu``
+counts the seconds of all cores together, which hides waiting but is stable on a busy
+machine.
 """
 
 import argparse
@@ -92,7 +92,7 @@ POOLS = [
 
 
 class Task(NamedTuple):
-    """A function of arrays to time, the arrays, and what is done to them before."""
+    """A function to time, its arrays, and how to prepare them."""
 
     label: str
     function: Callable[..., Any]
@@ -127,7 +127,7 @@ def _conv_tasks(point):
 
 
 def _pullback(function):
-    """The gradient by the first argument, with what it needs of the forward map."""
+    """The gradient of the first argument, with what it needs of the forward map."""
 
     def gradient(dy, first, *others):
         _, pull = jax.vjp(lambda first: function(first, *others), first)
@@ -137,7 +137,7 @@ def _pullback(function):
 
 
 def _kept_by(function):
-    """Makes the arguments of ``_apply``: the pullback, with what it keeps, and dy."""
+    """Makes the arguments of ``_apply``: the pullback with its residuals, and dy."""
 
     def pull_and_dy(dy, x):
         return jax.vjp(function, x)[1], dy
@@ -155,10 +155,10 @@ def _normal(shape):
 
 
 def measure(task: Task, rounds: int, clock: Callable[[], float]) -> dict[str, Any]:
-    """The median time of each variant in milliseconds, and autodiff's by ours."""
+    """The median time of each variant in ms, and autodiff's time divided by ours."""
     compiled = {name: _compile(task, *VARIANTS[name]) for name in VARIANTS}
     times = {name: [] for name in compiled}
-    for number in range(rounds + 1):  # the first of them warms up
+    for number in range(rounds + 1):  # the first one is a warm-up
         for name in list(compiled)[:: 1 if number % 2 else -1]:
             jax.block_until_ready(compiled[name]())
             start = clock()
@@ -182,10 +182,12 @@ def _compile(task, mode, backend):
 def main() -> None:
     """Reads the command line, measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", default="", help="a regular expression of the maps")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--out", type=Path, help="a JSON file for all numbers")
+    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
+    parser.add_argument(
+        "--only", default="", help="regular expression that selects maps"
+    )
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="default: wall")
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
     args = parser.parse_args()
     keep_freed_memory()  # as the command line does
     print("| map | autodiff, ms | xla, ms | auto, ms | xla, ratio | auto, ratio |")

@@ -3,9 +3,8 @@
 
     scripts/benchmark_peers.py --networks=cnn,resnet20
 
-Runs in an environment that has cnnjax, and makes one for each other framework in
-``.peers``.
-What is measured, and results: docs/benchmarks.md.
+Run it in an environment that has cnnjax; it creates one for each of the other
+frameworks in ``.peers``. docs/benchmarks.md explains what is measured, and has results.
 """
 
 import sys

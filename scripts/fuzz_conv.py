@@ -1,14 +1,14 @@
-"""Holds random convolutions to NumPy in float64, in processes that may die.
+"""Compares random convolutions with NumPy in float64, in processes that may crash.
 
     python scripts/fuzz_conv.py [--problems=1000] [--first=0] [--chunk=25] [--jobs=2]
 
-Each problem has a random dtype, rank, shape, padding (asymmetric and negative ones
-too), strides, dilations and groups; y, dx and dw are compared by all backends, and by
-JAX's own differentiation. A process takes a chunk of problems. If it dies, the problem
-that ended it is named and another process takes the rest of the chunk. Status 1 means
-that a value was wrong or a process died.
+Each problem has a random dtype, rank, shape, padding (including asymmetric and negative
+padding), strides, dilations and groups. y, dx and dw are checked for all backends and
+for JAX's own differentiation. A process computes a chunk of problems. If it crashes,
+the script names the problem that crashed it, and another process computes the rest of
+the chunk. Status 1 means that a value was wrong or a process crashed.
 
-1,000 problems take 10 minutes of one core of a Xeon.
+1,000 problems take 10 minutes on one core of a Xeon.
 """
 
 import argparse
@@ -26,13 +26,13 @@ sys.path.append(sys.argv[1])
 from tests.support.ops.conv import fuzz
 fuzz.main(*map(int, sys.argv[2:]))
 """
-# Programs run once: to optimize their machine code takes longer than it saves.
+# Programs run once, so optimizing their machine code takes longer than it saves.
 ENVIRONMENT = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
-SECONDS = 120  # that a problem may take
+SECONDS = 120  # time limit per problem
 
 
 def run_chunk(first: int, stop: int) -> list[str]:
-    """What went wrong with the problems from ``first`` to ``stop``, a line each."""
+    """One line per failure among the problems from ``first`` to ``stop``."""
     wrong = []
     while first < stop:
         numbers = str(first), str(stop - first)
@@ -61,12 +61,13 @@ def run_chunk(first: int, stop: int) -> list[str]:
 
 
 def main() -> int:
-    """Runs the chunks; the exit status."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--problems", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--chunk", type=int, default=25)
-    parser.add_argument("--jobs", type=int, default=2)
+    """Runs the chunks and returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--problems", type=int, default=1000, help="how many; default: 1000")
+    add("--first", type=int, default=0, help="number of the first one; default: 0")
+    add("--chunk", type=int, default=25, help="problems per process; default: 25")
+    add("--jobs", type=int, default=2, help="processes at a time; default: 2")
     args = parser.parse_args()
     stop = args.first + args.problems
     starts = range(args.first, stop, args.chunk)

@@ -1,11 +1,12 @@
-"""Holds random convolutions of the compiled kernels to NumPy, in their check mode.
+"""Compares random convolutions of the CPU kernels with NumPy, in their check mode.
 
-``python scripts/fuzz_native.py --problems=5000 --seed=0`` prints each wrong result,
-each problem that ended its process, and a summary; its status is 1 if there was any.
+``python scripts/fuzz_native.py --problems=5000 --seed=0`` prints every wrong result,
+every problem that crashed its process, and a summary; the status is 1 if there were
+any.
 
-Each chunk of problems runs in a process of its own, with one thread or two, by the
-instructions of AVX2 or, where the CPU has them, AVX-512. Values are small whole
-numbers, so sums in float32 are exact in any order, and results have to be equal.
+Each chunk of problems runs in its own process, with one or two threads, and with AVX2
+or (if the CPU has it) AVX-512 instructions. Values are small integers, so float32 sums
+are exact in any order, and results must be equal.
 """
 
 import argparse
@@ -26,8 +27,8 @@ import numpy as np
 from cnnjax.native import conv, library
 from cnnjax.typing import Window
 
-AT_ONCE = 25  # problems in one program: compiling costs more than running
-LARGEST = {1: 40, 2: 14, 3: 7}  # sizes of an axis, by how many there are
+AT_ONCE = 25  # problems per program: compiling costs more than running
+LARGEST = {1: 40, 2: 14, 3: 7}  # largest size of an axis, by number of axes
 HAS_AVX512 = "avx512bw" in Path("/proc/cpuinfo").read_text()
 
 
@@ -43,7 +44,7 @@ class Problem(NamedTuple):
 
 
 def make_problem(seed: int, number: int) -> Problem:
-    """The problem with this number; every one has at least one position."""
+    """Makes the problem with this number, which has at least one output position."""
     rng = np.random.default_rng((seed, number))
     dtype = "bfloat16" if rng.random() < (0.5 if HAS_AVX512 else 0.1) else "float32"
     while True:
@@ -85,7 +86,7 @@ def _channels(rng):
 
 
 def make_arrays(seed: int, problem: Problem) -> list[np.ndarray]:
-    """x, kernel, bias and dy: whole numbers from -2 to 2."""
+    """Makes x, kernel, bias and dy: integers from -2 to 2."""
     rng = np.random.default_rng((seed, problem.number, 1))
     y = conv.output_shape(problem.x, problem.kernel, problem.window)
     shapes = problem.x, problem.kernel, problem.kernel[-1:], y
@@ -93,7 +94,7 @@ def make_arrays(seed: int, problem: Problem) -> list[np.ndarray]:
 
 
 def expected_maps(problem: Problem, x, kernel, bias, dy) -> dict[str, np.ndarray]:
-    """The three maps in float64, tap by tap."""
+    """Computes the three maps in float64, tap by tap."""
     window = problem.window
     added = [(max(low, 0), max(high, 0)) for low, high in window.padding]
     padded = np.pad(x, [(0, 0), *added, (0, 0)])
@@ -135,7 +136,7 @@ def expected_maps(problem: Problem, x, kernel, bias, dy) -> dict[str, np.ndarray
 
 
 def native_maps(problem: Problem, x, kernel, bias, dy) -> dict[str, jax.Array]:
-    """The maps that the compiled library has for the problem."""
+    """Computes the maps that the compiled library offers for the problem."""
     shapes = problem.x, problem.kernel, problem.window, problem.dtype
     window, sizes, taps = problem.window, problem.x[1:-1], problem.kernel[:-2]
     calls = {
@@ -148,7 +149,7 @@ def native_maps(problem: Problem, x, kernel, bias, dy) -> dict[str, jax.Array]:
 
 
 def run_problems(seed: int, problems: list[Problem], counts: Counter) -> list[str]:
-    """Compares some problems in one program; a sentence for each wrong result."""
+    """Checks some problems in one program; returns a sentence per wrong result."""
     arrays = [make_arrays(seed, problem) for problem in problems]
     given = [
         [jnp.asarray(a, problem.dtype) for a in each]
@@ -174,11 +175,11 @@ def _is_right(actual, expected, problem):
     if problem.dtype == "float32":
         return np.array_equal(actual, expected)
     scale = np.abs(expected).max(initial=1)
-    return bool(np.all(np.abs(actual - expected) <= scale / 64))  # NaN is not
+    return bool(np.all(np.abs(actual - expected) <= scale / 64))  # false for NaN
 
 
 def describe(problem: Problem, name: str) -> str:
-    """One line: which map of which problem, and what would compute it."""
+    """One line: the map, the problem, and the implementation that computes it."""
     found = conv.implementation(
         name, problem.x, problem.kernel, problem.window, problem.dtype
     )
@@ -186,7 +187,7 @@ def describe(problem: Problem, name: str) -> str:
 
 
 def work(seed: int, numbers: range, at_once: int) -> None:
-    """Runs problems in this process, and prints what the parent reads."""
+    """Runs problems in this process, and prints lines for the parent process."""
     assert library.status().library is not None, library.status().reason
     counts: Counter = Counter()
     for first in range(numbers.start, numbers.stop, at_once):
@@ -199,7 +200,7 @@ def work(seed: int, numbers: range, at_once: int) -> None:
 
 
 def settings() -> Iterator[dict[str, str]]:
-    """Threads and instructions of one chunk after another."""
+    """Numbers of threads and instruction sets for successive chunks."""
     isas = ["AVX2", "AVX512_CORE_BF16"] if HAS_AVX512 else ["AVX2"]
     for isa, threads in itertools.cycle(itertools.product(isas, "12")):
         yield {"ONEDNN_MAX_CPU_ISA": isa, "OMP_NUM_THREADS": threads}
@@ -208,7 +209,7 @@ def settings() -> Iterator[dict[str, str]]:
 def run_chunk(
     seed: int, numbers: range, environment: dict[str, str]
 ) -> tuple[list[str], Counter]:
-    """Runs a chunk in processes: after a death one by one, without the culprit."""
+    """Runs a chunk; after a crash, runs the problems one by one without the culprit."""
     wrong: list[str] = []
     counts: Counter = Counter()
     start, at_once = numbers.start, AT_ONCE
@@ -243,11 +244,13 @@ def run_chunk(
 
 
 def main() -> None:
-    """Runs all chunks, or, as their child, one."""
+    """Runs all chunks, or one of them in a child process."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--problems", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--chunk", type=int, default=250, help="problems in a process")
+    parser.add_argument("--problems", type=int, default=5000, help="default: 5000")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument(
+        "--chunk", type=int, default=250, help="problems per process; default: 250"
+    )
     parser.add_argument("--from", dest="first", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--to", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--at-once", type=int, help=argparse.SUPPRESS)

@@ -2,20 +2,20 @@
 
     python scripts/kill_and_resume.py --kills=200 [--streamed] [--seed=0]
 
-An undisturbed run comes first. Then the same command is started again and again, and
-killed: in a save, in an evaluation, at its start, as it writes a file, at any moment.
-Each process has to go on from the newest checkpoint that was whole on disk, and to be
-quiet on stderr. A run that comes to its end must hold the checkpoints of the other one,
-bit for bit, and its validations and test score, each once; then a fresh run begins. The
-first failure ends it all, with status 1.
+First, one run trains without interruption. Then the same command is started and killed
+again and again: during a save, during an evaluation, at its start, while it writes a
+file, or at any moment. Each process must resume from the newest complete checkpoint on
+disk, and write nothing to stderr. A finished run must have the same checkpoints as the
+uninterrupted one, bit for bit, and the same validations and test score, each exactly
+once; then a new run begins. The first failure stops the script with status 1.
 
-With --kills=200, on 2 cores of a Xeon that were shared with other work:
+With --kills=200, on 2 cores of a Xeon that was also running other work:
 
     in memory           121 kills within a save, 30 within an evaluation, 547 s
     streamed, --seed=1  118 kills within a save, 37 within an evaluation, 400 s
 
-and every resume worked, no step was lost beyond the last save, and the final parameters
-of all 12 runs were bit-equal to the undisturbed run's.
+Every resume worked, no step before the last save was lost, and the final parameters of
+all 12 runs were bit-equal to those of the uninterrupted run.
 """
 
 import argparse
@@ -39,8 +39,8 @@ from cnnjax.report import read_metrics
 from cnnjax.train.run.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parents[1]
-TMP = r".*-checkpoint-tmp.*"  # a save under way, as Orbax names it
-CHAINS = 2  # runs at once: a process that starts keeps one core busy
+TMP = r".*-checkpoint-tmp.*"  # Orbax's name for a save in progress
+CHAINS = 2  # runs at a time: a starting process keeps one core busy
 SETTINGS = {
     "data.crop_padding": 1,
     "data.flip": "true",
@@ -52,7 +52,7 @@ SETTINGS = {
     "checkpoint.every": "7 steps",
     "checkpoint.keep_every": "50 steps",
 }
-AIMS = [  # and for how many seconds at most the kill is then put off
+AIMS = [  # moments to kill, each with a maximum delay in seconds
     ("the start", 3.0),
     ("a save", 0.03),
     ("any moment", 1.0),
@@ -65,11 +65,11 @@ FILES = ".lock checkpoints normalization.json data.json config.json metrics.json
 
 
 class Failure(Exception):
-    """A promise that was broken."""
+    """A broken promise of exact resume."""
 
 
 class Training:
-    """One process of a run; what it prints goes to files beside the run's folder."""
+    """One process of a run, with its output in files next to the run's folder."""
 
     def __init__(self, run: Path, words: list[str]):
         self.run, self.begin = run, time.monotonic()
@@ -81,7 +81,7 @@ class Training:
             )
 
     def wait(self, holds=lambda: False) -> None:
-        """Waits until something holds, or the process has ended."""
+        """Waits until a condition holds or the process has ended."""
         while self.process.poll() is None and not holds():
             if time.monotonic() - self.begin > 300:
                 self.process.kill()
@@ -89,20 +89,20 @@ class Training:
             time.sleep(0.001)
 
     def find(self, pattern: str) -> list:
-        """All matches in what was printed."""
+        """All matches in the output."""
         return re.findall(pattern, self.out.read_text())
 
     def is_compiled(self) -> bool:
-        """Whether steps can begin."""
+        """Whether the step is compiled, so that training can start."""
         return bool(self.find("step compiled"))
 
     def is_evaluating(self) -> bool:
-        """Whether the last line is that of a step after which validation is due."""
+        """Whether the last line is that of a step that validation follows."""
         lines = self.find(r"(?m)^(\w+) +step +(\d+)/")
         return bool(lines) and lines[-1][0] == "train" and int(lines[-1][1]) % 20 == 0
 
     def saves(self, pattern: str) -> list[str]:
-        """The folders of checkpoints whose names match."""
+        """The checkpoint folders whose names match."""
         names = [path.name for path in self.run.glob("checkpoints/*")]
         return [name for name in names if re.fullmatch(pattern, name)]
 
@@ -133,12 +133,12 @@ class Training:
 
 
 def _written(path: Path) -> int:
-    """When a file was last written; 0 for none."""
+    """When a file was last written; 0 if there is no file."""
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def read_end(run: Path) -> dict:
-    """What must not differ between two runs, by its name."""
+    """Everything that must be equal in two runs, by name."""
     records = read_metrics(run / "metrics.jsonl")
     end = {
         "metrics.jsonl": Counter((r["kind"], r["step"]) for r in records),
@@ -149,7 +149,7 @@ def read_end(run: Path) -> dict:
         arrays, notes = checkpoints.restore(None, step) or ({}, {"progress": {}})
         progress = notes["progress"]
         progress["seconds"] = 0
-        if progress.get("interval"):  # its sums count, its times do not
+        if progress.get("interval"):  # sums must be equal, times need not be
             progress["interval"][1:3] = 0, 0
         end[f"the notes of step {step}"] = notes
         for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
@@ -161,7 +161,7 @@ def read_end(run: Path) -> dict:
 
 
 class Campaign:
-    """Chains of runs that are killed, and what has been done so far."""
+    """Chains of killed runs, and counts of what happened so far."""
 
     def __init__(self, folder: Path, words: list[str]):
         self.folder, self.words = folder, words
@@ -172,7 +172,7 @@ class Campaign:
         self.whole, self.begin = read_end(training.run), time.monotonic()
 
     def run_chain(self, number: int, kills: int, seed: int) -> None:
-        """Runs one after the other; after so many kills the last comes to its end."""
+        """Runs one after another; after ``kills`` kills, lets the last one finish."""
         draw, runs = np.random.default_rng([seed, number]), 0
         try:
             while runs == 0 or kills:
@@ -183,7 +183,7 @@ class Campaign:
             raise
 
     def run_once(self, run: Path, kills: int, draw: np.random.Generator) -> int:
-        """One run, killed until it comes to its end; how many kills are left."""
+        """One run, killed until it finishes; returns the number of kills left."""
         newest = None
         while not self.failed:
             training = Training(run, self.words)
@@ -200,7 +200,7 @@ class Campaign:
         return 0
 
     def check_end(self, run: Path) -> None:
-        """Whether a run left what the undisturbed one left; it is removed then."""
+        """Checks a finished run against the uninterrupted one, then deletes it."""
         with self.lock:
             end = read_end(run)
             for name, value in self.whole.items():
@@ -210,7 +210,7 @@ class Campaign:
         shutil.rmtree(run)
 
     def count(self, killed: Training) -> None:
-        """Counts a kill by where it hit, and tells after every tenth."""
+        """Counts a kill by where it hit, and reports after every tenth."""
         began = killed.is_compiled()
         with self.lock:
             self.counts["kills"] += 1
@@ -224,7 +224,7 @@ class Campaign:
 
 
 def kill_and_resume(folder: Path, kills: int, streamed: bool, seed: int) -> Counter:
-    """Does it all in an empty folder; counts of what was done."""
+    """Runs everything in an empty folder and returns the counts."""
     settings = dict(SETTINGS)
     if streamed:
         images, labels = load_digits().train
@@ -239,16 +239,18 @@ def kill_and_resume(folder: Path, kills: int, streamed: bool, seed: int) -> Coun
 
 
 def main() -> None:
-    """Reads the command line and prints what came of it."""
+    """Reads the command line, runs, and prints the result."""
     parser = argparse.ArgumentParser(
         description="Kills runs again and again, and checks that nothing is lost."
     )
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--streamed", action="store_true", help="images stay on disk")
-    parser.add_argument("--seed", type=int, default=0, help="decides the moments")
-    parser.add_argument("--workdir", type=Path, help="a new folder, which stays")
+    parser.add_argument(
+        "--streamed", action="store_true", help="stream images from disk"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="determines when to kill")
+    parser.add_argument("--workdir", type=Path, help="a new folder, which is kept")
     args = parser.parse_args()
-    jax.config.update("jax_platforms", "cpu")  # an accelerator is left to the runs
+    jax.config.update("jax_platforms", "cpu")  # leaves an accelerator to the runs
     folder = args.workdir or Path(tempfile.mkdtemp(prefix="kill_and_resume-"))
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=not args.workdir)

@@ -65,16 +65,31 @@ def _parse(argv):
         " and Keras, in turns. Installs what is missing into environments of its own.",
     )
     add = parser.add_argument
-    add("--networks", type=_names(NETWORKS), default=list(NETWORKS), help="a,b")
-    add("--frameworks", type=_names(PEERS), default=list(PEERS), help="a,b")
-    add("--batch", type=_count, help="images a step; by default the network's own")
-    add("--rounds", type=_count, default=7, help="turns of each framework")
-    add("--steps", type=_count, default=5, help="in each turn")
-    add("--threads", type=_count, default=cores, help="of each framework")
-    add("--inference", action="store_true", help="logits only")
-    add("--environments", type=Path, default=Path(".peers"), help="a folder")
+    add(
+        "--networks",
+        type=_names(NETWORKS),
+        default=list(NETWORKS),
+        help="such as cnn,vgg11",
+    )
+    add(
+        "--frameworks",
+        type=_names(PEERS),
+        default=list(PEERS),
+        help="such as cnnjax,flax",
+    )
+    add("--batch", type=_count, help="images per step; default: the network's own")
+    add("--rounds", type=_count, default=7, help="turns of each framework; default: 7")
+    add("--steps", type=_count, default=5, help="steps per turn; default: 5")
+    add("--threads", type=_count, default=cores, help="threads of each framework")
+    add("--inference", action="store_true", help="time the logits only")
+    add(
+        "--environments",
+        type=Path,
+        default=Path(".peers"),
+        help="folder of the virtual environments",
+    )
     add("--out", type=Path, default=Path("runs/peers"), help="folder for the results")
-    add("--timeout", type=float, default=900, help="seconds for one answer")
+    add("--timeout", type=float, default=900, help="seconds to wait for one reply")
     args = parser.parse_args(argv)
     if args.threads > cores:
         parser.error(f"--threads is {args.threads}, but there are {cores} cores")

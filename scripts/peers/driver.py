@@ -1,4 +1,4 @@
-"""Times one network in all frameworks: round by round, one worker after the other."""
+"""Times one network in all frameworks, round by round, one worker at a time."""
 
 import itertools
 import statistics
@@ -13,19 +13,19 @@ from peers.protocol import Task
 from peers.roster import PEERS
 from peers.worker import Worker, WorkerError
 
-PAUSE_SECONDS = 0.3  # threads that wait for work spin for a while
+PAUSE_SECONDS = 0.3  # because idle threads spin for a while
 
 
 class Plan(NamedTuple):
-    """How workers are run.
+    """How to run the workers.
 
     Attributes:
         frameworks: keys of ``PEERS``.
-        rounds: how often each has its turn.
-        steps: in each turn.
+        rounds: number of turns of each framework.
+        steps: number of steps in a turn.
         environments: folder of the virtual environments.
-        logs: folder for what the frameworks say.
-        timeout_seconds: for one answer of a worker.
+        logs: folder for the output of the frameworks.
+        timeout_seconds: time limit for one reply of a worker.
     """
 
     frameworks: list
@@ -37,9 +37,9 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of each framework: what it told, its seconds by round, or why it failed.
+    """Per framework: its report, its times per round, or why it failed.
 
-    ``others`` is the share of the machine that other processes took in each turn.
+    ``others`` is the fraction of the machine that other processes used in each turn.
     """
 
     told: dict
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 def compare(plan: Plan, task: Task) -> Outcome:
-    """Times ``task`` in each framework; one that fails is left out from then on."""
+    """Times ``task`` in each framework; one that fails drops out."""
     workers, outcome = {}, Outcome({}, {}, {}, {})
     try:
         for name in plan.frameworks:
@@ -65,7 +65,7 @@ def compare(plan: Plan, task: Task) -> Outcome:
 
 
 def _start(plan, task, name, workers, outcome) -> None:
-    """Starts a worker and waits until it is warm: the next one has quiet then."""
+    """Starts a worker and waits until it is warm, so as not to disturb the next one."""
     peer = PEERS[name]
     log = plan.logs / f"{task.network}-{name}.log"
     try:
@@ -80,7 +80,7 @@ def _start(plan, task, name, workers, outcome) -> None:
 
 
 def _one_round(plan, number, workers, outcome) -> None:
-    """A turn for each worker; another one begins each time."""
+    """A turn for each worker; a different one starts each round."""
     names = list(workers)
     shift = number % max(1, len(names))
     for name in names[shift:] + names[:shift]:
@@ -116,8 +116,8 @@ def _check_parameters(outcome) -> None:
 def summarize(outcome: Outcome, batch: int, reference: str) -> dict:
     """The outcome as a tree for JSON.
 
-    The ratio of a framework is its median over that of ``reference`` in the same round:
-    above 1 it is the slower one.
+    The ratio of a framework is its median divided by that of ``reference`` in the same
+    round: above 1, the framework is slower.
     """
     medians = {
         name: [statistics.median(turn) for turn in turns]

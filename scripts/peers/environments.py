@@ -1,4 +1,4 @@
-"""A virtual environment for each framework, made when it is first needed."""
+"""A virtual environment for each framework, created when first needed."""
 
 import subprocess
 import sys
@@ -8,15 +8,15 @@ from peers.roster import PACKAGES, Peer
 
 
 class InstallationError(RuntimeError):
-    """A framework that cannot be installed; the message says what pip said."""
+    """A framework cannot be installed; the message is pip's."""
 
 
 def interpreter(peer: Peer, folder: Path) -> str:
-    """The Python that runs a peer's worker; its packages are installed if need be.
+    """The Python interpreter of a peer's worker; installs its packages if needed.
 
     Args:
-        peer: whose worker it is.
-        folder: holds the environments.
+        peer: the framework.
+        folder: the folder of the environments.
 
     Raises:
         InstallationError: pip failed.

@@ -1,8 +1,8 @@
 """A worker: the networks of ``cnnjax.models`` on stock Flax, with JAX's gradients.
 
-The files of the networks find ``flax.linen`` where they look for ``cnnjax.layers``,
-with ReLU as an operation of its own after a layer, and the mean of ``jax.numpy`` where
-they look for that of ``cnnjax.ops``.
+The network files get ``flax.linen`` in place of ``cnnjax.layers``, with ReLU as a
+separate operation after a layer, and the mean of ``jax.numpy`` in place of that of
+``cnnjax.ops``.
 """
 
 import sys

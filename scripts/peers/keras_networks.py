@@ -1,7 +1,7 @@
 """The networks in Keras.
 
-``same`` padding with stride 2 puts the odd zero after the image, the other frameworks
-one on each side: the shapes and the work are the same.
+With stride 2, ``same`` padding puts the odd zero after the image, whereas the other
+frameworks pad both sides equally. The shapes and the work are the same.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""The networks that are compared, as every framework's file builds them.
+"""The networks to compare, which each framework's file builds.
 
 Batch normalization has momentum 0.9 and epsilon 1e-5; a layer before it has no bias.
 """

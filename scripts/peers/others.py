@@ -1,7 +1,7 @@
-"""How much of the machine other processes take while a worker computes.
+"""How much of the machine other processes use while a worker computes.
 
-Threads that wait for each other suffer most from company, so that a busy machine does
-not slow all frameworks alike: then a comparison says little.
+Threads that wait for each other suffer most from other load, so a busy machine does not
+slow down all frameworks equally, and a comparison means little.
 """
 
 import os
@@ -13,7 +13,7 @@ TOLERABLE = 0.05
 
 
 class Clock(NamedTuple):
-    """Seconds since some moment: of the wall, of all cores at work, of one process."""
+    """Seconds: wall clock, busy time of all cores, CPU time of one process."""
 
     wall: float
     all_cores: float
@@ -41,7 +41,7 @@ def read_clock(pid: int) -> Clock | None:
 
 
 def share_of_others(before: Clock | None, after: Clock | None) -> float | None:
-    """The share of all cores' time that went to others between two readings."""
+    """The fraction of all cores' time used by others between two readings."""
     if before is None or after is None:
         return None
     wall, everyone, own = (b - a for a, b in zip(before, after, strict=True))

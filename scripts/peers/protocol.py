@@ -1,7 +1,8 @@
-"""The worker's side: it builds a network, and takes steps when the driver says so.
+"""The worker's side: it builds a network, and takes steps when the driver asks.
 
-Lines of JSON go both ways. The worker says once that it is ready; each number of steps
-that it then reads, it answers with the seconds of each step. It ends with its input.
+Both sides send lines of JSON. The worker reports once that it is ready. Then it reads
+numbers of steps, and replies to each with the seconds of every step. It exits when its
+input ends.
 """
 
 import json
@@ -17,15 +18,15 @@ WAKE_UP_SECONDS = 0.3
 
 
 class Task(NamedTuple):
-    """What a worker is to do.
+    """What a worker should do.
 
     Attributes:
         network: a key of ``NETWORKS``.
         image: ``(height, width, channels)``.
-        batch: images a step.
-        threads: that may compute.
-        inference: whether logits are all that is wanted.
-        options: of the framework, as ``{"layout": "channels-last"}``.
+        batch: images per step.
+        threads: number of compute threads.
+        inference: whether to compute only the logits.
+        options: options of the framework, such as ``{"layout": "channels-last"}``.
     """
 
     network: str
@@ -37,7 +38,7 @@ class Task(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """What a worker made: a step that waits for its result, and what to tell of it."""
+    """A worker's network: a step that waits for its result, and facts to report."""
 
     step: Callable[[], Any]
     parameters: int

@@ -1,4 +1,4 @@
-"""Who is compared: each framework's worker, its environment and its options."""
+"""The frameworks to compare: their workers, environments and options."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,10 +12,10 @@ class Peer(NamedTuple):
 
     Attributes:
         worker: the module that runs it.
-        environment: the folder of its virtual environment; ``None``: the interpreter
-            that runs the driver.
-        options: for the worker.
-        variables: of its process's environment.
+        environment: the folder of its virtual environment; ``None`` means the
+            interpreter that runs the driver.
+        options: options for the worker.
+        variables: environment variables of its process.
     """
 
     worker: str

@@ -35,7 +35,7 @@ def _network(name, network) -> Iterator[str]:
     yield f"**{name}**, {what}"
     if workers:
         yield ""
-        yield "| | ms a step | least | images/s | times cnnjax's (min to max) |"
+        yield "| | ms/step | minimum | images/s | relative to cnnjax (min to max) |"
         yield "|---|---|---|---|---|"
     for framework, found in workers.items():
         yield (
@@ -57,7 +57,7 @@ def _company(workers) -> Iterator[str]:
     usual = statistics.median(shares)
     yield ""
     yield (
-        f"Other processes took {usual:.0%} of the machine in the median turn and"
+        f"Other processes used {usual:.0%} of the machine in the median turn and"
         f" {max(shares):.0%} in the worst."
     )
     if usual > TOLERABLE:

@@ -1,4 +1,4 @@
-"""The driver's side of a worker: a process that takes steps when it is told to."""
+"""The driver's side of a worker: a process that takes steps on request."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 class WorkerError(RuntimeError):
-    """A worker that died or does not answer; the message has the end of its log."""
+    """A worker died or does not reply; the message has the end of its log."""
 
 
 class Worker:
@@ -56,7 +56,7 @@ class Worker:
             )
 
     def ready(self) -> dict:
-        """What the worker tells of its network, once it is built and warm.
+        """The worker's report on its network, once it is built and warm.
 
         Raises:
             WorkerError: it died, or took too long.
@@ -71,7 +71,7 @@ class Worker:
         """
         assert self._process.stdin
         before = read_clock(self._process.pid)
-        with contextlib.suppress(BrokenPipeError):  # reading tells why
+        with contextlib.suppress(BrokenPipeError):  # the next read reports why
             self._process.stdin.write(f"{steps}\n".encode())
             self._process.stdin.flush()
         seconds = self._read()

@@ -25,7 +25,7 @@ REFUSALS = [
     ("LayerNorm", {"feature_axes": (1, 5)}, {}, "axis 5 is out of bounds"),
     ("GroupNorm", {}, {}, "num_groups is 32, expected a divisor of 4"),
     ("GroupNorm", {"num_groups": 0}, {}, "num_groups is 0, expected a divisor of 4"),
-    ("GroupNorm", {"num_groups": None}, {}, "num_groups is None and group_size is None"),
+    ("GroupNorm", {"num_groups": None}, {}, "None and group_size is None"),
     ("GroupNorm", {"group_size": 2}, {}, "num_groups is 32 and group_size is 2"),
     (
         "GroupNorm",

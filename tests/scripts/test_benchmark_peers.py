@@ -69,7 +69,7 @@ def test_medians_and_ratios_by_round(tmp_path):
     assert found["workers"]["cnnjax"]["ratio"]["max"] == 1
     assert "| slow (torch 9) |" in done.stdout
     assert len(slow["others"]) == 3
-    assert "Other processes took " in done.stdout
+    assert "Other processes used " in done.stdout
     assert (tmp_path / "out" / "peers.md").read_text() == done.stdout
     assert "frameworks talk" in (tmp_path / "out" / "cnn-slow.log").read_text()
 

@@ -61,7 +61,7 @@ def test_each_process_is_told_its_place():
         (["0", "true"], "N is 0, expected 1 or more"),
         (["-1", "true"], "N is -1, expected 1 or more"),
         (["two", "true"], "invalid int value: 'two'"),
-        (["2"], "no command to start"),
+        (["2"], "no command given"),
         ([], "arguments are required: N"),
     ],
 )
