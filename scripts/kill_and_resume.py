@@ -244,9 +244,7 @@ def main() -> None:
         description="Kills runs again and again, and checks that nothing is lost."
     )
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument(
-        "--streamed", action="store_true", help="stream images from disk"
-    )
+    parser.add_argument("--streamed", action="store_true", help="stream images")
     parser.add_argument("--seed", type=int, default=0, help="determines when to kill")
     parser.add_argument("--workdir", type=Path, help="a new folder, which is kept")
     args = parser.parse_args()
