@@ -128,7 +128,7 @@ def test_ranks(tmp_path, shape):
     assert streamed.test.images[[]].shape == memory.test.images[[]].shape
 
 
-def test_colour_idx(tmp_path):
+def test_color_idx(tmp_path):
     source = write_idx(tmp_path, "u1", shape=(4, 3, 2))
     x = load(source).test.images
     np.testing.assert_array_equal(x[1:3], images("u1", 7, (4, 3, 2))[1:3])

@@ -87,7 +87,7 @@ class CnnjaxToy(Toy):
 
 
 class CnnjaxArrays(Toy):
-    """Grey images that are arrays, under other names, in three splits."""
+    """Grayscale images that are arrays, under other names, in three splits."""
 
     SIZES = {"train": 8, "validation": 5, "test": 4}  # noqa: RUF012
     SHAPE = (5, 4, 1)

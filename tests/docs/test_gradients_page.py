@@ -206,9 +206,9 @@ def test_normalizations_have_the_closed_form(name, options, parts, axes, x64):
         split = a.reshape(2, 3, 5, parts, -1)
         return (split.mean(axes, keepdims=True) + 0 * split).reshape(a.shape)
 
-    centred, sdy = x - mean(x), s * dy
-    r = (mean(centred**2) + 0.1) ** -0.5
-    xhat = r * centred
+    centered, sdy = x - mean(x), s * dy
+    r = (mean(centered**2) + 0.1) ** -0.5
+    xhat = r * centered
     y, dx = s * xhat + b, r * (sdy - mean(sdy) - xhat * mean(xhat * sdy))
     ds, db = (xhat * dy).sum((0, 1, 2)), dy.sum((0, 1, 2))
     [by_ops] = values_and_gradients([layer], dy, x, s, b)
@@ -270,7 +270,7 @@ def defined_in(path):
     return {node.name for node in tree.body if hasattr(node, "name")}
 
 
-CODE = set(re.findall(r"`(ops/\w+\.py)(?:: (\w+))?`", PAGE))
+CODE = set(re.findall(r"`(ops/[\w/]+\.py)(?:: (\w+))?`", PAGE))
 TESTS = set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE))
 
 
@@ -278,16 +278,17 @@ def test_code_and_tests_that_are_named_exist():
     for path, name in {(f"cnnjax/{path}", name) for path, name in CODE} | TESTS:
         assert (ROOT / path).is_file(), f"there is no {path}"
         assert name in defined_in(path) or not name, f"{path} has no {name}"
-    assert PAGE.count(".py: ") == len(re.findall(r"`ops/\w+\.py: \w+`", PAGE))
+    assert PAGE.count(".py: ") == len(re.findall(r"`ops/[\w/]+\.py: \w+`", PAGE))
     assert PAGE.count(".py::") == len(re.findall(r"`tests/[\w/]+\.py::\w+`", PAGE))
 
 
 def test_every_operation_and_every_handwritten_gradient_is_named():
     named = {name for _, name in CODE}
     assert set(ops.__all__) <= named
-    for path in (ROOT / "cnnjax/ops").glob("*.py"):
+    for path in (ROOT / "cnnjax/ops").rglob("*.py"):
         for name in re.findall(r"^(\w+)\.defvjp\(", path.read_text(), re.M):
-            assert (f"ops/{path.name}", name) in CODE, f"the page lacks {name}"
+            file = path.relative_to(ROOT / "cnnjax").as_posix()
+            assert (file, name) in CODE, f"the page lacks {file}: {name}"
 
 
 def test_links_lead_to_headings():
