@@ -40,7 +40,7 @@ def measure(images: np.ndarray | StreamedImages) -> Normalization:
     mean = _mean(images, lambda x: x)
     variance = _mean(images, lambda x: np.square(x - mean))
     if not np.isfinite(variance).all():
-        raise DataError("images contain NaN or infinity: remove or repair them")
+        raise DataError("images hold NaN or infinity: remove or repair them")
     std = np.sqrt(variance)
     # Rounding leaves a constant channel with a variance of almost, but not exactly,
     # zero.

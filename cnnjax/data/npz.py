@@ -52,7 +52,7 @@ def load_npz(argument: str) -> RawDataset:
       argument: ``file``, with the options ``channels`` and ``classes``.
 
     Raises:
-      DataError: if the file is damaged, lacks a key, or contains Python objects (which
+      DataError: if the file is damaged, lacks a key, or holds Python objects (which
         are never unpickled).
     """
     return _load(argument, _read_array)
@@ -182,7 +182,7 @@ def _read_header(
         offset = file.tell()
     if dtype.hasobject:
         raise DataError(
-            f"{key} in {path} contains Python objects, which could run code when read:"
+            f"{key} in {path} holds Python objects, which could run code when read:"
             " store plain arrays of numbers"
         )
     return _Header(shape, order, dtype, math.prod(shape) * dtype.itemsize, offset)

@@ -66,6 +66,6 @@ def _check_finite(name: str, images: np.ndarray, numbers: _Numbers) -> None:
     if not (np.isfinite(images.min()) and np.isfinite(images.max())):
         bad = next(i for i, x in enumerate(images) if not np.isfinite(x).all())
         raise DataError(
-            f"{name} image {numbers[bad]} contains NaN or infinity (as float32): remove"
+            f"{name} image {numbers[bad]} holds NaN or infinity (as float32): remove"
             " or repair it"
         )

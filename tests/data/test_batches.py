@@ -121,7 +121,7 @@ def test_threads_end_with_their_iterator():
         ((11, 0, 0, 1), "batch_size is 11, but the training split has 10 examples"),
         ((0, 0, 0, 1), "batch_size is 0"),
         ((4, -1, 0, 1), "seed is -1"),
-        ((4, 0, -2, 1), "step -2"),
+        ((4, 0, -2, 1), "step is -2"),
         ((4, 0, 0, -3), "num_steps is -3"),
     ],
 )

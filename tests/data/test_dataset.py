@@ -118,7 +118,7 @@ REFUSED = {
     "wide integers": (
         images(dtype=np.int16) * 9,
         labels(),
-        "from 0 to 1071, image 4 for one.*0..255",
+        "from 0 to 1071, for example in image 4.*0..255",
     ),
     "complex": (images(dtype=complex), labels(), "complex128.*uint8 or float32"),
 }
@@ -163,5 +163,5 @@ def test_class_with_too_few_examples(fractions):
     y = labels(11, 4) if fractions[0] == 0.2 else labels(40)
     y = with_value(y, y == 3, 2)
     y[:2] = 3
-    with pytest.raises(DataError, match=r"class \d has \d+ examples in train: too few"):
+    with pytest.raises(DataError, match=r"class \d has \d+ training examples: too few"):
         make(RawDataset(Split(images(len(y)), y)), *fractions)

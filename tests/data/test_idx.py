@@ -72,7 +72,7 @@ def test_images_with_channels(folder):
     (folder / "train-images-idx3-ubyte.gz").rename(folder / "aside")
     (folder / "train-images-idx4-ubyte").write_bytes(idx(x))
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(LABELS // 2))
-    with pytest.raises(DataError, match=r"test images are .*all splits need one shape"):
+    with pytest.raises(DataError, match=r"test images are .*all splits need the same"):
         load(f"idx:{folder}")
 
 

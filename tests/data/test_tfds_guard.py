@@ -226,13 +226,15 @@ def test_a_named_pipe_behind_links_is_not_waited_for(data_dir):
 @pytest.mark.parametrize("text", ["[" * 200_000, f'{{"a": {"9" * 5000}}}', "{"])
 def test_json_made_to_do_harm_is_named(data_dir, file, text):
     (data_dir / NAME / "1.0.0" / file).write_text(text)
-    with pytest.raises(DataError, match=f"{file} cannot be read .*get the data set"):
+    with pytest.raises(
+        DataError, match=f"{file} cannot be read .*download the data set"
+    ):
         load_tfds(f"{NAME}@{data_dir}")
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31m", "caf\udce9"])
 def test_a_folder_that_libraries_would_show_raw_is_refused(tmp_path, name):
-    with pytest.raises(DataError, match="expected a path without control characters"):
+    with pytest.raises(DataError, match="expected a UTF-8 path without control"):
         load_dataset(
             f"tfds:mnist@{tmp_path / name}",
             validation_fraction=0.2,

@@ -72,9 +72,9 @@ X, KERNEL = jnp.zeros((2, 3)), jnp.zeros((3, 4))
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((X, KERNEL[:2]), r"x has shape \(2, 3\) and kernel \(2, 4\)"),
+        ((X, KERNEL[:2]), r"x has shape \(2, 3\) and kernel has shape \(2, 4\)"),
         ((X[0, 0], KERNEL), r"x has shape \(\)"),
-        ((X, KERNEL[0]), r"kernel \(4,\)"),
+        ((X, KERNEL[0]), r"kernel has shape \(4,\)"),
         ((X, KERNEL.astype(jnp.float16)), "x is float32 and kernel float16"),
         ((X.astype(int), KERNEL.astype(int)), "x is int32 and kernel int32"),
         ((X, KERNEL, X[0]), r"bias has shape \(3,\), expected \(4,\)"),
