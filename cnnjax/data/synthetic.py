@@ -14,7 +14,7 @@ _FORM = re.compile(r"(\d{1,12}(?:x\d{1,12}){1,3}),(\d{1,12}),(\d{1,12})", re.ASC
 
 
 def load_synthetic(argument: str = "") -> RawDataset:
-    """Makes random uint8 images, the same ones each time.
+    """Makes random uint8 images, always the same ones.
 
     Args:
       argument: ``<height>x<width>x<channels>,<classes>,<examples>``; ``LxC`` makes
@@ -33,7 +33,7 @@ def load_synthetic(argument: str = "") -> RawDataset:
     shape = tuple(map(int, form[1].split("x")))
     num_classes, examples = int(form[2]), int(form[3])
     if 0 in (*shape, num_classes, examples):
-        raise DataError(f"'synthetic' got {argument!r}: all sizes have to be above 0")
+        raise DataError(f"'synthetic' got {argument!r}: expected sizes above 0")
     size = math.prod(shape) * examples
     check_size(f"'synthetic:{argument}'", size)
     check_size(f"'synthetic:{argument}'", 8 * examples)

@@ -7,7 +7,7 @@ import optax
 
 from cnnjax.optim.weight_decay import DecoupledDecayState
 
-# The last type is private to Optax and used by fromage, so tracing has to find it.
+# The last type is private to Optax and used by fromage, so it is found by tracing.
 # Making an array would initialize JAX's devices before all processes are connected.
 CLOCKS = (
     optax.ScaleByScheduleState,

@@ -62,7 +62,7 @@ def _parse(argv):
     parser = argparse.ArgumentParser(
         "benchmark_peers.py",
         description="The same network, batch and threads in cnnjax, stock Flax, PyTorch"
-        " and Keras, in turns. Installs what is missing into environments of its own.",
+        " and Keras, in turns. Installs missing frameworks into separate environments.",
     )
     add = parser.add_argument
     add(

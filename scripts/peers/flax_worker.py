@@ -47,7 +47,7 @@ def stock_models():
 
 
 def _layers(linen):
-    """``flax.linen``, its layers with ReLU as an operation of its own after them."""
+    """``flax.linen``, with ReLU as a separate operation after its layers."""
 
     class Conv(linen.Conv):
         def and_relu(self, x):

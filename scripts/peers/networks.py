@@ -10,7 +10,7 @@ LEARNING_RATE, MOMENTUM = 0.01, 0.9
 
 
 class Network(NamedTuple):
-    """Images ``(height, width, channels)`` and how many of them a step takes."""
+    """Shape ``(height, width, channels)`` of the images, and images per step."""
 
     image: tuple
     batch: int
