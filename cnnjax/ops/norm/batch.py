@@ -21,29 +21,29 @@ def batch_norm(
     relu: bool | float = False,
     backend: Backend | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalizes each channel by the batch's own moments: the training mode.
+    """Normalizes each channel by the moments of the batch, as in training.
 
     Args:
         x: ``(..., channels)``.
         scale: ``(channels,)``.
         bias: ``(channels,)``.
-        epsilon: keeps the root of the variance away from 0.
+        epsilon: added to the variance before the root is taken.
         mask: broadcastable to ``x``; where it is false, a value does not count.
-        use_fast_variance: see ``moments``.
-        axis_name: of the devices whose batches are taken together.
+        use_fast_variance: ``fast`` in ``cnnjax.ops.norm.maps.moments``.
+        axis_name: the mapped axis over whose devices the moments are taken.
         add: the shape of ``x``, added to the result; ``None`` adds nothing.
         relu: whether ReLU comes last; a number is its largest value.
-        backend: as in ``cnnjax.ops.backend``, ``None`` being the current one; what has
-            a mask or an axis name is XLA's.
+        backend: as in ``cnnjax.ops.backend``; ``None`` is the current one. With a mask
+            or an axis name, XLA computes the operation whatever the backend.
 
     Returns:
         y of the shape and dtype of ``x``; mean and variance ``(channels,)``.
 
     Raises:
-        ValueError: shapes that do not go together; or ``backend`` is ``"native"`` and
-            cannot compute it.
+        ValueError: shapes that do not fit together; or ``backend`` is ``"native"`` and
+            cannot compute this.
     """
-    wide_scale, wide_bias = per_last_axis(scale, x), per_last_axis(bias, x)
+    wide_scale, wide_bias = as_last_axis(x, scale=scale, bias=bias)
     if mask is None and axis_name is None:
         options = {"epsilon": epsilon, "fast": use_fast_variance, "relu": relu}
         return batch_norm_add_relu(x, scale, bias, add, backend=backend, **options)
@@ -65,16 +65,33 @@ def batch_norm_inference(
     *,
     epsilon: float = 1e-5,
 ) -> jax.Array:
-    """Normalizes each channel of ``x (..., channels)`` by given moments."""
-    arrays = (per_last_axis(array, x) for array in (mean, variance, scale, bias))
+    """Normalizes each channel of ``x (..., channels)`` by given moments.
+
+    Args:
+        x: ``(..., channels)``.
+        mean: ``(channels,)``.
+        variance: ``(channels,)``.
+        scale: ``(channels,)``.
+        bias: ``(channels,)``.
+        epsilon: added to the variance before the root is taken.
+
+    Raises:
+        ValueError: an array that does not have one value per channel.
+    """
+    arrays = as_last_axis(x, mean=mean, variance=variance, scale=scale, bias=bias)
     return normalize(x, *arrays, epsilon=epsilon)
 
 
-def per_last_axis(array, x):
-    """``(channels,)`` with an axis of size 1 for each other axis of ``x``."""
-    if array.shape != x.shape[-1:]:
-        raise ValueError(
-            f"an array of shape {array.shape} was given where x {x.shape} expects"
-            f" {x.shape[-1:]}"
-        )
-    return array.reshape(*[1] * (x.ndim - 1), -1)
+def as_last_axis(x: jax.Array, **arrays: jax.Array) -> list[jax.Array]:
+    """Arrays ``(channels,)``, with an axis of size 1 for every other axis of ``x``.
+
+    Raises:
+        ValueError: an array of another shape; the message has its name.
+    """
+    for name, array in arrays.items():
+        if array.shape != x.shape[-1:]:
+            raise ValueError(
+                f"{name} has shape {array.shape}, expected {x.shape[-1:]}, one value"
+                f" for each channel of x {x.shape}"
+            )
+    return [array.reshape(*[1] * (x.ndim - 1), -1) for array in arrays.values()]

@@ -144,7 +144,7 @@ def _fused_bwd(problem, residuals, cotangents):
     total, product, g = _sums(dy, x, y, mean, factor, bias, problem)
     dmean = dmean - r * scale * total
     dvariance = dvariance - 0.5 * r**3 * scale * product
-    if problem.fast:  # as in the moments: flat where rounding made the variance 0
+    if problem.fast:  # no gradient where rounding made the variance 0
         dvariance = jnp.where(variance > 0, dvariance, 0)
     count = math.prod(x.shape[:-1])
     by_distance, constant = 2 * dvariance / count, dmean / count

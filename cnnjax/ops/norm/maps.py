@@ -1,7 +1,6 @@
-"""Normalization: the moments of the data, and what is done with them.
+"""The two maps of which every normalization is made: ``moments`` and ``normalize``.
 
-Every layer of this kind is two functions. With a_i the weight of a value in the mean
-(1/N, or 0 where a mask leaves it out)::
+With a_i the weight of a value in the mean (1/N, or 0 where a mask leaves it out)::
 
     m = sum_i a_i x_i                      v = sum_i a_i (x_i - m)^2
     dL/dx_i = a_i (dL/dm + 2 (x_i - m) dL/dv)
@@ -11,14 +10,14 @@ Every layer of this kind is two functions. With a_i the weight of a value in the
     dL/ds = r sum_i (x_i - m) dL/dy_i      dL/dm = -r sum_i s dL/dy_i
     dL/dv = -1/2 r^3 sum_i s (x_i - m) dL/dy_i
 
-Put together for batch normalization, where m, v, s and b belong to a channel, this is
+Combined for batch normalization, where m, v, s and b belong to a channel, this is
 the closed form of Ioffe and Szegedy 2015, with xhat = r (x - m)::
 
     dL/dx = s r (dL/dy - mean(dL/dy) - xhat mean(xhat dL/dy))
 
 Batch, layer and group normalization differ only in the axes of the sums. Over several
 devices, with m_k and v_k those of device k, ``m = mean_k m_k`` and ``v = mean_k (v_k +
-(m_k - m)^2)``; JAX knows the gradient of a mean over devices.
+(m_k - m)^2)``; JAX has the gradient of a mean over devices.
 """
 
 import math
@@ -62,11 +61,11 @@ def moments(
 
     Args:
         x: any shape; half precision is summed in float32.
-        axes: what to take them over; these axes stay, with size 1.
+        axes: the axes that they are taken over, which stay, with size 1.
         mask: broadcastable to ``x``; where it is false, a value does not count.
-        fast: whether to compute the variance as E[x^2] - m^2, in one pass; exact where
-            the mean is not large against the deviation.
-        devices: over which devices.
+        fast: whether to compute the variance as E[x^2] - m^2, in one pass; accurate
+            unless the mean is much larger than the deviation.
+        devices: the devices that share the moments.
 
     Raises:
         ValueError: an axis that ``x`` does not have, or complex values.
@@ -89,8 +88,8 @@ def _moments(x, mask, axes, fast):
     if fast:
         square = (x * x).sum(axes, keepdims=True) / count
         return mean, jnp.maximum(square - mean * mean, 0)
-    centred = _keep(x - mean, mask)
-    return mean, (centred * centred).sum(axes, keepdims=True) / count
+    centered = _keep(x - mean, mask)
+    return mean, (centered * centered).sum(axes, keepdims=True) / count
 
 
 def _moments_fwd(x, mask, axes, fast):
@@ -101,7 +100,7 @@ def _moments_fwd(x, mask, axes, fast):
 def _moments_bwd(axes, fast, residuals, cotangents):
     x, mask, mean, variance = residuals
     dmean, dvariance = cotangents
-    if fast:  # the maximum with 0 is flat where rounding made it necessary
+    if fast:  # no gradient where rounding made the variance 0
         dvariance = jnp.where(variance > 0, dvariance, 0)
     count = _count(x, mask, axes)
     dx = dmean / count + (x - mean) * (2 * dvariance / count)
@@ -125,15 +124,15 @@ def normalize(
 
     Args:
         x: any shape.
-        mean: as many axes as ``x``, those that are shared of size 1.
+        mean: as many axes as ``x``, of size 1 where values share it.
         variance: the shape of ``mean``.
         scale: as many axes as ``x``; ``None`` means 1.
         bias: the shape of ``scale``; ``None`` means 0.
-        epsilon: keeps the root away from 0.
+        epsilon: added to the variance before the root is taken.
         dtype: of the result; by default that of ``x``.
 
     Raises:
-        ValueError: a result that would be of an integer dtype.
+        ValueError: the result would have an integer dtype.
     """
     dtype = jnp.dtype(dtype or x.dtype)
     if not jnp.issubdtype(dtype, jnp.inexact):
@@ -159,19 +158,19 @@ def _normalize_fwd(x, mean, variance, scale, bias, epsilon, dtype):
 def _normalize_bwd(epsilon, dtype, residuals, dy):
     x, mean, variance, scale, bias = residuals
     r = lax.rsqrt(variance + epsilon)
-    # Without the barrier XLA writes x - mean down, as the moments' gradient has it too.
-    centred = x - lax.optimization_barrier(mean)
+    # Without the barrier XLA stores x - mean, which the moments' gradient uses, too.
+    centered = x - lax.optimization_barrier(mean)
     dy = dy.astype(jnp.result_type(x, mean, scale))
     if mean.shape == scale.shape:
-        # One pair of sums serves all four; the channel's factors come after it.
-        total, product = _sum_like(dy, mean), _sum_like(centred * dy, mean)
+        # One pair of sums serves all four gradients; each takes its factors afterwards.
+        total, product = _sum_like(dy, mean), _sum_like(centered * dy, mean)
         dscale, dbias = r * product, total
         dmean, dvariance = -r * scale * total, -0.5 * r**3 * scale * product
     else:
         weighted = scale * dy
-        dscale, dbias = _sum_like(r * centred * dy, scale), _sum_like(dy, bias)
+        dscale, dbias = _sum_like(r * centered * dy, scale), _sum_like(dy, bias)
         dmean = -r * _sum_like(weighted, mean)
-        dvariance = -0.5 * r**3 * _sum_like(centred * weighted, mean)
+        dvariance = -0.5 * r**3 * _sum_like(centered * weighted, mean)
     gradients = (scale * r * dy, dmean, dvariance, dscale, dbias)
     return tuple(g.astype(a.dtype) for g, a in zip(gradients, residuals, strict=True))
 

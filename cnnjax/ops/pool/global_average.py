@@ -23,7 +23,8 @@ def global_avg_pool(x: jax.Array) -> jax.Array:
     sizes = x.shape[1:-1]
     if not sizes or 0 in sizes:
         raise ValueError(
-            f"x has shape {x.shape}, expected (batch, *spatial, channels), not empty"
+            f"x has shape {x.shape}, expected (batch, *spatial, channels) with at least"
+            " one position"
         )
     return _mean(x, sizes)
 
@@ -35,7 +36,7 @@ def _mean(x, sizes):
 
 @custom_vjp("sizes", linear=("dy",))
 def _spread(dy, sizes):
-    """Each value at all positions, divided by their number: the mean's transpose."""
+    """Each value over K, at all K positions: the transpose of the mean."""
     share = dy / math.prod(sizes)
     shape = (dy.shape[0], *[1] * len(sizes), dy.shape[-1])
     return jnp.broadcast_to(share.reshape(shape), (dy.shape[0], *sizes, dy.shape[-1]))

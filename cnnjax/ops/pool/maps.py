@@ -41,8 +41,8 @@ def max_pool(
     Args:
         x: ``(batch, *spatial, channels)`` of a floating dtype.
         window: taps on each spatial axis.
-        strides: positions from one window to the next.
-        padding: as in ``conv``, ``SAME``, ``SAME_LOWER``, ``VALID`` or numbers alone.
+        strides: distance from one window to the next.
+        padding: ``"SAME"``, ``"SAME_LOWER"``, ``"VALID"`` or numbers, as in ``conv``.
         dilation: distance between two taps.
         backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 
@@ -51,7 +51,7 @@ def max_pool(
 
     Raises:
         ValueError: sizes that do not fit together, or an output without positions;
-            or ``backend`` is ``"native"`` and cannot compute it.
+            or ``backend`` is ``"native"`` and cannot compute this.
     """
     x = jnp.asarray(x)
     for part in stages(make_problem(x, window, strides, padding, dilation, backend)):
@@ -73,8 +73,8 @@ def avg_pool(
     Args:
         x: ``(batch, *spatial, channels)`` of a floating dtype.
         window: taps on each spatial axis.
-        strides: positions from one window to the next.
-        padding: as in ``conv``: ``SAME``, ``SAME_LOWER``, ``VALID`` or numbers.
+        strides: distance from one window to the next.
+        padding: ``"SAME"``, ``"SAME_LOWER"``, ``"VALID"`` or numbers, as in ``conv``.
         count_include_pad: whether padding counts as zeros or is left out of the mean.
         backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 
@@ -83,7 +83,7 @@ def avg_pool(
 
     Raises:
         ValueError: sizes that do not fit together, or an output without positions;
-            or ``backend`` is ``"native"`` and cannot compute it.
+            or ``backend`` is ``"native"`` and cannot compute this.
     """
     x = jnp.asarray(x)
     problem = make_problem(x, window, strides, padding, backend=backend)

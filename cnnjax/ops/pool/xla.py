@@ -19,7 +19,7 @@ from cnnjax.ops.taps import scatter_taps, tap_slices
 
 
 def max_and_which(x, problem: PoolProblem) -> tuple[jax.Array, jax.Array]:
-    """The maximum of each window and the number of the tap that holds it first."""
+    """The maximum of each window and the index of the tap that holds it first."""
     slices = tap_slices(x, problem.taps, problem.window, _lowest(x.dtype))
     best = next(slices)
     last = max(math.prod(problem.taps) - 1, 0)
@@ -39,7 +39,7 @@ def place(dy, which, problem: PoolProblem) -> jax.Array:
         numbers = numbers.reshape(1, *(n for k in taps for n in (1, k)), 1)
         chosen = jnp.where(_at_taps(which, taps) == numbers, _at_taps(dy, taps), 0)
         return _joined(chosen, problem.sizes)
-    # Sums are float32 at least; and XLA on a CPU interleaves bfloat16 13 times slower.
+    # Sums are at least float32; and XLA on a CPU interleaves bfloat16 13 times slower.
     wide = widened(dy)
     chosen = (jnp.where(which == number, wide, 0) for number in range(math.prod(taps)))
     placed = scatter_taps(chosen, taps, problem.window, problem.sizes)
@@ -87,7 +87,7 @@ def _at_taps(y, taps):
 def _joined(y, sizes):
     """``(n, p1, k1, p2, k2, c) -> (n, *sizes, c)``.
 
-    Of arrays with an explicit sharding, JAX joins no more than two axes at a time.
+    JAX merges at most two axes at a time of an array with an explicit sharding.
     """
     for axis, size in enumerate(sizes, start=1):
         y = y.reshape(*y.shape[:axis], size, *y.shape[axis + 2 :])

@@ -1,8 +1,9 @@
-// Vectors of floats, kept in memory as float or bfloat16, for the files that are compiled
-// once for each instruction set.
+// Vectors of floats, stored in memory as float or bfloat16, for the files that are
+// compiled once for each instruction set.
 //
-// All is local to the file that includes this. Of an inline function that files share,
-// the linker keeps one copy, and it could be one with instructions the machine lacks.
+// Everything is local to the file that includes this. The linker keeps one copy of an
+// inline function that several files share, which could use instructions that the
+// machine lacks.
 #pragma once
 
 #include <immintrin.h>
@@ -35,8 +36,8 @@ struct VectorOf {
 template <class T, int lanes>
 using Vector = typename VectorOf<T, lanes>::Type;
 
-// Calls `at(lanes, parts, channel)` for all channels: as long as so many are left, for
-// `parts` vectors of `lanes` channels from one channel on.
+// Covers all channels with calls of `at(lanes, parts, channel)`, each for `parts`
+// vectors of `lanes` channels from `channel` on. The widest come first.
 template <class At>
 void over_channels(std::int64_t channels, const At& at) {
   std::int64_t channel = 0;
@@ -66,7 +67,7 @@ Vector<T, lanes> load(const T* from) {
   return values;
 }
 
-// GCC needs to be told the single instructions that widen bytes and halves.
+// Widens bytes and halves with one instruction each, which GCC does not find itself.
 template <class T, int lanes>
 Vector<std::int32_t, lanes> load_wide(const T* from) {
   const auto narrow = load<T, lanes>(from);
@@ -101,7 +102,7 @@ Vector<float, lanes> load_floats(const Half* from) {
   return same_bits<Vector<float, lanes>>(load_wide<Half, lanes>(from) << 16);
 }
 
-// The lowest byte of each, of numbers below 256; GCC would take them one by one.
+// Stores numbers below 256 as bytes, all at once; GCC would convert them one by one.
 template <int lanes>
 void store_bytes(const Vector<std::int32_t, lanes>& numbers, std::uint8_t* to) {
 #ifdef __AVX512F__
@@ -136,8 +137,8 @@ void store_floats(const Vector<float, lanes>& values, Half* to) {
   std::memcpy(to, &halves, sizeof(halves));
 }
 
-// What is left of a sum in memory: nothing is lost of a float, and bfloat16 rounds to
-// the nearest, on ties to the even one.
+// The values as memory holds them: a float is unchanged; bfloat16 rounds to nearest,
+// ties to even.
 template <class T, int lanes>
 Vector<float, lanes> rounded(const Vector<float, lanes>& values) {
   if constexpr (sizeof(T) == sizeof(float)) {

@@ -1,6 +1,6 @@
 // CMake compiles this file once for each instruction set, under the name
-// CNNJAX_NORM_LOOP, and without fused multiplication and addition: what ReLU let through
-// is found again by the same arithmetic.
+// CNNJAX_NORM_LOOP, and without fused multiply-add: the backward pass computes y again
+// and must get the same sign.
 
 #include "norm/loops.h"
 
@@ -13,7 +13,7 @@ namespace {
 template <int lanes>
 using Floats = Vector<float, lanes>;
 
-// Some rows of some channels: `first` is the number of their first value.
+// A few rows of a few channels, of which `first` is the index of the first value.
 template <class T, int lanes>
 struct Tile {
   const NormJob& job;

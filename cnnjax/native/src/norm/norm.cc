@@ -1,7 +1,7 @@
-// Batch normalization as custom calls of XLA, by loops of our own: oneDNN's can neither
-// add a second array nor do without a mask in memory.
+// Batch normalization as custom calls of XLA. The loops are our own, because oneDNN's
+// cannot add a second array and need a mask in memory.
 //
-// Arrays are (rows, channels); under vmap all of them have the mapped axes in front.
+// Arrays are (rows, channels). Under vmap all of them have the mapped axes in front.
 
 #include <algorithm>
 #include <cmath>
@@ -24,11 +24,11 @@ namespace {
 namespace ffi = xla::ffi;
 using Buffer = ffi::AnyBuffer;
 
-constexpr std::int64_t kValuesPerThread = 1 << 16;  // some 20 microseconds of one core
+constexpr std::int64_t kValuesPerThread = 1 << 16;  // about 20 microseconds of one core
 constexpr std::int64_t kValuesPerPart = 1 << 13;
 constexpr std::int64_t kMostParts = 64;
 
-// One of the mapped places of an array.
+// The part of an array at one index of the mapped axes.
 template <class T = void>
 T* at(const Buffer& buffer, std::int64_t place, std::int64_t places) {
   const auto bytes = static_cast<std::int64_t>(buffer.size_bytes());
@@ -36,14 +36,14 @@ T* at(const Buffer& buffer, std::int64_t place, std::int64_t places) {
                               bytes / places * place);
 }
 
-// The sizes of a call, which those of x tell.
+// The sizes of a call, read from x.
 struct Sizes {
   std::int64_t places = 1, rows, channels;
   bool is_bfloat16;
 
   explicit Sizes(const Buffer& x) {
     const auto dims = x.dimensions();
-    if (dims.size() < 2) throw std::invalid_argument("x has neither rows nor channels");
+    if (dims.size() < 2) throw std::invalid_argument("x lacks rows or channels");
     for (std::size_t axis = 0; axis + 2 < dims.size(); ++axis) places *= dims[axis];
     rows = dims[dims.size() - 2];
     channels = dims.back();
@@ -63,26 +63,26 @@ struct Sizes {
     return job;
   }
 
-  // The arrays as long as x, and those of one value for a channel.
+  // `images` must have the size of x, `vectors` one value per channel.
   void check(std::initializer_list<const Buffer*> images,
              std::initializer_list<const Buffer*> vectors) const {
     const auto values = static_cast<std::size_t>(places * channels);
     for (const Buffer* image : images) {
       if (image->element_count() != values * rows) {
-        throw std::invalid_argument("an array has not the size of x");
+        throw std::invalid_argument("an array does not have the size of x");
       }
     }
     for (const Buffer* vector : vectors) {
       if (vector->element_type() != ffi::DataType::F32 ||
           vector->element_count() != values) {
-        throw std::invalid_argument("an array is not one float32 for each channel");
+        throw std::invalid_argument("an array does not have one float32 per channel");
       }
     }
   }
 };
 
-// Runs a loop over all rows; `sums` has two rows of channels, or is null. Sums are made
-// in parts that depend on the sizes alone, so that the threads do not change them.
+// Runs a loop over all rows; `sums` gets two rows of channels, or is null. The partial
+// sums depend on the sizes alone, so the number of threads does not change the result.
 void run(const NormJob& job, const Sizes& sizes, std::vector<double>* sums) {
   static const NormLoop loop =
       best_for_this_cpu(norm_on_avx512, norm_on_avx2, norm_on_any);
@@ -109,8 +109,8 @@ float as_float(const void* values, std::int64_t index, bool is_bfloat16) {
   return value;
 }
 
-// With d the distances to the first row, m = x_0 + E[d] and v = E[d^2] - E[d]^2: exact
-// also where the mean is large against the deviation.
+// With d the distances to the first row, m = x_0 + E[d] and v = E[d^2] - E[d]^2, which
+// is accurate even where the mean is much larger than the deviation.
 void moments_at(const Sizes& sizes, const void* x, float* mean, float* variance) {
   std::vector<float> origin(sizes.channels);
   for (std::int64_t c = 0; c < sizes.channels; ++c) {
@@ -170,10 +170,10 @@ ffi::Error apply(Buffer x, Buffer mean, Buffer factor, Buffer bias, Buffer add,
   });
 }
 
-// What the two maps of the gradient have in common.
+// What the two maps of the backward pass have in common.
 struct Backward {
   const Buffer &dy, &x, &mean, &factor, &bias;
-  float relu;  // the largest value; 0: no ReLU
+  float relu;  // its largest value; 0: no ReLU
 
   NormJob job(const Sizes& sizes, Norm map, std::int64_t place) const {
     NormJob job = sizes.job(map);

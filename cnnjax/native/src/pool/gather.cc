@@ -14,7 +14,7 @@ namespace {
 struct Line {
   std::int64_t taps, stride, dilation, low, inputs, outputs;
 
-  // For each output, its taps that lie in the image.
+  // For each output, its taps that lie inside the image.
   std::vector<Reach> of_outputs() const {
     std::vector<Reach> places(outputs);
     for (std::int64_t o = 0; o < outputs; ++o) {
@@ -27,8 +27,8 @@ struct Line {
     return places;
   }
 
-  // For each input, the taps with which outputs meet it. From one to the next of these
-  // k grows by s / gcd(s, d), and o falls by d / gcd(s, d).
+  // For each input, the taps whose windows cover it. From one of them to the next, k
+  // grows by s / gcd(s, d) and o falls by d / gcd(s, d).
   std::vector<Reach> of_inputs() const {
     std::vector<Reach> places(inputs);
     for (std::int64_t i = 0; i < inputs; ++i) {

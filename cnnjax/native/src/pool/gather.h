@@ -1,4 +1,4 @@
-// A pooling that takes the places of its output one by one, with any window.
+// A pooling with any window, which computes its outputs one by one.
 #pragma once
 
 #include "pool/loops.h"
@@ -6,7 +6,7 @@
 
 namespace cnnjax {
 
-// Makes y of x where `of_windows`, else x of y.
+// Computes y from x if `of_windows`, else x from y.
 void gather(Pool pool, bool of_windows, const PoolProblem& problem,
             const PoolArrays& arrays);
 

@@ -9,8 +9,9 @@ namespace cnnjax {
 
 namespace {
 
-// What the windows join to the pixels of one row, but for the axis of the columns: a
-// copy, for the compiler has to expect that bytes written into `which` change the job.
+// The contributions to the pixels of one row, except along the columns. It is a copy of
+// the job's numbers, because the compiler must assume that bytes written to `which`
+// change the job.
 struct Row {
   std::int64_t offset, plane_step, row_step, column_step;
   std::int32_t tap, plane_tap_step, row_tap_step, column_tap_step;
@@ -53,15 +54,15 @@ struct Pixel {
     }
   }
 
-  // Zeros of the padding are terms of a sum too, and 0 + -0 is 0.
+  // The padding adds zeros to the sum, and 0 + -0 is 0.
   float neutral() const {
     const std::int64_t pairs = std::int64_t{row.planes} * row.rows * columns.count;
     return pairs == row.taps ? -0.0f : 0.0f;
   }
 };
 
-// The values of `parts` vectors of channels from one channel on, for one pixel. GCC
-// keeps them in registers only where it unrolls the loops over the parts early.
+// The maxima of `parts` vectors of channels for one pixel. GCC keeps them in registers
+// only if it unrolls the loops over the parts early.
 template <class T, int lanes, int parts>
 void take_maximum(const Pixel& pixel, const T* in, T* out, std::uint8_t* which) {
   using Floats = Vector<float, lanes>;
@@ -78,7 +79,7 @@ void take_maximum(const Pixel& pixel, const T* in, T* out, std::uint8_t* which) 
     for (int part = 0; part < parts; ++part) {
       const Floats value = load_floats<lanes>(in + offset + part * lanes);
       Floats& most = best[part];
-      // A NaN wins too, and nothing after it.
+      // A NaN counts as the maximum, and nothing replaces it.
       const Numbers stays = (value <= most) | (most != most);
       most = stays ? most : value;
       winner[part] = stays ? winner[part] : Numbers{} + tap;
@@ -129,10 +130,11 @@ void run(const PoolJob& job, std::int64_t begin, std::int64_t end) {
     for (; column < columns.size && number < end; ++column, ++number) {
       pixel.columns = columns.places[column];
       T* out = static_cast<T*>(job.out) + number * job.channels;
-      // The winners lie beside the maxima: beside `out` or, to place, beside `in`.
+      // `which` has the layout of the maxima: of `out`, or of `in` for `kPlace`.
       std::uint8_t* which =
           job.which + (pool == Pool::kMax ? number * job.channels : image * job.image);
-      // Copies: bytes written into `which` could change what it refers to.
+      // Captured by value: bytes written to `which` could change what a reference
+      // means.
       over_channels(job.channels, [=](auto lanes, auto parts, std::int64_t channel) {
         if constexpr (pool == Pool::kMax) {
           take_maximum<T, lanes, parts>(pixel, in + channel, out + channel,

@@ -5,10 +5,11 @@
 
 namespace cnnjax {
 
-// Along one axis, what the windows join to one place: `count` pairs of a tap and a
-// place of the other array, the first ones given, the next ones a step of `Axis` away.
+// Along one axis, the pairs (tap, position in the other array) that contribute to one
+// position: `count` of them. The first is given, the others follow in the steps of
+// `Axis`.
 struct Reach {
-  std::int64_t offset;  // of the other place, in values
+  std::int64_t offset;  // of the position in the other array, in values
   std::int32_t tap, count;
 };
 
@@ -21,9 +22,9 @@ struct Axis {
 
 enum class Pool : std::int64_t { kMax, kPlace, kSum };
 
-// Each value of `out` is made of the values of `in` that the windows join to it. The
-// maximum writes into `which` the number of the tap that won; `kPlace` sums where the
-// number in `which` is the tap's.
+// Each value of `out` is computed from the values of `in` that its windows cover.
+// `kMax` writes the index of the tap with the maximum to `which`; `kPlace` adds a value
+// where `which` holds the index of its tap.
 struct PoolJob {
   Pool pool;
   bool is_bfloat16;
@@ -36,7 +37,7 @@ struct PoolJob {
   std::uint8_t* which;
 };
 
-// Computes the pixels from `begin` to `end`, counted through the whole batch.
+// Computes the pixels from `begin` to `end`, numbered through the whole batch.
 using PoolLoop = void (*)(const PoolJob&, std::int64_t begin, std::int64_t end);
 
 void pool_on_avx512(const PoolJob&, std::int64_t begin, std::int64_t end);

@@ -1,7 +1,7 @@
-// The poolings as custom calls of XLA, by loops of our own: oneDNN has no maximum that
-// tells which tap won.
+// The poolings as custom calls of XLA. The loops are our own, because oneDNN's maximum
+// does not return the index of its tap.
 //
-// Under vmap every array has the mapped axes in front, and these are more images.
+// Under vmap every array has the mapped axes in front, which count as more images.
 
 #include <functional>
 #include <numeric>
@@ -43,7 +43,7 @@ Images make_images(const Buffer& buffer, const Window& window) {
   const std::size_t spatial = window.strides.size();
   const auto dims = buffer.dimensions();
   if (spatial > kAxes || dims.size() < spatial + 2) {
-    throw std::invalid_argument("an array lacks axes");
+    throw std::invalid_argument("an array has too few axes for the window");
   }
   const std::size_t mapped = dims.size() - 1 - spatial;
   const std::int64_t images = std::accumulate(dims.begin(), dims.begin() + mapped,
@@ -59,7 +59,7 @@ PoolProblem make_problem(const Window& window, const Images& x, const Images& y)
     }
   }
   if (x.dtype != y.dtype || x.count != y.count || x.channels != y.channels) {
-    throw std::invalid_argument("arrays do not go together");
+    throw std::invalid_argument("x and y differ in dtype, images or channels");
   }
   if (x.dtype != ffi::DataType::F32 && x.dtype != ffi::DataType::BF16) {
     throw std::invalid_argument("arrays are neither float32 nor bfloat16");
@@ -77,12 +77,12 @@ PoolProblem make_problem(const Window& window, const Images& x, const Images& y)
 
 std::uint8_t* winners_of(const Images& which, const Images& y) {
   if (which.dtype != ffi::DataType::U8 || !which.holds_as_many_as(y)) {
-    throw std::invalid_argument("winners are no bytes of the shape of the maxima");
+    throw std::invalid_argument("which does not hold bytes in the shape of the maxima");
   }
   return static_cast<std::uint8_t*>(which.data);
 }
 
-// y of x.
+// Computes y from x.
 void reduce(Pool pool, const Window& window, const Images& x, const Images& y,
             std::uint8_t* which) {
   const PoolProblem problem = make_problem(window, x, y);
@@ -90,7 +90,7 @@ void reduce(Pool pool, const Window& window, const Images& x, const Images& y,
   gather(pool, true, problem, {x.data, y.data, which});
 }
 
-// x of y.
+// Computes x from y.
 void spread(Pool pool, const Window& window, const Images& y, const Images& x,
             std::uint8_t* which) {
   const PoolProblem problem = make_problem(window, x, y);

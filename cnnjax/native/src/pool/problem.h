@@ -9,15 +9,15 @@
 
 namespace cnnjax {
 
-constexpr std::int64_t kPooledPerThread = 1 << 17;  // some 50 microseconds of one core
+constexpr std::int64_t kPooledPerThread = 1 << 17;  // about 50 microseconds of one core
 
 struct PoolProblem {
   bool is_bfloat16;
   std::int64_t images, channels;
-  PerAxis x, y;  // how many places they have
+  PerAxis x, y;  // spatial sizes
   PerAxis taps, strides, dilation, low;
 
-  // Whether the windows cover the image, each place by one of them.
+  // Whether each position of the image lies in exactly one window.
   bool is_tiled() const {
     bool tiled = taps == strides && dilation == PerAxis{1, 1, 1} && low == PerAxis{};
     for (std::size_t axis = 0; axis < kAxes; ++axis) {
@@ -32,8 +32,8 @@ struct PoolProblem {
   }
 };
 
-// Where the arrays are. Each value of `out` comes of some of `in`; `which` holds one
-// number of a tap for each window.
+// The arrays. Each value of `out` is computed from values of `in`; `which` holds the
+// index of one tap per window.
 struct PoolArrays {
   const void* in;
   void* out;

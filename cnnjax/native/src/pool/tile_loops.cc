@@ -9,8 +9,8 @@ namespace cnnjax {
 
 namespace {
 
-// The values of `parts` vectors of channels. GCC keeps them in registers only where it
-// unrolls the loops over the parts early.
+// Fills one window for `parts` vectors of channels. GCC keeps them in registers only if
+// it unrolls the loops over the parts early.
 template <class T, int lanes, int parts, bool placed>
 void fill(const TileJob& job, const T* in, const std::uint8_t* which, T* out) {
   using Floats = Vector<float, lanes>;

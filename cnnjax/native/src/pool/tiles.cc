@@ -9,7 +9,7 @@ namespace cnnjax {
 
 namespace {
 
-// How far places of x lie from the first one of their window, in values.
+// Distance of each tap from the first tap of its window, in values of x.
 std::vector<std::int64_t> offsets_of(const PerAxis& taps, const PerAxis& steps) {
   std::vector<std::int64_t> offsets;
   for (std::int64_t tap = 0; tap < product(taps); ++tap) {
