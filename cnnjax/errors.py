@@ -57,8 +57,8 @@ class Interrupted(Exception):
 
     def __init__(self, number: int, step: int):
         super().__init__(
-            f"stopped by {signal.Signals(number).name} after step {step}, which is"
-            " saved; the same command goes on from there"
+            f"Stopped by {signal.Signals(number).name} after step {step} (checkpoint"
+            " saved); rerun the same command to resume."
         )
         self.status = 128 + number
 

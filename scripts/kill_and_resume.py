@@ -123,13 +123,13 @@ class Training:
         self.wait(lambda: time.monotonic() >= end)
 
     def check(self, newest: int | None) -> None:
-        """Whether it was quiet, and went on from the ``newest`` checkpoint."""
+        """Whether it was quiet, and resumed from the ``newest`` checkpoint."""
         err, status = self.err.read_text(), self.process.returncode
         if err or status not in (0, -signal.SIGKILL):
             raise Failure(f"{self.run} ended with status {status} and said: {err}")
-        steps = self.find(r"going on after step (\d+)")
+        steps = self.find(r"resuming after step (\d+)")
         if self.is_compiled() and steps != [str(newest)] * (newest is not None):
-            raise Failure(f"{self.run} went on after {steps}; on disk was {newest}")
+            raise Failure(f"{self.run} resumed after {steps}; on disk was {newest}")
 
 
 def _written(path: Path) -> int:

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
 
 
 def _train(config: Config, workdir: Path, resume: str) -> int:
-    from cnnjax.train.run.run import train
+    from cnnjax.train.run.loop import train
 
     reporter = _make_reporter(workdir)
     try:

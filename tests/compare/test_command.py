@@ -11,7 +11,7 @@ from cnnjax.compare.model import compare_problem, make_problem
 from cnnjax.compare.page import page
 from cnnjax.config.files import load_config
 from cnnjax.report import Reporters
-from cnnjax.train.run.run import train
+from cnnjax.train.run.loop import train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ["--config.model.widths=(4, 8)", "--config.batch_size=16"]

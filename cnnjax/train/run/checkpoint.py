@@ -1,14 +1,14 @@
-"""Checkpoints: states of a run on disk, written by Orbax while training goes on.
+"""Checkpoints: states of a run on disk, written by Orbax while training continues.
 
-Each holds the arrays of the state, and notes: how the run stands (its seconds, its best
-validation, ...), its settings, and a checksum of every array. Orbax does not check what
-it reads back (a flipped bit changes a value silently), so this is done here.
+Each holds the arrays of the state, and notes: the progress of the run (its seconds, its
+best validation, ...), its settings, and a checksum of every array. Orbax does not check
+what it reads back (a flipped bit changes a value silently), so this is done here.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
@@ -17,32 +17,27 @@ from cnnjax.errors import CheckpointError
 from cnnjax.train.machine.processes import agree, is_first, wait_for_all
 from cnnjax.train.run.folder_name import Folder
 from cnnjax.train.run.integrity import (
-    check_arrays,
     check_room,
-    check_seal,
-    check_sums,
     checksums,
     none_is_whole,
+    our_versions,
+    refuse_newer,
     seal,
 )
-from cnnjax.train.run.manager import REMOVED, check_files, open_manager
-from cnnjax.train.run.permanent import MARK, KeepPermanent, KeepStep
-from cnnjax.train.run.progress import read_progress
-from cnnjax.train.run.quiet import quieten_orbax
-from cnnjax.train.run.stored import as_numpy, fit, leaves_by_name
-from cnnjax.train.run.versions import changed_settings, our_versions, refuse_newer
-from cnnjax.train.step.state import TrainState, named_leaves
-
-Notes = dict[str, Any]
+from cnnjax.train.run.lock import Hold
+from cnnjax.train.run.manager import (
+    MARK,
+    REMOVED,
+    KeepPermanent,
+    KeepStep,
+    check_files,
+    open_manager,
+    quieten_orbax,
+)
+from cnnjax.train.run.stored import Restored, read_state
+from cnnjax.train.step.state import TrainState
 
 MOST_FAILURES = 5  # of the parts of one save
-
-
-class Restored(NamedTuple):
-    """The arrays of a state by its fields, with what was noted beside them."""
-
-    arrays: dict[str, Any]
-    notes: Notes
 
 
 class Checkpoints:
@@ -58,9 +53,8 @@ class Checkpoints:
             where a later part of the run has another ``keep_every``.
         settings: of the run, for the message if a state does not match them.
         read_only: for a look at a run that another process may be writing.
-
-    Attributes:
-        best: the rule that keeps the best checkpoint; set its step before a save.
+        hold: the locked working directory; it must still be there at each save, and
+            notes what is on disk.
     """
 
     def __init__(
@@ -72,11 +66,13 @@ class Checkpoints:
         keep_every: int | None = None,
         settings: Mapping[str, Any] | None = None,
         read_only: bool = False,
+        hold: Hold | None = None,
     ):
         quieten_orbax()
-        self.best = KeepStep()
+        self._best = KeepStep()
         self._permanent = KeepPermanent(keep_every)
-        rules = [policies.LatestN(keep), self.best, self._permanent]
+        rules = [policies.LatestN(keep), self._best, self._permanent]
+        self._hold = hold
         self._tell = tell
         self._settings = settings or {}
         self._read_only = read_only
@@ -90,23 +86,40 @@ class Checkpoints:
         if not read_only:
             self._permanent.read(self._folder, self._manager.all_steps())
 
-    def save(self, step: int, arrays: Mapping[str, Any], notes: Notes) -> None:
-        """Starts writing a state, and returns while that goes on.
+    def save(
+        self,
+        step: int,
+        arrays: Mapping[str, Any],
+        notes: Mapping[str, Any],
+        best_step: int | None = None,
+    ) -> None:
+        """Starts writing a state, and returns before that is done.
 
-        A failure is told and not raised, when it shows, which may be at the next save:
-        what was saved before stays.
+        A failure is reported and not raised, as soon as it shows, which may be at the
+        next save: what was saved before stays.
 
         Args:
             step: the state's.
             arrays: the state by its fields, which nobody may change from now on.
             notes: values for JSON.
+            best_step: whose checkpoint stays because it is the best.
+
+        Raises:
+            CheckpointError: the working directory is gone.
         """
+        if self._hold:
+            self._hold.check()
+        self._best.step = best_step
         self._wait()
-        if step in self._manager.all_steps():
-            return
-        self._step = step
-        if not agree(self._finds_room(arrays)):
-            return
+        if step not in self._manager.all_steps():
+            self._step = step
+            if agree(self._finds_room(arrays)):
+                self._start(step, arrays, notes)
+        self._note_saved([older for older in self.steps() if older != step])
+
+    def _start(
+        self, step: int, arrays: Mapping[str, Any], notes: Mapping[str, Any]
+    ) -> None:
         added = {
             MARK: self._permanent.mark(step),
             "versions": our_versions(),
@@ -124,7 +137,7 @@ class Checkpoints:
             self._give_up(error)
 
     def _finds_room(self, arrays: Mapping[str, Any]) -> bool:
-        """Whether the disk has room for a state; tells if it has not."""
+        """Whether the disk has room for a state; reports it if not."""
         try:
             check_room(self._folder, arrays)
         except OSError as error:
@@ -136,19 +149,27 @@ class Checkpoints:
         """Waits until everything is on disk.
 
         Raises:
-            CheckpointError: the last state could not be written.
+            CheckpointError: the last state could not be written, or the working
+                directory is gone.
         """
         self._wait()
         steps = self._manager.all_steps()
         if self._step is not None and self._step not in steps:
             raise CheckpointError(
                 f"the last state, of step {self._step}, could not be written to"
-                f" {self._folder}; whole are those of steps {list(steps)}; make room"
-                " and give the same command again"
+                f" {self._folder}; whole states are those of steps {list(steps)}; make"
+                " room and rerun the same command"
             )
+        if self._hold:
+            self._hold.check()
+        self._note_saved(self.steps())
+
+    def _note_saved(self, steps: Sequence[int]) -> None:
+        if self._hold and steps:
+            self._hold.note_saved(max(steps))
 
     def _wait(self) -> None:
-        """Waits for the save under way, and tells if it failed."""
+        """Waits for the save in flight, and reports its failure."""
         failure = None
         for _ in range(MOST_FAILURES):  # one part may fail after another
             try:
@@ -167,10 +188,10 @@ class Checkpoints:
             shutil.rmtree(self._folder / REMOVED, ignore_errors=True)
 
     def _give_up(self, error: Exception) -> None:
-        """Tells of a failed save, and makes room by removing what it left."""
+        """Reports a failed save, and makes room by removing what it left."""
         self._tell(
-            f"checkpoint of step {self._step} failed, older ones stay and training goes"
-            f" on: {self._first_line(error)}"
+            f"checkpoint of step {self._step} failed, older ones stay, and training"
+            f" continues: {self._first_line(error)}"
         )
         if is_first():
             for folder in self._folder.glob("*.orbax-checkpoint-tmp"):
@@ -196,17 +217,17 @@ class Checkpoints:
         *,
         has_another: bool = False,
     ) -> Restored | None:
-        """The newest state that is whole; ``None`` where none was saved.
+        """The newest state that is whole; ``None`` if none was saved.
 
-        Damaged ones are moved away once another one was read, and not before: if none
-        can be read, this process may be at fault.
+        Damaged ones are moved away only once another one was read: if none can be read,
+        this process may be at fault.
 
         Args:
             like: a state of the same network and optimizer; ``None`` for whatever is
                 on disk, its tuples as lists.
             step: of this step alone, instead.
-            has_another: whether the caller has another state, and uses that if ``None``
-                comes back for a damaged one.
+            has_another: whether the caller has another state to use, so that a damaged
+                one gives ``None``.
 
         Returns:
             The state, in NumPy arrays.
@@ -235,7 +256,9 @@ class Checkpoints:
     def _attempt(self, step: int, like: TrainState | None) -> Restored | str:
         """The state of ``step``, or why it cannot be read."""
         try:
-            found: Restored | str = self._read(step, like)
+            found: Restored | str = read_state(
+                self._manager, step, like, self._folder / str(step), self._settings
+            )
         except CheckpointError:
             raise
         except Exception as error:  # Orbax raises many kinds for damaged files
@@ -245,34 +268,8 @@ class Checkpoints:
             return found
         return "another process cannot read it"
 
-    def _read(self, step: int, like: TrainState | None) -> Restored:
-        found: Any = self._manager.restore(
-            step, args=ocp.args.Composite(notes=ocp.args.JsonRestore())
-        )
-        notes = check_seal(found.notes)
-        read_progress(notes)
-        metadata: Any = self._manager.item_metadata(step)
-        stored = metadata.state.tree
-        if like is not None:
-            check_arrays(
-                leaves_by_name(stored, like),
-                dict(named_leaves(like._asdict())),
-                self._folder / str(step),
-                changed_settings(notes, self._settings),
-            )
-        found = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(as_numpy(stored)),
-            ),
-        )
-        check_sums(found.state, notes.pop("checksums"))
-        if like is None:
-            return Restored(found.state, notes)
-        return Restored(fit(leaves_by_name(found.state, like), like), notes)
-
     def discard(self, step: int, reason: str) -> None:
-        """Moves a bad checkpoint aside, if it is there, and tells why."""
+        """Moves a bad checkpoint aside, if it is there, and reports why."""
         if step not in self.steps():
             return
         if self._read_only:

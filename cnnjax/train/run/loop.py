@@ -1,21 +1,37 @@
-"""The loop over steps: feeds batches, watches the loss, validates, reports."""
+"""The training loop: ``train`` is the whole life of a run, top to bottom."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 
-from cnnjax.data import Batch
-from cnnjax.errors import Interrupted
+from cnnjax.config import Config
+from cnnjax.errors import Interrupted, NonFiniteLossError
+from cnnjax.train.machine.compile import compile_step
+from cnnjax.train.machine.signals import watch
 from cnnjax.train.machine.stop_request import StopRequest, decode
+from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Lengths
-from cnnjax.train.run.interval import Interval, Noted
-from cnnjax.train.step.divergence import check_metrics
+from cnnjax.train.run.meter import Meter
+from cnnjax.train.run.prepare import Run, prepare
+from cnnjax.train.run.progress import Progress, judge
+from cnnjax.train.run.resume import resume_run, roll_back
+from cnnjax.train.run.trained import wants_best
+from cnnjax.train.step.divergence import check_weights
 from cnnjax.train.step.state import TrainState
 from cnnjax.train.step.step import TrainMetrics
 from cnnjax.typing import Reporter
+
+
+class Result(NamedTuple):
+    """The state at the end of a run and its score on the test split."""
+
+    state: TrainState
+    test: Score
 
 
 class Running(NamedTuple):
@@ -24,177 +40,207 @@ class Running(NamedTuple):
     Attributes:
         step: its number.
         metrics: on the device.
-        wishes: those of all processes together, on the device; ``None`` for one.
+        requests: those of all processes together, on the device; ``None`` for one.
     """
 
     step: int
     metrics: TrainMetrics
-    wishes: Any
+    requests: Any
 
 
-class Owner(Protocol):
-    """Who decides what a state is worth, and keeps it."""
+def train(
+    config: Config,
+    workdir: str | Path,
+    reporter: Reporter,
+    resume: str = "auto",
+    watch_state: Callable[[TrainState], None] | None = None,
+) -> Result:
+    """Trains as ``config`` says and leaves everything in ``workdir``.
 
-    def validate(self, state: TrainState) -> Score:
-        """The score of a state on the validation split."""
-        ...
+    Writes ``config.json``, ``normalization.json``, ``data.json`` and ``checkpoints/``;
+    the reporter may write more. A run that exists is resumed from its newest
+    checkpoint, at the very next batch, and ends as if it had never stopped.
 
-    def judge(self, step: int, score: Score) -> bool:
-        """Counts a validation; whether it is the best so far."""
-        ...
-
-    def is_over(self) -> bool:
-        """Whether training should stop before its time."""
-        ...
-
-    def save(self, state: TrainState) -> None:
-        """Starts a checkpoint."""
-        ...
-
-
-class Loop:
-    """Takes steps until the run's length is reached.
-
-    One step is always under way while the host fetches the metrics of the one before it
+    One step is always in flight while the host fetches the metrics of the one before
     and prepares the next batch, so that the device does not wait for the host.
+
+    Args:
+        config: checked settings.
+        workdir: the run's own working directory.
+        reporter: is told of everything.
+        resume: ``"auto"``; ``"never"``, which refuses a folder that holds a run; or
+            another run's working directory or checkpoint, from whose state a new run
+            continues exactly.
+        watch_state: is shown the state after each step, for checks.
+
+    Raises:
+        ConfigError: invalid settings, settings with which the run cannot be resumed, or
+            a ``workdir`` that is in use or cannot be written.
+        DataError: data that cannot be read.
+        CheckpointError: a state that cannot be written, or is of another network.
+        FileNotFoundError: another run that holds no whole state.
+        NonFiniteLossError: a loss that is NaN or infinite.
+        Interrupted: a signal asked the run to stop; its state is saved.
     """
-
-    def __init__(
-        self,
-        train_step: Callable[..., tuple[TrainState, TrainMetrics, Any]],
-        owner: Owner,
-        reporter: Reporter,
-        lengths: Lengths,
-        *,
-        batch_size: int,
-        examples: int,
-        seconds_before: float = 0.0,
-        watch_state: Callable[[TrainState], None] | None = None,
+    with (
+        prepare(config, Path(workdir), reporter, resume) as run,
+        watch() as stop,
+        contextlib.closing(run.open_checkpoints()) as checkpoints,
     ):
-        self.train_step = train_step
-        self.owner = owner
-        self.watch_state = watch_state
-        self.reporter = reporter
-        self.lengths = lengths
-        self.batch_size = batch_size
-        self.examples = examples
-        self.interval = Interval(batch_size)
-        self.started = time.perf_counter() - seconds_before
-        self.last_save = time.perf_counter()
-
-    def run(
-        self,
-        state: TrainState,
-        batches: Iterator[Batch],
-        stop: Callable[[], int | None] = lambda: None,
-        begun: Noted | None = None,
-    ) -> TrainState:
-        """Trains from ``state`` to the end of the run, or until ``stop`` has a signal.
-
-        The end is the run's length, or earlier if the owner says so.
-
-        Args:
-            state: to start from.
-            batches: of the steps that are left.
-            stop: tells the number of a signal that came.
-            begun: the interval between two log lines that an earlier process left.
-
-        Raises:
-            NonFiniteLossError: a loss that is NaN or infinite.
-            Interrupted: a signal came; the state is saved.
-        """
-        self.interval.reset(begun)
-        running, step = None, int(state.step)
-        while step < self.lengths.total and not self.owner.is_over():
+        state, progress = resume_run(run, checkpoints)
+        train_step = _compile(run, state)
+        meter = _start_meter(run, progress)
+        lengths, step = run.experiment.lengths, int(state.step)
+        first, batches, running = step, run.batches(step), None
+        last_save = time.perf_counter()
+        if not run.is_finished(step, progress):
+            run.write_files()
+        while not run.is_finished(step, progress):
             step += 1
-            begin = time.perf_counter()
-            wish = StopRequest(stop(), self._clock_says())
-            state, metrics, wishes = self.train_step(state, next(batches), wish)
-            self.interval.host_seconds += time.perf_counter() - begin
-            running, done = Running(step, metrics, wishes), running
-            if self.watch_state:
-                self.watch_state(state)
-            self._finish(done)
-            wish = self._agree(done, StopRequest(stop(), self._clock_says()))
-            if wish.signal or wish.save or self._is_due(step):
-                self._finish(running)
+            try:
+                with meter.host_work():
+                    request = _request(stop, lengths, last_save)
+                    batch = next(batches)
+                    state, metrics, requests = train_step(state, batch, request)
+                running, done = Running(step, metrics, requests), running
+                if watch_state:
+                    watch_state(state)
+                if done:
+                    meter.step(done.step, done.metrics)
+                request = _agree(done, _request(stop, lengths, last_save))
+                saves = request.signal or request.save or _saves_after(step, lengths)
+                validates = step == lengths.total or step % lengths.eval_every == 0
+                if not saves and not validates:
+                    continue
+                meter.step(running.step, running.metrics)
                 running = None
-                self._pause(step, state, wish)
-        return state
+                with meter.pause():
+                    if validates:
+                        progress = _validate(run, meter, state, progress)
+                        saves = saves or progress.best_step == step
+                    ends = run.is_finished(step, progress)
+                    if saves or ends:
+                        _save(run, checkpoints, meter, state, progress)
+                        last_save = time.perf_counter()
+                if request.signal and not ends:
+                    checkpoints.finish()  # otherwise it may not be saved
+                    raise Interrupted(request.signal, step)
+            except NonFiniteLossError as error:
+                state, progress = roll_back(run, checkpoints, progress, error, first)
+                step = first = int(state.step)
+                batches, running = run.batches(step), None
+                meter.restart(progress.interval)
+        return _finish(run, checkpoints, meter, state, progress)
 
-    def seconds(self) -> float:
-        """How long the run has taken, earlier parts of it included."""
-        return time.perf_counter() - self.started
 
-    def _is_due(self, step: int) -> bool:
-        is_end = step == self.lengths.total
-        return is_end or step % self.lengths.eval_every == 0 or self._saves_after(step)
+def _compile(run: Run, state: TrainState) -> Callable[..., Any]:
+    """The training step, compiled ahead, so that no step's time includes that."""
+    begin = time.perf_counter()
+    step = compile_step(run.config, run.experiment, run.devices, state)
+    run.reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
+    return step
 
-    def _saves_after(self, step: int) -> bool:
-        """Whether a checkpoint is due at this step."""
-        every = (self.lengths.save_every, self.lengths.keep_every)
-        return any(n and step % n == 0 for n in every)
 
-    def _clock_says(self) -> bool:
-        """Whether it is time for a checkpoint by the clock."""
-        seconds = self.lengths.save_seconds
-        return bool(seconds) and time.perf_counter() - self.last_save >= seconds
+def _start_meter(run: Run, progress: Progress) -> Meter:
+    """A meter that continues where the last checkpoint was saved."""
+    meter = Meter(
+        run.reporter,
+        run.experiment.lengths,
+        batch_size=run.config.batch_size,
+        examples=run.examples,
+        seconds_before=progress.seconds,
+    )
+    meter.restart(progress.interval)
+    return meter
 
-    def _agree(self, done: Running | None, own: StopRequest) -> StopRequest:
-        """What all processes want; one step late, so that all hear of it together."""
-        if jax.process_count() == 1:
-            return own
-        return decode(done.wishes) if done else StopRequest()
 
-    def _pause(self, step: int, state: TrainState, wish: StopRequest) -> None:
-        """Validates and saves where that is due; ends the run if a signal came."""
-        begin, is_best = time.perf_counter(), False
-        saves = wish.signal or wish.save or self._saves_after(step)
-        if step == self.lengths.total or step % self.lengths.eval_every == 0:
-            score = self.owner.validate(state)
-            self.log("validation", step, score._asdict())
-            is_best = self.owner.judge(step, score)
-        ends = step == self.lengths.total or self.owner.is_over()
-        if ends or saves or is_best:
-            self.owner.save(state)
-            self.last_save = time.perf_counter()
-        # This is not training: its time is kept out of images per second.
-        self.interval.start += time.perf_counter() - begin
-        if wish.signal and not ends:
-            raise Interrupted(wish.signal, step)
+def _request(
+    stop: Callable[[], int | None], lengths: Lengths, last_save: float
+) -> StopRequest:
+    """What this process asks for: to stop because of a signal, or to save by the clock.
 
-    def _finish(self, running: Running | None) -> None:
-        """Waits for a step, checks its loss and tells about it."""
-        if running is None:
-            return
-        step, metrics, _ = running
-        values = TrainMetrics(*map(float, jax.device_get(metrics)))
-        begin = time.perf_counter()
-        check_metrics(step, values)
-        if values.skipped:
-            self.reporter.message(
-                f"step {step} is skipped: its loss of {values.loss:.4g} is a spike"
-            )
-        self.interval.add(values)
-        self.reporter.step(
-            {
-                "step": step,
-                "epoch": self._epoch(step),
-                "loss": values.loss,
-                "accuracy": values.accuracy,
-                "learning_rate": values.learning_rate,
-                "images_per_second": self.interval.images_per_second(),
-            }
+    Args:
+        stop: tells the number of a signal that came.
+        lengths: how many seconds are between two saves, if they go by the clock.
+        last_save: when the last one was, on this process's clock.
+    """
+    seconds = lengths.save_seconds
+    is_time = bool(seconds) and time.perf_counter() - last_save >= seconds
+    return StopRequest(stop(), is_time)
+
+
+def _agree(done: Running | None, own: StopRequest) -> StopRequest:
+    """What all processes ask for; one step late, so that all learn of it together."""
+    if jax.process_count() == 1:
+        return own
+    return decode(done.requests) if done else StopRequest()
+
+
+def _saves_after(step: int, lengths: Lengths) -> bool:
+    """Whether a checkpoint is due after this step, whatever the clock says."""
+    return any(n and step % n == 0 for n in (lengths.save_every, lengths.keep_every))
+
+
+def _validate(
+    run: Run, meter: Meter, state: TrainState, progress: Progress
+) -> Progress:
+    """The progress after a validation, which is reported."""
+    step, settings = int(state.step), run.config.early_stopping
+    score = run.score(state, run.experiment.dataset.validation)
+    meter.log("validation", step, score._asdict())
+    least = settings.min_improvement
+    return judge(progress, step, score, monitor=run.config.monitor, least=least)
+
+
+def _save(
+    run: Run,
+    checkpoints: Checkpoints,
+    meter: Meter,
+    state: TrainState,
+    progress: Progress,
+) -> None:
+    """Starts a checkpoint, which is written while training continues.
+
+    Raises:
+        NonFiniteLossError: weights that are not finite.
+        CheckpointError: the working directory is gone.
+    """
+    check_weights(state)
+    now = progress._replace(seconds=meter.seconds(), interval=meter.interval())
+    arrays = run.devices.fetch(state)  # a copy: the next step overwrites the state
+    step = int(arrays["step"])
+    notes = {
+        "progress": now._asdict(),
+        "next_example": step * run.config.batch_size,
+        **run.notes(),
+    }
+    checkpoints.save(step, arrays, notes, progress.best_step)
+
+
+def _finish(
+    run: Run,
+    checkpoints: Checkpoints,
+    meter: Meter,
+    state: TrainState,
+    progress: Progress,
+) -> Result:
+    """Waits for the disk, takes the best state if it is wanted, and scores it."""
+    step, best, tell = int(state.step), progress.best_step, run.reporter.message
+    checkpoints.finish()
+    if progress.is_out_of_patience(run.config) and best is not None:
+        tell(
+            f"stopping early after step {step}: {progress.stale} validations were no"
+            f" better than that of step {best}"
         )
-        self.interval.host_seconds += time.perf_counter() - begin
-        if step % self.lengths.log_every == 0 or step == self.lengths.total:
-            self.log("train", step, self.interval.record(values))
-            self.interval.reset()
-
-    def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Reports ``values`` with the place and the time in the run."""
-        place = {"kind": kind, "step": step, "epoch": self._epoch(step)}
-        self.reporter.log({**place, **values, "seconds": self.seconds()})
-
-    def _epoch(self, step: int) -> float:
-        return step * self.batch_size / self.examples
+    if wants_best(run.config) and best not in (None, step):
+        if found := checkpoints.restore(run.shapes, best, has_another=True):
+            tell(f"taking the best state, of step {best}")
+            state = run.devices.put_state(TrainState(**found.arrays))
+        else:
+            tell(
+                f"the best state, of step {best}, is missing or damaged; taking the"
+                f" last one, of step {step}"
+            )
+    test = run.score(state, run.experiment.dataset.test)
+    meter.log("test", int(state.step), test._asdict())
+    return Result(state, test)

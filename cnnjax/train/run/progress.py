@@ -1,21 +1,22 @@
-"""How a run stands beside its arrays: time, best validation, patience, rollbacks."""
+"""The progress of a run beside its arrays: time, best score, patience, rollbacks."""
 
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cnnjax.config import Config
 from cnnjax.train.run.evaluation import Score
-from cnnjax.train.run.interval import Noted
+from cnnjax.train.run.meter import Interval
 from cnnjax.train.step.step import TrainMetrics
 
 BIGGER_IS_BETTER = {"loss": False, "accuracy": True}
 
 
 class Progress(NamedTuple):
-    """What a checkpoint notes of a run, plain values for JSON.
+    """What a checkpoint notes about the progress of a run, plain values for JSON.
 
     Attributes:
-        seconds: that the run took so far, all its parts together.
+        seconds: that the run has taken so far, in all its processes.
         best: step and score of the best validation; ``None`` before the first.
         stale: validations since the best one.
         rollbacks: how often the run went back after a loss that was not finite.
@@ -26,26 +27,33 @@ class Progress(NamedTuple):
     best: Mapping[str, Any] | None = None
     stale: int = 0
     rollbacks: int = 0
-    interval: Noted | None = None
+    interval: Interval | None = None
 
     @property
     def best_step(self) -> int | None:
         """The step of the best validation, if there was one."""
         return self.best["step"] if self.best else None
 
+    def is_out_of_patience(self, config: Config) -> bool:
+        """Whether so many validations brought nothing that training should stop."""
+        patience = config.early_stopping.patience
+        return patience is not None and self.stale >= patience
+
 
 def read_progress(notes: Mapping[str, Any]) -> Progress:
-    """The progress that a checkpoint notes; what newer versions add is passed over.
+    """The progress in the notes of a checkpoint; unknown fields are ignored.
+
+    Newer versions may write further fields.
 
     Raises:
-        ValueError: values of another kind.
+        ValueError: values of the wrong type.
     """
     stored = notes.get("progress")
     if not isinstance(stored, Mapping):
         raise ValueError(f"its progress is {stored!r}")
     known = Progress(**{k: v for k, v in stored.items() if k in Progress._fields})
     try:
-        begun = Noted(*known.interval) if known.interval else None
+        begun = Interval(*known.interval) if known.interval else None
         numbers = [*known[:1], *known[2:4], *_best_numbers(known.best)]
         numbers += [*begun[:3], *begun.sums] if begun else []
     except TypeError:
@@ -71,14 +79,14 @@ def _is_number(value: Any) -> bool:
 def judge(
     progress: Progress, step: int, score: Score, *, monitor: str, least: float
 ) -> Progress:
-    """The progress after a validation: a new best, or one more that is none.
+    """The progress after a validation, which is a new best or one more stale one.
 
     Args:
-        progress: before it.
-        step: when it was.
-        score: what came out; what is not a number is never the best.
-        monitor: ``"loss"`` or ``"accuracy"``, what tells the best.
-        least: by how much it has to be better; 0 for by anything.
+        progress: before the validation.
+        step: after which it ran.
+        score: its result; NaN is never the best.
+        monitor: the metric that decides, ``"loss"`` or ``"accuracy"``.
+        least: the improvement that a new best needs; 0 accepts any.
     """
     value = getattr(score, monitor)
     if math.isfinite(value) and _is_better(progress.best, value, monitor, least):

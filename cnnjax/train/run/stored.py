@@ -1,19 +1,80 @@
-"""A state as it is on disk: read without a cast, and fitted to a run's own state."""
+"""Reading a state from disk: checked, without a cast, and under today's names."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 
 from cnnjax.optim.optimizers import DECAY, OPTIMIZER
+from cnnjax.train.run.integrity import (
+    changed_settings,
+    check_arrays,
+    check_seal,
+    check_sums,
+)
+from cnnjax.train.run.progress import read_progress
 from cnnjax.train.step.state import TrainState, map_named, named_leaves
 
 LINKS = "opt_state."
 COUNT = f"{LINKS}{DECAY}.count"
 
 
-def as_numpy(stored: Any) -> Any:
+class Restored(NamedTuple):
+    """The arrays of a state by its fields, with what was noted beside them."""
+
+    arrays: dict[str, Any]
+    notes: dict[str, Any]
+
+
+def read_state(
+    manager: ocp.CheckpointManager,
+    step: int,
+    like: TrainState | None,
+    checkpoint: Path,
+    settings: Mapping[str, Any],
+) -> Restored:
+    """Reads one checkpoint.
+
+    Args:
+        manager: of the folder of all checkpoints.
+        step: which of them.
+        like: a state of the same network and optimizer; ``None`` for whatever is on
+            disk, its tuples as lists.
+        checkpoint: its folder, for messages.
+        settings: of the run, for the message if the state does not match them.
+
+    Raises:
+        CheckpointError: a state of another network or optimizer.
+        Exception: of many kinds, from Orbax or from here, if it is damaged.
+    """
+    found: Any = manager.restore(
+        step, args=ocp.args.Composite(notes=ocp.args.JsonRestore())
+    )
+    notes = check_seal(found.notes)
+    read_progress(notes)
+    metadata: Any = manager.item_metadata(step)
+    stored = metadata.state.tree
+    if like is not None:
+        check_arrays(
+            leaves_by_name(stored, like),
+            dict(named_leaves(like._asdict())),
+            checkpoint,
+            changed_settings(notes, settings),
+        )
+    found = manager.restore(
+        step,
+        args=ocp.args.Composite(state=ocp.args.StandardRestore(_as_numpy(stored))),
+    )
+    check_sums(found.state, notes.pop("checksums"))
+    if like is None:
+        return Restored(found.state, notes)
+    return Restored(fit(leaves_by_name(found.state, like), like), notes)
+
+
+def _as_numpy(stored: Any) -> Any:
     """What Orbax is asked for: NumPy arrays of the shapes and dtypes on disk.
 
     JAX arrays would have the dtypes of this process, and a checksum would then differ

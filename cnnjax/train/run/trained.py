@@ -1,6 +1,5 @@
 """Trained runs on disk: the state that counts, and its score."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,16 +12,22 @@ from cnnjax.train.machine.compile import describe_state, make_initial_state, mak
 from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.machine.numerics import adapt_backend
 from cnnjax.train.run import data_identity
-from cnnjax.train.run.changes import find_changes, why_fixed
-from cnnjax.train.run.checkpoint import Checkpoints, Restored
+from cnnjax.train.run.changes import (
+    check_noted,
+    find_changes,
+    noted_config,
+    why_fixed,
+)
+from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.lock import saved_step
-from cnnjax.train.run.noted import check_noted, noted_config, place_of
 from cnnjax.train.run.progress import read_progress
+from cnnjax.train.run.stored import Restored
 from cnnjax.train.run.workdir import (
     CONFIG,
     Origin,
+    checkpoint_folder,
     find_run,
     known_normalization,
     read_config,
@@ -77,7 +82,7 @@ def evaluate_step(
     data_identity.check_file(origin.folder, identity)
     found = _read(origin, config, describe_state(experiment, config), step)
     taken = int(found.arrays["step"])
-    place = place_of(origin.folder, taken)
+    place = checkpoint_folder(origin.folder, taken)
     check_noted(found.notes, place, experiment.normalization, identity)
     devices = make_devices()
     state = devices.put_state(TrainState(**found.arrays))
@@ -164,32 +169,6 @@ def wants_best(config: Config) -> bool:
     return settings.patience is not None and settings.restore_best
 
 
-def take_best(
-    checkpoints: Checkpoints,
-    like: Any,
-    best: int,
-    last: int,
-    tell: Callable[[str], None],
-) -> Restored | None:
-    """The best state of a run that ends; ``None``, after a message, if it is lost.
-
-    Args:
-        checkpoints: of the run.
-        like: a state of its network and optimizer.
-        best: the step of the best state.
-        last: the step of the state that is taken otherwise.
-        tell: takes a sentence for people.
-    """
-    found = checkpoints.restore(like, best, has_another=True)
-    tell(
-        f"taking the best state, of step {best}"
-        if found
-        else f"the best state, of step {best}, is missing or damaged; taking the last"
-        f" one, of step {last}"
-    )
-    return found
-
-
 def _named(
     checkpoints: Checkpoints, origin: Origin, step: int, like: TrainState | None
 ) -> Restored:
@@ -223,7 +202,7 @@ def _best(
     raise ConfigError(
         f"the best state of the run in {origin.folder}, that of step {best}, is missing"
         f" or damaged; to take the last one instead, of step {last}, give --step=last"
-        f" to evaluate, or name {place_of(origin.folder, last)}"
+        f" to evaluate, or name {checkpoint_folder(origin.folder, last)}"
     )
 
 
@@ -232,7 +211,7 @@ def _check_settings(origin: Origin, found: Restored) -> None:
 
     The source of the data may differ, because the data itself is compared.
     """
-    place = place_of(origin.folder, int(found.arrays["step"]))
+    place = checkpoint_folder(origin.folder, int(found.arrays["step"]))
     noted = noted_config(found.notes, place)
     changes = find_changes(noted, stored_settings(origin.folder)) if noted else []
     if not changes:
@@ -249,7 +228,7 @@ def _check_settings(origin: Origin, found: Restored) -> None:
 def _tell_newest(origin: Origin, step: int) -> None:
     """Warns if the last state is gone; a damaged one was mentioned before."""
     saved = saved_step(origin.folder) or 0
-    if saved > step and not place_of(origin.folder, saved).exists():
+    if saved > step and not checkpoint_folder(origin.folder, saved).exists():
         warn(
             f"the checkpoint of step {saved}, the last of the run in {origin.folder},"
             f" is missing; the newest one is that of step {step}"

@@ -136,7 +136,7 @@ def _run_part(path, changes, reporter, workdir: Path, end: int | None) -> Part:
 
 def _train(path, changes, reporter, workdir: Path, log: Path, end) -> None:
     """What the process does: trains, and writes the hashes of each state."""
-    from cnnjax.train.run.run import train
+    from cnnjax.train.run.loop import train
 
     with log.open("w") as file:
 

@@ -37,6 +37,11 @@ class Origin(NamedTuple):
         return self.folder / CHECKPOINTS
 
 
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """The folder of the checkpoint of ``step``."""
+    return run / CHECKPOINTS / str(step)
+
+
 def find_run(name: str | Path, setting: str) -> Origin:
     """The run that a user names: its working directory, or one of its checkpoints.
 

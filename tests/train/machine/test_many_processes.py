@@ -130,7 +130,9 @@ def test_a_signal_to_one_stops_all_and_any_number_goes_on(
     assert status == 143, err
     assert "Traceback" not in err
     assert re.search(r"launch_local: process \d ended with status 143", err)
-    [step] = re.findall(r"stopped by SIGTERM after step (\d+), which is saved;", out)
+    [step] = re.findall(
+        r"Stopped by SIGTERM after step (\d+) \(checkpoint saved\);", out
+    )
     assert (run / "checkpoints" / step).is_dir()
 
     other = shutil.copytree(run, tmp_path / "other")
@@ -139,7 +141,7 @@ def test_a_signal_to_one_stops_all_and_any_number_goes_on(
     assert train(run, *SETTINGS) == 0
     said = " ".join(capfd.readouterr().out.split())
     assert f"{before} cpu (cpu): {after}" in said
-    assert f"going on after step {step} " in said
+    assert f"resuming after step {step} " in said
 
     status, out, err = finish(launch(1, other, devices=4))
     assert (status, err) == (0, "")
@@ -169,7 +171,7 @@ def test_killed_processes_are_missed_and_the_run_ends_the_same(tmp_path, launch)
         assert time.monotonic() - begin < 60
         assert status == 137
         assert f"launch_local: process {victim} was killed by SIGKILL" in err
-        assert "the same command goes on from the last checkpoint" in err
+        assert "rerun the same command to resume from the last checkpoint" in err
         assert "killing what has not ended" not in err
         if victim:  # without process 0, through which all talk, JAX aborts the others
             assert re.search(rf"cnnjax: process 0: error: .*{GOES_ON}", err)
@@ -178,7 +180,7 @@ def test_killed_processes_are_missed_and_the_run_ends_the_same(tmp_path, launch)
         last = max(int(step) for step in steps if step.isdigit())
     status, out, err = finish(launch(3, run))
     assert status == 0, err
-    assert f"going on after step {last}\n" in out
+    assert f"resuming after step {last}\n" in out
     assert_same(run, whole)
     assert count_records(run) == ONCE
 
@@ -216,5 +218,5 @@ def test_a_divided_optimizer_comes_to_its_end_and_goes_on(tmp_path, launch):
         status, out, err = finish(launch(2, run, *words, duration))
         assert status == 0, err
         assert "test accuracy" in out
-    assert "going on after step 20" in out
+    assert "resuming after step 20" in out
     assert train(run, *SETTINGS, "--config.duration=40 steps") == 0

@@ -7,9 +7,10 @@ import pytest
 
 from cnnjax import models
 from cnnjax.errors import ConfigError, Interrupted
+from cnnjax.report import Reporters
 from cnnjax.train.machine import numerics
 from cnnjax.train.run.experiment import make_experiment
-from cnnjax.train.run.run import train
+from cnnjax.train.run.loop import train
 from cnnjax.train.run.trained import evaluate_run
 from cnnjax.train.run.verify_resume import verify_resume
 from tests.support.train.faults import StopAt, assert_same
@@ -94,7 +95,9 @@ def test_resuming_is_certified():
     changes = {"model.widths": "(2,)", "model.dense": "()", "precision": "bfloat16"}
     told = []
     path = str(CONFIGS / "digits.py")
-    assert verify_resume(path, changes, steps=6, pieces=2, tell=told.append)
+    assert verify_resume(
+        path, changes, steps=6, pieces=2, reporter=Reporters(), tell=told.append
+    )
     assert "bit for bit" in told[-1]
 
 

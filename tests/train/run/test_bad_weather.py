@@ -16,7 +16,7 @@ import time
 import pytest
 
 from cnnjax.report import MetricsFile, read_metrics
-from cnnjax.train.run.run import train as train_here
+from cnnjax.train.run.loop import train as train_here
 from tests.report.test_metrics_file import room
 from tests.support.train.faults import (
     DIGITS,
@@ -70,7 +70,7 @@ def test_a_run_on_a_read_only_disk_can_be_looked_at_but_not_gone_on_with(
     remount(disk, "rw")
     assert contents(run) == before
     assert train(run, *LONGER) == 0
-    assert "going on after step 20" in capfd.readouterr().out
+    assert "resuming after step 20" in capfd.readouterr().out
 
 
 @needs_root
@@ -95,7 +95,7 @@ def test_a_disk_without_room_for_more_files_harms_no_older_checkpoint(disk):
     process = start(disk / "run", *words)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    assert "going on after step 20" in out
+    assert "resuming after step 20" in out
 
 
 @needs_root
@@ -244,7 +244,7 @@ def test_a_lock_that_a_dead_process_left_is_not_in_the_way(run, capfd):
     dead.wait()
     (run / ".lock").write_text(str(dead.pid))
     assert train(run, *LONGER) == 0
-    assert "going on after step 20" in capfd.readouterr().out
+    assert "resuming after step 20" in capfd.readouterr().out
 
 
 CLOCK = """
@@ -271,7 +271,7 @@ def test_a_clock_that_runs_backwards_is_no_obstacle(tmp_path):
         command += [f"--workdir={tmp_path}", "--config.checkpoint.every=10 steps"]
         result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert (result.returncode, result.stderr) == (0, "")
-    assert "going on after step 60" in result.stdout
+    assert "resuming after step 60" in result.stdout
     records = read_metrics(tmp_path / "metrics.jsonl")
     seconds = [record["seconds"] for record in records]
     assert seconds == sorted(seconds)

@@ -11,9 +11,8 @@ import pytest
 from cnnjax.config.files import load_config
 from cnnjax.errors import ConfigError
 from cnnjax.report import Reporters
-from cnnjax.train.run import loop
-from cnnjax.train.run.run import train
-from cnnjax.train.run.session import Session
+from cnnjax.train.run import loop, prepare
+from cnnjax.train.run.loop import train
 
 ROOT = Path(__file__).parents[3]
 FASHION_MNIST = ROOT / "configs" / "fashion_mnist.py"
@@ -44,7 +43,7 @@ def test_saves_can_go_by_the_clock(tmp_path, small_config, recorder, monkeypatch
 
     monkeypatch.setattr(loop, "time", Clock)
     config = small_config(
-        eval_every="12 steps", checkpoint__every="0.1 minutes", checkpoint__keep="50"
+        eval_every="12 steps", checkpoint__every="0.05 minutes", checkpoint__keep="50"
     )
     train(config, tmp_path / "run", recorder)
     steps = sorted(kept(tmp_path / "run"))
@@ -70,7 +69,7 @@ def test_times_stand_where_they_can(tmp_path, small_config, recorder, changes, m
 def test_another_kind_of_device_is_told(tmp_path, small_config, recorder, monkeypatch):
     config = small_config()
     train(config, tmp_path / "run", recorder)
-    monkeypatch.setattr(Session, "_devices", lambda self: "gpu (Some GPU)")
+    monkeypatch.setattr(prepare, "describe_devices", lambda devices: "gpu (Some GPU)")
     train(small_config(duration="14 steps"), tmp_path / "run", recorder)
     told = "the run was on cpu (cpu) and is resumed on gpu (Some GPU)"
     assert any(text.startswith(told) for text in recorder.messages)
@@ -80,14 +79,14 @@ def test_another_kind_of_device_is_told(tmp_path, small_config, recorder, monkey
 @pytest.mark.slow
 def test_a_save_every_20_seconds_costs_little(tmp_path, monkeypatch):
     """What the loop waits for a save is below a hundredth of 20 seconds."""
-    seconds, save = [], Session.save
+    seconds, save = [], loop._save
 
-    def timed(self, state):
+    def timed(*args):
         begin = time.perf_counter()
-        save(self, state)
+        save(*args)
         seconds.append(time.perf_counter() - begin)
 
-    monkeypatch.setattr(Session, "save", timed)
+    monkeypatch.setattr(loop, "_save", timed)
     changes = {"duration": "60 steps", "checkpoint.every": "10 steps"}
     train(load_config(FASHION_MNIST, changes), tmp_path / "run", Reporters())
     assert len(seconds) == 6
@@ -113,5 +112,5 @@ def test_a_resumed_process_trains_within_8_seconds(tmp_path):
             check=True,
         )
         seconds.append(time.perf_counter() - begin)
-        assert steps == 2 or f"going on after step {steps - 1}" in result.stdout
+        assert steps == 2 or f"resuming after step {steps - 1}" in result.stdout
     assert min(seconds[1:]) < 8

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnjax.errors import ConfigError, Interrupted
-from cnnjax.train.run.run import train
+from cnnjax.train.run.loop import train
 from cnnjax.train.run.trained import evaluate_run
 from tests.support.train.faults import StopAt, assert_same
 

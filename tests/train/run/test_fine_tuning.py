@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnjax.errors import ConfigError
-from cnnjax.train.run.run import train
+from cnnjax.train.run.loop import train
 from tests.support.train.faults import assert_same
 from tests.train.conftest import Recorder
 
@@ -148,7 +148,7 @@ def test_branching_off_is_going_on_elsewhere(tmp_path, small_config, recorder):
     result = train(config, tmp_path / "run", recorder, resume=place)
     assert_same(result.state, whole.state)
     assert result.test == whole.test
-    assert "going on after step 8" in recorder.messages
+    assert "resuming after step 8" in recorder.messages
     # Given once more, the command goes on with its own run.
     again = train(config, tmp_path / "run", recorder, resume=place)
     assert again.test == whole.test

@@ -7,7 +7,7 @@ import pytest
 
 from cnnjax.cli import main
 from cnnjax.errors import CheckpointError
-from cnnjax.train.run.run import train as train_run
+from cnnjax.train.run.loop import train as train_run
 from cnnjax.train.run.workdir import Origin, find_run
 from tests.support.train.faults import (
     DIGITS,
@@ -90,7 +90,7 @@ def test_a_folder_that_goes_away_during_the_run_is_not_made_again(
     assert run.exists() == (do == "replace")
     recorder.messages.clear()
     train_run(config, elsewhere, recorder)
-    assert {"going on after step 4", "going on after step 5"} & {*recorder.messages}
+    assert {"resuming after step 4", "resuming after step 5"} & {*recorder.messages}
 
 
 def test_metrics_follow_a_folder_that_is_moved(tmp_path):

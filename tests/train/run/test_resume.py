@@ -1,4 +1,4 @@
-"""Stopping, killing and going on: a resumed run ends as one that never stopped."""
+"""Stopping, killing and resuming: a resumed run ends as one that never stopped."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 from cnnjax.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLossError
 from cnnjax.report import read_metrics
 from cnnjax.train.run.experiment import make_experiment
-from cnnjax.train.run.run import train
+from cnnjax.train.run.loop import train
 from cnnjax.train.run.trained import make_run_state
 from tests.support.train.faults import (
     StopAt,
@@ -57,13 +57,15 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
 ):
     config, expected = whole
     for step in (7, 18):
-        with pytest.raises(Interrupted, match="the same command goes on") as caught:
+        with pytest.raises(
+            Interrupted, match="rerun the same command to resume"
+        ) as caught:
             train(config, tmp_path / "run", StopAt(recorder, step, number))
         assert caught.value.status == status
     result = train(config, tmp_path / "run", recorder)
     assert_same(result.state, expected.state)
     assert result.test == expected.test
-    assert any(text.startswith("going on after step") for text in recorder.messages)
+    assert any(text.startswith("resuming after step") for text in recorder.messages)
 
 
 def test_after_the_end_the_same_command_scores_again(tmp_path, whole, recorder):
@@ -122,7 +124,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert (tmp_path / "whole" / "damaged" / "30").is_dir()
     told = [text for text in recorder.messages if "is damaged and was moved" in text]
     assert len(told) == 1
-    assert "going on after step 28" in recorder.messages
+    assert "resuming after step 28" in recorder.messages
 
 
 def test_a_look_at_a_damaged_checkpoint_moves_nothing(tmp_path, whole, capsys):
@@ -217,7 +219,7 @@ def test_a_full_disk_harms_no_older_checkpoint(small_disk):
     process = start(small_disk / "run", *words)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "going on after step 20" in out
+    assert "resuming after step 20" in out
 
 
 def test_lines_of_metrics_are_those_of_a_whole_run(tmp_path, small_config, recorder):

@@ -10,7 +10,7 @@ from cnnjax.data import Batch, Normalization
 from cnnjax.errors import NonFiniteLossError
 from cnnjax.models import make_model
 from cnnjax.optim import make_optimizer, make_schedule
-from cnnjax.train.run.run import train
+from cnnjax.train.run.loop import train
 from cnnjax.train.step.divergence import is_spike, update_usual
 from cnnjax.train.step.loss import make_loss
 from cnnjax.train.step.objective import Gradients, Sums, make_gradients

@@ -110,7 +110,7 @@ def test_notes_of_another_kind_do_not_end_the_run(run, capfd, changes):
     assert train(run, *LONGER, "--config.eval_every=1 step") == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert "going on after step 20" in out or "going on after step 15" in out
+    assert "resuming after step 20" in out or "resuming after step 15" in out
     seconds = [r["seconds"] for r in read_metrics(run / "metrics.jsonl")]
     assert all(0 < s < 100 for s in seconds)
 
@@ -122,7 +122,7 @@ def test_arrays_without_their_checksums_are_not_trusted(run, capfd, checksums):
     out, err = capfd.readouterr()
     assert err == ""
     assert "checkpoint of step 20 is damaged and was moved" in out
-    assert "going on after step 15" in out
+    assert "resuming after step 15" in out
 
 
 def edit_notes(run, changes):
@@ -149,7 +149,7 @@ def test_what_else_lies_among_the_checkpoints_is_not_in_the_way(run, capfd, stra
     path.write_text(text)
     assert train(run, *LONGER) == 0
     out, err = capfd.readouterr()
-    assert "going on after step 20" in out
+    assert "resuming after step 20" in out
     assert err == ""
     assert evaluate(run) == 0
     assert "examples" in capfd.readouterr().out
@@ -179,7 +179,7 @@ def test_a_number_changed_in_the_notes_is_noticed(run, capfd):
     assert train(run, *LONGER) == 0
     out, err = capfd.readouterr()
     assert "checkpoint of step 20 is damaged and was moved to" in out
-    assert "going on after step 15" in out
+    assert "resuming after step 15" in out
 
 
 def test_notes_of_an_older_version_have_no_checksum_and_are_read(run, capfd):
@@ -188,4 +188,4 @@ def test_notes_of_an_older_version_have_no_checksum_and_are_read(run, capfd):
     del notes["notes_checksum"]
     path.write_text(json.dumps(notes))
     assert train(run, *LONGER) == 0
-    assert "going on after step 20" in capfd.readouterr().out
+    assert "resuming after step 20" in capfd.readouterr().out

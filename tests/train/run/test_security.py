@@ -60,7 +60,7 @@ def test_going_on_and_evaluating_unpickle_nothing(run):
         result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert (result.returncode, result.stderr) == (0, "")
         if "train" in words:
-            assert "going on after step 20" in result.stdout
+            assert "resuming after step 20" in result.stdout
 
 
 @pytest.mark.parametrize("key", ["images", "labels"])
@@ -183,7 +183,7 @@ def test_names_in_a_checkpoint_lead_nowhere(tmp_path, run, capfd, edit):
         assert str(run / "checkpoints" / "20") in err
     else:
         assert err == ""
-        assert "going on after step" in out
+        assert "resuming after step" in out
     assert contents(outside) == before
     assert {path.name for path in tmp_path.iterdir()} == {"run", "outside"}
 
@@ -204,7 +204,7 @@ def test_a_link_among_the_checkpoints_harms_nothing_that_it_leads_to(
     assert train(run, *LONGER) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert "going on after step" in out
+    assert "resuming after step" in out
     assert contents(outside) == {"letter": b"mine"}
 
 

@@ -54,19 +54,19 @@ def test_each_signal_saves_and_the_same_command_goes_on(tmp_path, launch):
         name = numbers[-1].name
         assert (code, err) == (status, ""), name
         told = re.search(
-            rf"stopped by {name} after step (\d+), which is saved; the same command"
-            " goes on from there",
+            rf"Stopped by {name} after step (\d+) \(checkpoint saved\); rerun the same"
+            r" command to resume\.",
             out,
         )
         assert told, out
         if last:
-            assert f"going on after step {last}\n" in out
+            assert f"resuming after step {last}\n" in out
         last = int(told[1])
         assert (tmp_path / "checkpoints" / str(last)).is_dir()
     process = launch(*LONG, f"--config.duration={last + 5} steps")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert f"going on after step {last}\n" in out
+    assert f"resuming after step {last}\n" in out
 
 
 MOMENTS = {
@@ -93,8 +93,8 @@ def test_a_signal_before_the_first_step_ends_the_run_quietly(
     # shell reports 128 plus the number in both cases.
     assert code in (128 + number, -number)
     assert "Traceback" not in err, err[-300:]
-    if "stopped by" in out:
-        assert "the same command goes on" in out
+    if "Stopped by" in out:
+        assert "rerun the same command to resume." in out
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_the_second_signal_ends_at_once_and_harms_nothing(tmp_path, launch):
     wait_for_step(tmp_path, 3)
     code, out, err = send(process, SIGTERM)
     assert (code, err) == (143, "")
-    assert "going on after step 1\n" in out
+    assert "resuming after step 1\n" in out
 
 
 @pytest.mark.slow
@@ -139,5 +139,5 @@ def test_a_hail_of_signals_leaves_whole_checkpoints(tmp_path, launch):
     process = launch(*words, f"--config.duration={newest + 2} steps")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert f"going on after step {newest}\n" in out
+    assert f"resuming after step {newest}\n" in out
     assert not (tmp_path / "damaged").exists()

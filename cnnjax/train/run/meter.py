@@ -1,0 +1,145 @@
+"""What training reports as it runs: means between two log lines, and its times."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+
+from cnnjax.train.run.experiment import Lengths
+from cnnjax.train.step.divergence import check_metrics
+from cnnjax.train.step.step import TrainMetrics
+from cnnjax.typing import Reporter
+
+
+class Interval(NamedTuple):
+    """The steps since the last log line, as plain values for JSON.
+
+    Attributes:
+        steps: how many.
+        seconds: how long they took.
+        host_seconds: how much of that the host worked.
+        sums: of each metric.
+    """
+
+    steps: int
+    seconds: float
+    host_seconds: float
+    sums: list[float]
+
+
+EMPTY = Interval(0, 0.0, 0.0, [0.0] * len(TrainMetrics._fields))
+
+
+class Meter:
+    """Reports each step, and the means over the steps between two log lines.
+
+    Args:
+        reporter: is told the metrics.
+        lengths: the length of the run and the steps between two log lines.
+        batch_size: examples of a step.
+        examples: of the training split.
+        seconds_before: what earlier processes of the run took.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        lengths: Lengths,
+        *,
+        batch_size: int,
+        examples: int,
+        seconds_before: float = 0.0,
+    ):
+        self._reporter = reporter
+        self._lengths = lengths
+        self._batch_size = batch_size
+        self._examples = examples
+        self._run_start = time.perf_counter() - seconds_before
+        self.restart()
+
+    def restart(self, begun: Interval | None = None) -> None:
+        """Starts an empty interval now, or continues one of an earlier process."""
+        self._steps, seconds, self._host_seconds, self._sums = begun or EMPTY
+        self._start = time.perf_counter() - seconds
+
+    def interval(self) -> Interval:
+        """What was counted since the last log line."""
+        seconds = time.perf_counter() - self._start
+        return Interval(self._steps, seconds, self._host_seconds, self._sums)
+
+    def seconds(self) -> float:
+        """How long the run has taken, including its earlier processes."""
+        return time.perf_counter() - self._run_start
+
+    @contextlib.contextmanager
+    def host_work(self) -> Iterator[None]:
+        """Counts the time within as work of the host."""
+        begin = time.perf_counter()
+        yield
+        self._host_seconds += time.perf_counter() - begin
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """Keeps the time within, which is not training, out of images per second."""
+        begin = time.perf_counter()
+        yield
+        self._start += time.perf_counter() - begin
+
+    def step(self, step: int, metrics: TrainMetrics) -> None:
+        """Waits for a step, checks its loss, and reports it.
+
+        Args:
+            step: its number.
+            metrics: on the device.
+
+        Raises:
+            NonFiniteLossError: a loss or a gradient that is NaN or infinite.
+        """
+        values = TrainMetrics(*map(float, jax.device_get(metrics)))
+        with self.host_work():
+            check_metrics(step, values)
+            if values.skipped:
+                self._reporter.message(
+                    f"step {step} is skipped: its loss of {values.loss:.4g} is a spike"
+                )
+            self._steps += 1
+            self._sums = [a + b for a, b in zip(self._sums, values, strict=True)]
+            self._reporter.step(
+                {
+                    "step": step,
+                    "epoch": self._epoch(step),
+                    "loss": values.loss,
+                    "accuracy": values.accuracy,
+                    "learning_rate": values.learning_rate,
+                    "images_per_second": self._images_per_second(),
+                }
+            )
+        if step % self._lengths.log_every == 0 or step == self._lengths.total:
+            self.log("train", step, self._means(values))
+            self.restart()
+
+    def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Reports ``values`` with the step and the time of the run."""
+        head = {"kind": kind, "step": step, "epoch": self._epoch(step)}
+        self._reporter.log({**head, **values, "seconds": self.seconds()})
+
+    def _means(self, last: TrainMetrics) -> dict[str, float]:
+        """Means over the interval, the last learning rate, and times in seconds."""
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        means = [total / max(self._steps, 1) for total in self._sums]
+        return {
+            **dict(zip(TrainMetrics._fields, means, strict=True)),
+            "learning_rate": last.learning_rate,
+            "images_per_second": self._images_per_second(),
+            "step_seconds": seconds / max(self._steps, 1),
+            "host_fraction": self._host_seconds / seconds,
+        }
+
+    def _images_per_second(self) -> float:
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        return self._steps * self._batch_size / seconds
+
+    def _epoch(self, step: int) -> float:
+        return step * self._batch_size / self._examples

@@ -1,0 +1,174 @@
+"""Everything that a run needs before its first step, checked: see ``Run``."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnnjax.config import Config
+from cnnjax.data import Batch, Split, train_batches
+from cnnjax.train.machine import compilation_cache
+from cnnjax.train.machine.agreement import check_same, check_shared
+from cnnjax.train.machine.compile import describe_state, make_score
+from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
+from cnnjax.train.machine.numerics import describe_backend, describe_options
+from cnnjax.train.machine.processes import is_first
+from cnnjax.train.run import data_identity
+from cnnjax.train.run.changes import check_changes, describe_run, find_changes
+from cnnjax.train.run.checkpoint import Checkpoints
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.run.folder_name import check_name
+from cnnjax.train.run.lock import Hold, lock
+from cnnjax.train.run.progress import Progress
+from cnnjax.train.run.workdir import (
+    CHECKPOINTS,
+    Origin,
+    find_origin,
+    known_normalization,
+    stored_settings,
+    write,
+)
+from cnnjax.train.step.state import TrainState, count_parameters
+from cnnjax.typing import Reporter
+
+
+class Run(NamedTuple):
+    """One process's part of a run; nothing here changes while it trains.
+
+    Attributes:
+        config: checked settings.
+        experiment: what they stand for: data, network, optimizer, lengths.
+        devices: where the run computes.
+        hold: its working directory, locked.
+        reporter: is told of everything.
+        shapes: of a state.
+        identity: of the data.
+        origin: the run to resume: this one, or another that it branches off; ``None``
+            where a new run starts.
+        score: ``(state, split) -> Score``, compiled.
+    """
+
+    config: Config
+    experiment: Experiment
+    devices: Devices
+    hold: Hold
+    reporter: Reporter
+    shapes: TrainState
+    identity: data_identity.Identity
+    origin: Origin | None
+    score: Callable[[TrainState, Split], Score]
+
+    @property
+    def examples(self) -> int:
+        """The number of examples of the training split."""
+        return len(self.experiment.dataset.train.labels)
+
+    def open_checkpoints(self) -> Checkpoints:
+        """The checkpoints of this run, to be closed at its end."""
+        return Checkpoints(
+            self.hold.workdir / CHECKPOINTS,
+            self.config.checkpoint.keep,
+            self.reporter.message,
+            keep_every=self.experiment.lengths.keep_every,
+            settings=self.config.to_dict(),
+            hold=self.hold,
+        )
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """This process's share of the batches that follow step ``first``."""
+        return train_batches(
+            self.experiment.dataset.train,
+            self.config.batch_size,
+            self.config.seed,
+            start_step=first,
+            num_steps=max(self.experiment.lengths.total - first, 0),
+            part=self.devices.part,
+        )
+
+    def is_finished(self, step: int, progress: Progress) -> bool:
+        """Whether no further step is to be taken after ``step``."""
+        at_end = step >= self.experiment.lengths.total
+        return at_end or progress.is_out_of_patience(self.config)
+
+    def notes(self) -> dict[str, Any]:
+        """What a checkpoint notes about the run, apart from its progress."""
+        run = describe_run(self.config, self.experiment, self.identity)
+        return run | self.machine_notes()
+
+    def machine_notes(self) -> dict[str, Any]:
+        """What the numbers of a run depend on, apart from its settings and data."""
+        return {
+            "devices": describe_devices(self.devices),
+            "kernels": describe_backend(self.config, self.devices.platform),
+            **describe_options(),
+        }
+
+    def summary(self, state: TrainState) -> dict[str, Any]:
+        """What a reporter's ``start`` is told."""
+        total, batch_size = self.experiment.lengths.total, self.config.batch_size
+        return {
+            "name": self.config.model.name,
+            "total_steps": total,
+            "examples": self.examples,
+            "epochs": round(total * batch_size / self.examples, 2),
+            "batch_size": batch_size,
+            "parameters": count_parameters(state.params),
+            "device": describe_devices(self.devices),
+            "workdir": str(self.hold.workdir),
+        }
+
+    def write_files(self) -> None:
+        """Writes the files that describe the run, right before its first step."""
+        if is_first():
+            normalization = self.experiment.normalization
+            write(self.hold.workdir, self.config, normalization, self.identity)
+
+
+@contextlib.contextmanager
+def prepare(
+    config: Config, workdir: Path, reporter: Reporter, resume: str
+) -> Iterator[Run]:
+    """Locks the working directory, loads the data, and builds and checks all parts.
+
+    Args:
+        config: checked settings.
+        workdir: the run's own folder.
+        reporter: is told of everything.
+        resume: see ``cnnjax.train.run.loop.train``.
+
+    Yields:
+        The run; no other run can touch its folder meanwhile.
+
+    Raises:
+        ConfigError: invalid settings, or a folder that is in use.
+        DataError: data that cannot be read.
+    """
+    check_name(workdir)
+    # One process holds the lock for all of its run.
+    locked = lock(workdir) if is_first() else contextlib.nullcontext(Hold(workdir))
+    with locked as hold:
+        check_shared(workdir)
+        origin = find_origin(workdir, resume, reporter.message)
+        if origin:
+            old = stored_settings(origin.folder)
+            check_changes(origin.folder, find_changes(old, config))
+        compilation_cache.enable(config.compilation_cache)
+        devices = devices_of(config)
+        known = known_normalization(origin)
+        experiment = make_experiment(config, known, reporter.message)
+        identity = data_identity.describe(experiment.dataset)
+        if origin:
+            data_identity.check_file(origin.folder, identity)
+        check_same(config, identity, experiment.normalization, resume, devices.platform)
+        yield Run(
+            config=config,
+            experiment=experiment,
+            devices=devices,
+            hold=hold,
+            reporter=reporter,
+            shapes=describe_state(experiment, config, training=True),
+            identity=identity,
+            origin=origin,
+            score=make_score(config, experiment, devices),
+        )
