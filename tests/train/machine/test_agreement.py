@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cnnjax.train.machine.agreement import find_differences
-from tests.support.train.faults import DIGITS, ROOT
+from tests.support.train.faults import DIGITS, ROOT, write_npz
 
 SCRIPT = ROOT / "tests/support/train/what_processes_have.py"
 CONFIG = DIGITS.partition("=")[2]
@@ -96,4 +96,34 @@ def test_a_setting_that_one_refuses_ends_all_within_seconds(tmp_path, number):
     refusal = "batch_size is 0, expected a whole number"
     assert ended[number][1].startswith(f"cnnjax: error: {refusal}")
     assert f"process {number}: {refusal}" in ended[1 - number][1]
+    assert not (tmp_path / "run").exists()
+
+
+AT_HOME = """
+import os, sys
+from cnnjax.cli import main
+folder, *words = sys.argv[1:]
+os.environ["HOME"] = f"{folder}/{words[-1]}"
+sys.exit(main(["train", *words]))
+"""
+
+
+@pytest.mark.slow
+def test_data_that_one_process_cannot_read_ends_all_within_seconds(tmp_path):
+    (tmp_path / "--process_id=0").mkdir()
+    write_npz(tmp_path / "--process_id=0" / "data.npz")
+    words = [
+        DIGITS,
+        f"--workdir={tmp_path / 'run'}",
+        "--config.data.source=npz:~/data.npz",
+    ]
+    begin = time.monotonic()
+    ended = run_two(["-c", AT_HOME, str(tmp_path), *words], [], [])
+    assert time.monotonic() - begin < 60
+    assert [status for status, _ in ended] == [2, 2], ended
+    missing = f"{tmp_path}/--process_id=1/data.npz"
+    for _, text in ended:
+        assert text.startswith("cnnjax: ")
+        assert "process 1: " in text
+        assert missing in text
     assert not (tmp_path / "run").exists()

@@ -1,5 +1,6 @@
 """A finished run that is called again: nothing is promised, and nothing rewritten."""
 
+import fcntl
 import json
 
 import pytest
@@ -115,3 +116,25 @@ def test_a_new_run_does_not_branch_off_the_end(tmp_path, run, capfd):
     assert "set a longer duration" in message
     assert not other.exists()
     assert train(other, *SHORT, f"--resume={run}/checkpoints/15") == 0
+
+
+def test_a_run_that_paused_before_the_lock_sees_what_another_did(
+    tmp_path, monkeypatch, capfd
+):
+    """The other run starts and ends between two lines of this one."""
+    folder, flock = tmp_path / "run", fcntl.flock
+
+    def paused(file, operation):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        assert train(folder, *SHORT) == 0
+        before.update(contents(folder))
+        capfd.readouterr()
+        return flock(file, operation)
+
+    before: dict[str, bytes] = {}
+    monkeypatch.setattr(fcntl, "flock", paused)
+    assert train(folder, *SHORT, "--config.optimizer.learning_rate=0.05") == 2
+    assert "this run is finished" in error(capfd)
+    after = contents(folder)
+    assert before
+    assert {name for name in after if after[name] != before.get(name)} <= {".lock"}

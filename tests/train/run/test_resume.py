@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 
+import jax
 import pytest
 
 from cnnjax.errors import CheckpointError, ConfigError, Interrupted, NonFiniteLossError
@@ -237,3 +238,32 @@ def test_lines_of_metrics_are_those_of_a_whole_run(tmp_path, small_config, recor
         for name in ("step", "loss", "accuracy", "gradient_norm", "learning_rate"):
             assert one[name] == other[name]
         assert one["images_per_second"] > 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        (
+            "jax_default_matmul_precision",
+            "high",
+            "JAX_DEFAULT_MATMUL_PRECISION=(unset) and is resumed with high",
+        ),
+        (
+            "jax_threefry_partitionable",
+            False,
+            "JAX_THREEFRY_PARTITIONABLE=True and is resumed with False",
+        ),
+    ],
+)
+def test_another_option_of_jax_is_told_on_a_resume(
+    tmp_path, small_config, recorder, option, value, told
+):
+    train(small_config(duration="2 steps"), tmp_path / "run", recorder)
+    assert not any("numbers will differ" in text for text in recorder.messages)
+    before = getattr(jax.config, option)
+    jax.config.update(option, value)
+    try:
+        train(small_config(duration="4 steps"), tmp_path / "run", recorder)
+    finally:
+        jax.config.update(option, before)
+    assert any(f"was trained with {told}" in text for text in recorder.messages)
