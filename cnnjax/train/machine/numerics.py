@@ -127,6 +127,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _show(value: Any) -> str:
+    return "(unset)" if value in (None, "") else str(value)
+
+
 def _tell_difference(name: str, theirs: Any, ours: Any) -> str:
     if name in ("devices", "kernels"):
         return (
@@ -134,8 +138,8 @@ def _tell_difference(name: str, theirs: Any, ours: Any) -> str:
             " in the last digits"
         )
     return (
-        f"the run was trained with {name.upper()}={theirs or '(unset)'} and is resumed"
-        f" with {ours or '(unset)'}: its numbers will differ"
+        f"the run was trained with {name.upper()}={_show(theirs)} and is resumed with"
+        f" {_show(ours)}: its numbers will differ"
     )
 
 
