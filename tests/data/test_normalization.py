@@ -103,5 +103,5 @@ def test_bad_arrays_are_refused():
         measure(np.zeros((0, 2, 1)))
     with pytest.raises(DataError, match="NaN"):
         measure(np.full((2, 2, 1), np.nan))
-    with pytest.raises(DataError, match="statistics are of 3 channels"):
+    with pytest.raises(DataError, match="statistics have 3 channels"):
         normalize(np.zeros((1, 2, 1)), Normalization(np.zeros(3), np.ones(3)))

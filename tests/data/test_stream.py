@@ -197,7 +197,7 @@ def test_short_reads_are_completed_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "preadv", short)
     np.testing.assert_array_equal(x[:], images("f4", 7)[..., None])
     monkeypatch.setattr(os, "preadv", lambda *_: 0)
-    with pytest.raises(DataError, match="now ends within image 3: bring"):
+    with pytest.raises(DataError, match="now ends within image 3: restore"):
         x[3:]
 
 
@@ -327,7 +327,9 @@ def test_damaged_archive_raises_nothing_else(tmp_path):
 @pytest.mark.parametrize("source", ["digits", "glyphs1d", "synthetic:8x8x1,10,64"])
 def test_sources_in_memory_say_so(source):
     kind = source.partition(":")[0]
-    message = f"'{kind}' is in memory .*set data.streaming to false.* idx, npz, tfds"
+    message = (
+        f"'{kind}' is always in memory .*set data.streaming to false.* idx, npz, tfds"
+    )
     with pytest.raises(DataError, match=message):
         load(source)
 
@@ -338,7 +340,7 @@ def test_own_sources(monkeypatch):
         "own", stored.__getitem__, (3, 2, 1), np.dtype(np.float32), np.arange(N)
     )
     monkeypatch.setitem(SOURCES, "own", lambda _: RawDataset(Split(stored, labels())))
-    with pytest.raises(DataError, match="'own' is in memory as a whole"):
+    with pytest.raises(DataError, match="'own' is always in memory"):
         load("own")
     monkeypatch.setitem(STREAMS, "own", lambda _: RawDataset(Split(x, labels())))
     assert_same(
