@@ -48,5 +48,5 @@ def test_four_devices_compute_bit_for_bit_what_one_does():
         "-m",
         "tests.support.native.four_devices",
         JAX_PLATFORMS="cpu",
-        XLA_FLAGS="--xla_force_host_platform_device_count=4",
+        JAX_NUM_CPU_DEVICES="4",
     )

@@ -162,7 +162,7 @@ def test_two_devices_compute_bit_for_bit_what_one_does():
         "-m",
         "tests.support.native.pool_devices",
         JAX_PLATFORMS="cpu",
-        XLA_FLAGS="--xla_force_host_platform_device_count=2",
+        JAX_NUM_CPU_DEVICES="2",
     )
 
 

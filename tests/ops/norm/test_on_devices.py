@@ -13,7 +13,7 @@ def test_four_devices_share_one_large_batch():
         "JAX_ENABLE_X64": "1",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(root),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "JAX_NUM_CPU_DEVICES": "4",
     }
     command = [sys.executable, "-W", "error", "-m", "tests.support.ops.norm.on_devices"]
     done = subprocess.run(

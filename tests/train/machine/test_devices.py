@@ -18,7 +18,7 @@ PROGRAM = Path(__file__).parents[2] / "support/train/steps_on_devices.py"
 
 def start(devices, *words):
     here = {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_PLATFORMS": "cpu",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # fifty steps are soon done
     }
@@ -136,7 +136,7 @@ def test_one_all_reduce_carries_all_gradients_of_a_dtype(kind, precision, dtypes
     program = PROGRAM.with_name("hlo_on_devices.py")
     done = subprocess.run(
         [sys.executable, str(program), kind, precision],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8"},
         capture_output=True,
         text=True,
         check=True,

@@ -41,11 +41,11 @@ def launch():
     started = []
 
     def begin(count, workdir, *words, devices=2, by=(LAUNCH,)):
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        here = {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
         command = [sys.executable, "-m", "cnnjax.cli", "train", DIGITS]
         process = subprocess.Popen(
             [*by, str(count), *command, f"--workdir={workdir}", *SETTINGS, *words],
-            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+            env=os.environ | here,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,0 +1,137 @@
+"""scripts/test, with other programs in the place of those that it calls."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+FLAG = "--xla_cpu_use_fusion_emitters=false"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs the script in a tree without tests; what it installed, and how it tested."""
+    scripts, programs = tmp_path / "scripts", tmp_path / ".venv" / "bin"
+    (tmp_path / "cnnjax").mkdir()
+    for name in ("pyproject.toml", "constraints.txt", "CMakeLists.txt"):
+        (tmp_path / name).write_text("")
+    scripts.mkdir()
+    programs.mkdir(parents=True)
+    shutil.copy(SCRIPTS / "test", scripts)
+    calls = tmp_path / "calls"
+
+    def put(path, text):
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def begin(*words, flag_exists=True, **environment):
+        calls.write_text("")
+        put(scripts / "install", f'echo install "$@" >> {calls}')
+        for name in ("ruff", "pyright", "lint-imports", "apt-get", "sudo", "mpirun"):
+            put(programs / name, "")
+        put(programs / "python", "" if flag_exists else "exit 1")
+        place = "$JAX_DISABLE_MOST_OPTIMIZATIONS $XLA_FLAGS"
+        put(programs / "pytest", f'echo pytest "$@" with {place} >> {calls}')
+        subprocess.run(
+            [scripts / "test", *words],
+            env={"PATH": os.environ["PATH"], **environment},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        return calls.read_text().splitlines()
+
+    return begin
+
+
+def test_without_arguments_every_test_runs(run):
+    installed, together, alone = run()
+    assert installed == "install test"
+    assert "-m not alone" in together
+    assert "first-cases" not in together
+    assert together.endswith(f"with 1 {FLAG}")
+    assert alone == "pytest -m alone with"
+
+
+@pytest.mark.parametrize("words", [[], ["tests/ops", "-x"]])
+def test_quick_is_no_argument_of_pytest(run, words):
+    _, quick = run("--quick", *words)
+    assert "--quick" not in quick
+    assert "--first-cases -m not alone and not slow" in quick
+    assert " ".join(words) in quick
+
+
+def test_quick_installs_only_what_changed(run, tmp_path):
+    def installs(*words):
+        return "install test" in run(*words)
+
+    assert installs("--quick")
+    assert not installs("--quick")
+    for path in ("cnnjax/new.py", "cnnjax/new.cc", "pyproject.toml"):
+        (tmp_path / path).write_text("changed")
+        assert installs("--quick"), path
+    (tmp_path / "cnnjax" / "new.py").write_text("an edit, which needs no installation")
+    assert not installs("--quick")
+    assert installs()
+    assert installs("tests/ops")
+
+
+def test_other_arguments_go_to_pytest(run):
+    _, chosen = run("tests/ops", "-m", "not slow")
+    assert chosen == "pytest tests/ops -m not slow with"
+
+
+def test_a_release_of_xla_without_the_flag_goes_without(run):
+    _, together, _ = run(flag_exists=False)
+    assert together.endswith("with 1")
+
+
+def test_the_flags_of_the_environment_stay(run):
+    _, together, _ = run(XLA_FLAGS="--xla_dump_to=x")
+    assert together.endswith(f"with 1 --xla_dump_to=x {FLAG}")
+
+
+def test_first_cases_are_chosen_after_marks(tmp_path):
+    """Of what ``-m`` leaves, one case of each function runs."""
+    shutil.copy(SCRIPTS.parent / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "test_cases.py").write_text(
+        """
+import pytest
+
+@pytest.mark.parametrize("n", [pytest.param(0, marks=pytest.mark.slow), 1, 2])
+def test_numbers(n):
+    print("ran", n)
+
+def test_once():
+    print("ran once")
+
+@pytest.mark.slow
+def test_long():
+    print("ran long")
+"""
+    )
+    config = SCRIPTS.parent / "pyproject.toml"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-s",
+        "-m",
+        "not slow",
+    ]
+    done = subprocess.run(
+        [*command, "--first-cases", f"--config-file={config}", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = [line for line in done.stdout.split("\n") if "ran" in line]
+    assert len(ran) == 2, done.stdout
+    assert "ran 1" in done.stdout
+    assert "ran once" in done.stdout
