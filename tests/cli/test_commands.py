@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cnnjax.cli import main
+from tests.support.yardstick import ratio
 
 ROOT = Path(__file__).parents[2]
 DIGITS = str(ROOT / "configs" / "digits.py")
@@ -160,12 +161,14 @@ assert "jax" not in sys.modules
 
 
 @pytest.mark.alone
-def test_the_first_step_comes_within_8_seconds(tmp_path):
+def test_the_first_step_comes_within_four_times_the_imports(tmp_path):
     """From the start of the process, with programs compiled by an earlier run."""
     words = ["train", f"--config={DIGITS}", "--config.duration=1 step"]
     words += [f"--config.compilation_cache={tmp_path / 'cache'}"]
-    assert run(*words, f"--workdir={tmp_path / 'a'}").returncode == 0
-    begin = time.perf_counter()
-    assert run(*words, f"--workdir={tmp_path / 'b'}").returncode == 0
+
+    def train(name):
+        assert run(*words, f"--workdir={tmp_path / name}").returncode == 0
+
+    train("a")
     # The whole process, its evaluation and its checkpoint are within the limit too.
-    assert time.perf_counter() - begin < 8
+    assert ratio(partial(train, "b")) < 4

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from cnnjax.errors import ConfigError
 from cnnjax.report import Reporters
 from cnnjax.train.run import loop, prepare
 from cnnjax.train.run.loop import train
+from tests.support.yardstick import ratio
 
 ROOT = Path(__file__).parents[3]
 FASHION_MNIST = ROOT / "configs" / "fashion_mnist.py"
@@ -95,22 +97,23 @@ def test_a_save_every_20_seconds_costs_little(tmp_path, monkeypatch):
 
 @pytest.mark.alone
 @pytest.mark.slow
-def test_a_resumed_process_trains_within_8_seconds(tmp_path):
+def test_a_resumed_process_takes_at_most_four_times_its_imports(tmp_path):
     """The whole process: imports, data, restoring, a step, scores, a checkpoint.
 
-    The best of three, as other work on the machine may take its cores.
+    Measured: 3.3 times the imports in processor time, 2.1 times in time on two busy
+    cores. The best of three, as other work on the machine may take its cores.
     """
     command = [sys.executable, "-m", "cnnjax.cli", "train"]
     words = [f"--config={FASHION_MNIST}", f"--workdir={tmp_path}"]
-    seconds = []
-    for steps in (2, 3, 4, 5):
-        begin = time.perf_counter()
+
+    def train_until(step):
         result = subprocess.run(
-            [*command, *words, f"--config.duration={steps} steps"],
+            [*command, *words, f"--config.duration={step} steps"],
             capture_output=True,
             text=True,
             check=True,
         )
-        seconds.append(time.perf_counter() - begin)
-        assert steps == 2 or f"resuming after step {steps - 1}" in result.stdout
-    assert min(seconds[1:]) < 8
+        assert step == 2 or f"resuming after step {step - 1}" in result.stdout
+
+    train_until(2)
+    assert min(ratio(partial(train_until, step)) for step in (3, 4, 5)) < 4
