@@ -16,6 +16,7 @@ from cnnjax import __version__, streams
 from cnnjax.cli import (
     benchmark,
     compare,
+    config,
     evaluate,
     info,
     train,
@@ -31,7 +32,7 @@ from cnnjax.errors import (
 from cnnjax.files import expand_path
 from cnnjax.process import end_with, keep_freed_memory
 
-COMMANDS = (train, evaluate, verify_resume, compare, benchmark, info)
+COMMANDS = (train, evaluate, verify_resume, compare, benchmark, config, info)
 
 # The exit status is 0 for success, 128 plus its number for a signal, and for errors:
 STATUS_OF_ERRORS = {
@@ -101,7 +102,8 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="cnnjax",
         description="Train convolutional networks in JAX.",
-        epilog="'cnnjax COMMAND --help' explains a command.",
+        epilog="'cnnjax COMMAND --help' explains a command; 'cnnjax config' lists all"
+        " settings.",
     )
     parser.add_argument("--version", action="version", version=f"cnnjax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -21,7 +21,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         description="Train a network from a config file. Stopped or killed, the run"
         " continues where it was when the same command is run again.",
         epilog="Any setting can be changed, as in"
-        " --config.optimizer.learning_rate=0.05; docs/configuration.md lists them all.",
+        " --config.optimizer.learning_rate=0.05; 'cnnjax config' lists them all.",
     )
     train.add_argument(
         "--config", required=True, metavar="FILE", help="such as configs/digits.py"

@@ -1,18 +1,26 @@
-"""Config files, settings from the command line, and the config of a run as JSON."""
+"""Config files, overrides from the command line, and the config of a run as JSON."""
 
 import ast
 import json
 import os
 import re
 import runpy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from cnnjax.config import Config, default_config
-from cnnjax.config.settings import OPEN_KINDS, OPEN_SECTIONS, find, validate
+from cnnjax.config.defaults import (
+    OPEN_SECTIONS,
+    RENAMED,
+    Config,
+    default_config,
+    flatten,
+    kind_of,
+    validate,
+)
+from cnnjax.config.settings import BY_NAME, OPTION
 from cnnjax.config.values import fit
 from cnnjax.errors import (
     ConfigError,
@@ -20,12 +28,12 @@ from cnnjax.errors import (
     UnknownSettingError,
     show,
     unknown_name,
+    wrong_value,
 )
 from cnnjax.files import check_regular
 from cnnjax.json_file import parse_json
 
 WORDS = {"true": True, "false": False, "none": None}
-_DEFAULTS = default_config()
 LONGEST = 10_000  # characters of a value on the command line that Python's parser sees
 
 
@@ -34,11 +42,11 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None) ->
 
     Args:
         path: a Python file with a function ``get_config()``; it may begin with ``~``.
-        overrides: texts by dotted names, as ``{"optimizer.learning_rate": "0.05"}``.
+        overrides: texts by dotted names: ``{"optimizer.learning_rate": "0.05"}``.
 
     Raises:
-        ConfigError: no such file, a name that does not exist, a wrong type, or a value
-            that cannot be.
+        ConfigError: no such file, a name that does not exist, or a value of the wrong
+            type or range.
     """
     config = _run_file(Path(os.path.expanduser(path)))
     for name, text in (overrides or {}).items():
@@ -52,7 +60,7 @@ def _checked(config, path) -> Config:
         changes = json.loads(to_json(config), object_pairs_hook=_with_tuples)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{path}: settings are texts, numbers, true, false, None and tuples of"
+            f"{path}: a setting is a string, a number, true, false, None or a tuple of"
             f" these ({error})"
         ) from error
     return _from_settings(changes)
@@ -64,7 +72,10 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """The settings that ``to_json`` wrote.
+    """The settings that ``to_json`` wrote, in this version or an older one.
+
+    Values that have been renamed since get their new names, so that an old run can be
+    resumed.
 
     Raises:
         ConfigError: damaged text, or settings that this version does not know.
@@ -75,6 +86,9 @@ def from_json(text: str) -> Config:
         raise ConfigError(f"the config is not JSON: {error}") from error
     if not isinstance(changes, dict):
         raise ConfigError(f"the config is {changes!r}, expected settings by name")
+    for (name, old), new in RENAMED.items():
+        if changes.get(name) == old:
+            changes[name] = new
     return _from_settings(changes)
 
 
@@ -90,15 +104,6 @@ def _with_tuples(pairs):
     return {k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
 
 
-def flatten(tree: Mapping, prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Each setting of nested sections with its dotted name."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
 def _run_file(path: Path) -> Config:
     hint = "give a Python file with get_config(), such as configs/digits.py"
     try:
@@ -106,7 +111,7 @@ def _run_file(path: Path) -> Config:
     except NotRegularError as error:
         raise ConfigError(f"{error}; {hint}") from error
     except (OSError, ValueError) as error:
-        raise ConfigError(f"no config file {str(path)!r}; {hint}") from error
+        raise ConfigError(f"there is no config file {str(path)!r}; {hint}") from error
     try:
         names = runpy.run_path(str(path))
         if "get_config" not in names:
@@ -136,28 +141,15 @@ def _override(config, name, text):
     section, key = _section(config, name)
     if key in section and isinstance(section[key], ConfigDict):
         keys = ", ".join(f"{name}.{k}" for k in sorted(section[key].keys()))
-        raise ConfigError(f"{name} is a section, set one of its keys: {keys}")
+        raise ConfigError(f"{name} is a section; set one of its keys: {keys}")
     _set(config, name, _parse(text, kind_of(name)))
 
 
-def kind_of(name: str) -> type | None:
-    """The type that a setting has, ``None`` where the chosen part decides.
-
-    It does not depend on the value that a config gives an option: 0 for one that takes
-    any number does not make it a whole number.
-    """
-    *path, key = name.split(".")
-    section = _DEFAULTS
-    for part in path:
-        section = section.get(part, {})
-    return section.get_type(key) if key in section else OPEN_KINDS.get(name)
-
-
 def _section(config, name):
-    """The section that holds ``name`` and the last key.
+    """The section that holds ``name``, and the name's last part.
 
     Raises:
-        ConfigError: a name that does not exist, with the nearest that does.
+        UnknownSettingError: with the closest name that exists.
     """
     *path, key = name.split(".")
     section = config
@@ -200,16 +192,13 @@ def _set(config, name, value):
         raise ConfigError(f"{name} is {show(value)}, expected one value")
     if kind is ConfigDict:
         raise ConfigError(f"{name} is {show(value)}, expected a section of settings")
-    optional = _is_optional(name)
-    if kind is not None and not (value is None and optional):
+    setting = BY_NAME.get(name)
+    optional = setting is None or setting.default in (None, OPTION)
+    if setting and kind is not None and not (value is None and optional):
         try:
             value = fit(name, value, kind)
         except ValueError as error:
-            raise ConfigError(f"{error}{' or None' if optional else ''}") from error
+            refusal = wrong_value(name, value, setting.expected)
+            raise ConfigError(str(refusal)) from error
     with section.ignore_type():
         section[key] = value
-
-
-def _is_optional(name) -> bool:
-    """Whether ``None`` will do: it does by default, or ``name`` is a chosen part's."""
-    return find(_DEFAULTS, name) is None

@@ -1,240 +1,242 @@
-"""The settings of a run: every one, its default, its unit, and what it may be.
+"""Every setting of a run: the one table that all else about settings is made from.
 
-A config file defines ``get_config()``, which takes ``default_config()`` and changes
-what it wants; the command line changes single settings after that. Durations are text:
-``"10 epochs"``, ``"500 steps"``, ``"20000 examples"``, ``"5%"`` (of the whole run).
-
-The sections ``model`` and ``optimizer`` are open: further keys there are options of the
-chosen network or of the chosen optimizer, and are checked against them.
+Defaults, checks, ``cnnjax config`` and the table in ``docs/configuration.md`` come from
+it. ``python -m cnnjax.config.page docs/configuration.md`` writes the latter anew.
 """
 
-import re
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+from cnnjax.config.rules import (
+    ABOVE_ONE,
+    BELOW_ONE,
+    BLOCKS,
+    COUNT,
+    DURATION,
+    DURATIONS,
+    FOLDER,
+    FRACTION,
+    MULTIPLIER,
+    NOT_NEGATIVE,
+    PATTERN,
+    POSITIVE,
+    SEED,
+    SHARE,
+    SIZE,
+    SIZES,
+    SWITCH,
+    TIME,
+    Rule,
+    one_of,
+)
 
-from cnnjax.config.values import LARGEST
-from cnnjax.errors import ConfigError, wrong_value
-
-Config: TypeAlias = Any
-"""A locked ``ConfigDict``, whose attributes no type checker can know."""
-
-OPEN_SECTIONS = ("model", "optimizer")
-
-OPEN_KINDS = {"model.blocks": tuple, "model.dense": tuple, "model.widths": tuple}
-"""The options of open sections that are lists, so that one number is a list of one."""
-
-MOST_BLOCKS = 1000  # of a stage; tracing more would take hours
-
-
-def default_config() -> Config:
-    """Every setting with its default; new keys are refused."""
-    config: Config = ConfigDict()
-    config.seed = 0  # decides weights, order of examples, dropout, augmentation
-
-    config.data = ConfigDict()
-    config.data.source = "digits"  # kind or kind:argument, see cnnjax.data
-    config.data.streaming = False  # read images when they are needed, not into memory
-    config.data.num_classes = placeholder(int)  # None: as many as the data has
-    config.data.validation_fraction = 0.1  # held out where the set has no validation
-    config.data.test_fraction = 0.2  # held out where the set has no test split
-    config.data.crop_padding = 0  # pixels; random crop from the padded image
-    config.data.flip = False  # mirror each training image with probability 1/2
-
-    config.model = ConfigDict()
-    config.model.name = "small_cnn"  # a key of cnnjax.models.MODELS
-
-    config.loss = ConfigDict()
-    config.loss.name = "softmax"  # or "sigmoid": one yes-or-no question a class
-    config.loss.label_smoothing = 0.0  # share of the target spread over all classes
-
-    config.optimizer = ConfigDict()
-    config.optimizer.name = "sgd"  # any alias of optax that takes a learning rate
-    config.optimizer.learning_rate = 0.1  # the peak of the schedule
-    config.optimizer.weight_decay = 0.0  # off biases and normalisation
-    config.optimizer.decay_mode = "decoupled"  # or "l2": added to the gradient
-    config.optimizer.clip_norm = placeholder(float)  # of all gradients; None: never
-
-    config.schedule = ConfigDict()
-    config.schedule.name = "cosine"  # constant, cosine, one_cycle or step
-    config.schedule.warmup = "0 steps"  # duration of the linear rise from 0
-    config.schedule.end_fraction = 0.0  # cosine: last rate as a share of the peak
-    config.schedule.boundaries = ()  # step: durations after which the rate falls
-    config.schedule.factor = 0.1  # step: what the rate is multiplied by
-
-    config.parallel = "jit"  # or "pmap": what compiles the step for many devices
-    config.devices = placeholder(int)  # of each process; None: all that it has
-    config.accumulate_steps = 1  # parts of a batch, taken one after the other
-    config.sync_batch_norm = False  # moments over all devices, or on each its own
-    config.shard_optimizer = False  # its state is divided among the devices
-
-    config.gradients = "custom"  # hand-written; or "autodiff": those of JAX
-    config.backend = "auto"  # on a CPU: oneDNN where it is faster, "native" or "xla"
-    config.precision = "float32"  # or "bfloat16": of activations; weights stay float32
-    config.duration = "10 epochs"  # how long to train
-    config.batch_size = 128  # examples a step
-    config.eval_batch_size = 500  # examples at once in evaluation
-    config.eval_every = "1 epoch"  # duration between validations
-    config.log_every = "50 steps"  # duration between lines of training metrics
-
-    config.checkpoint = ConfigDict()
-    config.checkpoint.every = "1 epoch"  # or "10 minutes"; one more at the end
-    config.checkpoint.keep = 2  # newest ones; the best in validation is kept as well
-    config.checkpoint.keep_every = placeholder(str)  # duration; these stay for good
-
-    config.monitor = "loss"  # or "accuracy": what tells the best validation
-    config.average_decay = placeholder(float)  # of the averaged weights; None: none
-    config.early_stopping = ConfigDict()
-    config.early_stopping.patience = placeholder(int)  # validations; None: never stop
-    config.early_stopping.min_improvement = 0.0  # less than that is none
-    config.early_stopping.restore_best = True  # end with the best state, not the last
-
-    config.on_nan = "stop"  # or "rollback": to the last checkpoint, at a lower rate
-    config.rollback = ConfigDict()
-    config.rollback.times = 3  # at most, in the whole run
-    config.rollback.factor = 0.5  # what the learning rate is multiplied by each time
-    config.spike_factor = placeholder(float)  # skip steps of this many times the loss
-
-    config.init_from = placeholder(str)  # a trained run to start from, for fine-tuning
-    config.init_load = ".*"  # regular expression: names of what is taken from there
-    config.freeze = ""  # regular expression: names of what is not trained
-
-    config.compilation_cache = placeholder(str)  # a folder; None: see cnnjax info
-    config.lock()
-    for section in OPEN_SECTIONS:
-        config[section].unlock()
-    return config
+OPTION = ...
+"""Stands for the default of an option, which the chosen model or optimizer decides."""
 
 
-def _positive(value) -> bool:
-    return 0 < value <= LARGEST
+class Setting(NamedTuple):
+    """One setting.
 
-
-def _not_negative(value) -> bool:
-    return 0 <= value <= LARGEST
-
-
-def _is_size(value) -> bool:
-    return type(value) is int and 1 <= value < 2**31
-
-
-def _sizes(values) -> bool:
-    return isinstance(values, tuple) and all(map(_is_size, values))
-
-
-def _are_blocks(values) -> bool:
-    return _sizes(values) and max(values, default=1) <= MOST_BLOCKS
-
-
-def _share(value) -> bool:
-    return 0 <= value <= 1
-
-
-def _below_one(value) -> bool:
-    return 0 <= value < 1
-
-
-def _part(value) -> bool:
-    return 0 < value < 1
-
-
-def _is_pattern(value) -> bool:
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError):
-        return False
-    return True
-
-
-RULES = {
-    "seed": (lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
-    "data.num_classes": (_is_size, "a whole number of 1 or more, below 2^31"),
-    "data.validation_fraction": (_part, "a number between 0 and 1, both excluded"),
-    "data.test_fraction": (_part, "a number between 0 and 1, both excluded"),
-    "data.crop_padding": (lambda v: v >= 0, "a whole number of 0 or more pixels"),
-    "model.blocks": (_are_blocks, f"whole numbers from 1 to {MOST_BLOCKS}"),
-    "model.multiplier": (lambda v: 0 < v <= 1000, "a number above 0, at most 1000"),
-    "model.widths": (_sizes, "whole numbers of 1 or more, below 2^31"),
-    "model.dense": (_sizes, "whole numbers of 1 or more, below 2^31"),
-    "model.kernel_size": (_is_size, "a whole number of 1 or more, below 2^31"),
-    "model.dropout": (_below_one, "a number from 0 up to but not 1"),
-    "loss.name": (lambda v: v in ("softmax", "sigmoid"), "'softmax' or 'sigmoid'"),
-    "loss.label_smoothing": (_share, "a number from 0 to 1"),
-    "optimizer.learning_rate": (_positive, "a number above 0, at most 3.4e38"),
-    "optimizer.weight_decay": (_not_negative, "a number from 0 to 3.4e38"),
-    "optimizer.momentum": (_below_one, "a number from 0 up to but not 1"),
-    "optimizer.b1": (_below_one, "a number from 0 up to but not 1"),
-    "optimizer.b2": (_below_one, "a number from 0 up to but not 1"),
-    "optimizer.b3": (_below_one, "a number from 0 up to but not 1"),
-    "optimizer.decay": (_below_one, "a number from 0 up to but not 1"),
-    "optimizer.rho": (_below_one, "a number from 0 up to but not 1"),
-    "optimizer.eps": (_positive, "a number above 0, at most 3.4e38"),
-    "optimizer.nesterov": (lambda v: isinstance(v, bool), "true or false"),
-    "optimizer.decay_mode": (
-        lambda v: v in ("decoupled", "l2"),
-        "'decoupled' or 'l2'",
-    ),
-    "optimizer.clip_norm": (_positive, "a number above 0, at most 3.4e38, or None"),
-    "schedule.end_fraction": (_share, "a number from 0 to 1"),
-    "schedule.factor": (_positive, "a number above 0, at most 3.4e38"),
-    "gradients": (
-        lambda v: v in ("custom", "autodiff"),
-        "'custom' or 'autodiff'",
-    ),
-    "backend": (
-        lambda v: v in ("auto", "native", "xla"),
-        "'auto', 'native' or 'xla'",
-    ),
-    "precision": (
-        lambda v: v in ("float32", "bfloat16"),
-        "'float32' or 'bfloat16' (in float16 small gradients would become 0)",
-    ),
-    "parallel": (lambda v: v in ("jit", "pmap"), "'jit' or 'pmap'"),
-    "devices": (_is_size, "a whole number of 1 or more, below 2^31, or None"),
-    "accumulate_steps": (_is_size, "a whole number of 1 or more, below 2^31"),
-    "batch_size": (_is_size, "a whole number of 1 or more, below 2^31"),
-    "monitor": (lambda v: v in ("loss", "accuracy"), "'loss' or 'accuracy'"),
-    "average_decay": (_part, "a number between 0 and 1, both excluded, or None"),
-    "early_stopping.patience": (
-        _is_size,
-        "a whole number of 1 or more, below 2^31, or None",
-    ),
-    "early_stopping.min_improvement": (_not_negative, "a number from 0 to 3.4e38"),
-    "on_nan": (lambda v: v in ("stop", "rollback"), "'stop' or 'rollback'"),
-    "rollback.times": (_is_size, "a whole number of 1 or more, below 2^31"),
-    "rollback.factor": (_part, "a number between 0 and 1, both excluded"),
-    "spike_factor": (lambda v: 1 < v < float("inf"), "a number above 1, or None"),
-    "init_load": (_is_pattern, "a regular expression"),
-    "freeze": (_is_pattern, "a regular expression"),
-    "checkpoint.keep": (_is_size, "a whole number of 1 or more, below 2^31"),
-    "eval_batch_size": (_is_size, "a whole number of 1 or more, below 2^31"),
-}
-
-
-def validate(config: Config) -> None:
-    """Checks each value against ``RULES``.
-
-    Raises:
-        ConfigError: the first value that cannot be.
+    Attributes:
+        name: with its section, such as ``"data.flip"``.
+        kind: its type; ``None`` where the chosen model decides.
+        default: its value where a config does not change it; ``OPTION`` for an option
+            of an open section. Where the default is ``None``, a config may say so too.
+        rule: what its values may be.
+        unit: what the number counts.
+        sentence: what it is.
     """
-    for name, (holds, expected) in RULES.items():
-        value = find(config, name)
-        if value is not None and not _holds(holds, value):
-            raise ConfigError(str(wrong_value(name, value, expected)))
+
+    name: str
+    kind: type | None
+    default: Any
+    rule: Rule
+    unit: str
+    sentence: str
+
+    @property
+    def expected(self) -> str:
+        """What its values may be, in words."""
+        return self.rule.expected + (", or None" if self.default is None else "")
 
 
-def find(config: Config, name: str) -> Any:
-    """The setting called by the dotted ``name``, ``None`` where there is none."""
-    for key in name.split("."):
-        if key not in config:
-            return None
-        config = config[key]
-    return config
+# fmt: off
+SETTINGS = (
+    Setting("seed", int, 0, SEED, "",
+            "Decides initial weights, held-out splits, the order of examples, dropout"
+            " and augmentation."),
 
+    Setting("data.source", str, "digits",
+            Rule("a kind of source, or KIND:ARGUMENT"), "",
+            "Where the examples come from."),
+    Setting("data.streaming", bool, False, SWITCH, "",
+            "Leave images on disk and read them batch by batch, for data sets that do"
+            " not fit in memory."),
+    Setting("data.num_classes", int, None, SIZE, "classes",
+            "A check: the data must have this many classes. None skips the check."),
+    Setting("data.validation_fraction", float, 0.1, FRACTION, "",
+            "Share of the training split to hold out, stratified, if the data set has"
+            " no validation split."),
+    Setting("data.test_fraction", float, 0.2, FRACTION, "",
+            "Share of the training split to hold out, stratified, if the data set has"
+            " no test split."),
+    Setting("data.crop_padding", int, 0, COUNT, "pixels",
+            "Pad each training image by this much and take a random crop of the"
+            " original size."),
+    Setting("data.flip", bool, False, SWITCH, "",
+            "Mirror each training image with probability 1/2."),
 
-def _holds(rule, value) -> bool:
-    try:
-        return bool(rule(value))
-    except TypeError:
-        return False
+    Setting("model.name", str, "small_cnn",
+            Rule("'lenet5', 'mobilenet_v2', 'resnet18', 'resnet20', 'resnet32',"
+                 " 'resnet34', 'resnet44', 'resnet56', 'resnet110', 'simple_cnn',"
+                 " 'small_cnn' or 'vgg11'"), "",
+            "The network. Its fields are further settings, `model.FIELD`."),
+    Setting("model.widths", tuple, OPTION, SIZES, "channels",
+            "Output channels of each convolution or stage."),
+    Setting("model.dense", tuple, OPTION, SIZES, "units",
+            "Units of each hidden dense layer."),
+    Setting("model.blocks", tuple, OPTION, BLOCKS, "blocks",
+            "Residual blocks of each stage."),
+    Setting("model.multiplier", float, OPTION, MULTIPLIER, "",
+            "Factor for the number of channels of every layer."),
+    Setting("model.kernel_size", int, OPTION, SIZE, "pixels",
+            "Size of the kernel along each axis."),
+    Setting("model.dropout", float, OPTION, BELOW_ONE, "",
+            "Probability with which a unit is dropped in training."),
+    Setting("model.kernel_init", None, OPTION,
+            Rule("the name of an initializer, such as 'he_normal'"), "",
+            "Distribution of the initial kernels."),
+    Setting("model.batch_norm", None, OPTION, Rule("true or false"), "",
+            "Normalize after each convolution."),
+    Setting("model.activation", None, OPTION,
+            Rule("the name of an activation, such as 'relu'"), "",
+            "Activation after each layer but the last."),
+    Setting("model.stem", None, OPTION, Rule("'imagenet' or 'cifar'"), "",
+            "How much the first layers shrink an image."),
+
+    Setting("loss.name", str, "softmax", one_of("softmax", "sigmoid"), "",
+            "Cross-entropy of a softmax, or of a sigmoid per class: independent"
+            " yes-or-no questions."),
+    Setting("loss.label_smoothing", float, 0.0, SHARE, "",
+            "Share of the target that is spread evenly over all classes."),
+
+    Setting("optimizer.name", str, "sgd",
+            Rule("an optimizer of Optax that takes a learning rate"), "",
+            "The optimizer. Its arguments are further settings, `optimizer.ARGUMENT`."),
+    Setting("optimizer.learning_rate", float, 0.1, POSITIVE, "",
+            "Peak of the learning rate schedule."),
+    Setting("optimizer.weight_decay", float, 0.0, NOT_NEGATIVE, "",
+            "Strength of the weight decay. Biases and normalization are exempt."),
+    Setting("optimizer.decay_mode", str, "decoupled", one_of("decoupled", "l2"), "",
+            "Decay the weights directly as in AdamW, or add the decay to the"
+            " gradient."),
+    Setting("optimizer.clip_norm", float, None, POSITIVE, "",
+            "Largest norm of all gradients together; longer gradients are scaled down."
+            " None never clips."),
+    Setting("optimizer.momentum", float, OPTION, BELOW_ONE, "",
+            "Decay rate of the running sum of gradients."),
+    Setting("optimizer.nesterov", bool, OPTION, SWITCH, "",
+            "Use Nesterov's momentum."),
+    Setting("optimizer.b1", float, OPTION, BELOW_ONE, "",
+            "Decay rate of the first moment."),
+    Setting("optimizer.b2", float, OPTION, BELOW_ONE, "",
+            "Decay rate of the second moment."),
+    Setting("optimizer.b3", float, OPTION, BELOW_ONE, "",
+            "Decay rate of the third moving average."),
+    Setting("optimizer.decay", float, OPTION, BELOW_ONE, "",
+            "Decay rate of the mean of squared gradients in rmsprop."),
+    Setting("optimizer.rho", float, OPTION, BELOW_ONE, "",
+            "Decay rate of the mean of squared gradients in adadelta."),
+    Setting("optimizer.eps", float, OPTION, POSITIVE, "",
+            "Added to a denominator so that it is not 0."),
+
+    Setting("schedule.name", str, "cosine",
+            Rule("'constant', 'cosine', 'one_cycle' or 'step'"), "",
+            "How the learning rate changes after the warmup."),
+    Setting("schedule.warmup", str, "0 steps", DURATION, "",
+            "Linear rise of the learning rate from 0 to its peak."),
+    Setting("schedule.end_fraction", float, 0.0, SHARE, "",
+            "cosine: the last learning rate as a share of the peak."),
+    Setting("schedule.boundaries", tuple, (), DURATIONS, "",
+            "step: when the learning rate falls."),
+    Setting("schedule.factor", float, 0.1, POSITIVE, "",
+            "step: what the learning rate is multiplied by at each boundary."),
+
+    Setting("parallel", str, "jit", one_of("jit", "pmap"), "",
+            "What compiles the training step for several devices."),
+    Setting("devices", int, None, SIZE, "devices",
+            "Devices that each process uses. None uses all that it has."),
+    Setting("accumulate_steps", int, 1, SIZE, "parts",
+            "Split each device's batch into this many parts, computed one after the"
+            " other to save memory."),
+    Setting("sync_batch_norm", bool, False, SWITCH, "",
+            "Batch normalization uses the moments over all devices instead of each"
+            " device's own."),
+    Setting("shard_optimizer", bool, False, SWITCH, "",
+            "Divide the optimizer's state among the devices."),
+
+    Setting("gradients", str, "custom", one_of("custom", "autodiff"), "",
+            "The hand-written gradients, or those of JAX."),
+    Setting("backend", str, "auto", one_of("auto", "native", "xla"), "",
+            "What computes on a CPU: cnnjax's own kernels, XLA, or for each operation"
+            " the faster one."),
+    Setting("precision", str, "float32",
+            one_of("float32", "bfloat16",
+                   note="in float16, small gradients would become 0"), "",
+            "Of activations; weights stay float32."),
+    Setting("duration", str, "10 epochs", DURATION, "",
+            "How long to train."),
+    Setting("batch_size", int, 128, SIZE, "examples",
+            "Examples per training step, over all devices."),
+    Setting("eval_batch_size", int, 500, SIZE, "examples",
+            "Examples per step of evaluation."),
+    Setting("eval_every", str, "1 epoch", DURATION, "",
+            "Time between validations."),
+    Setting("log_every", str, "50 steps", DURATION, "",
+            "Time between lines of training metrics."),
+
+    Setting("checkpoint.every", str, "1 epoch", TIME, "",
+            "Time between checkpoints. The last state is always saved."),
+    Setting("checkpoint.keep", int, 2, SIZE, "checkpoints",
+            "How many of the newest checkpoints to keep, besides the best one."),
+    Setting("checkpoint.keep_every", str, None, DURATION, "",
+            "Keep the checkpoint at each multiple of this duration for good."),
+
+    Setting("monitor", str, "loss", one_of("loss", "accuracy"), "",
+            "The validation metric that decides which checkpoint is the best."),
+    Setting("average_decay", float, None, FRACTION, "",
+            "Keep an exponential moving average of the weights with this decay, and"
+            " evaluate it. None keeps none."),
+    Setting("early_stopping.patience", int, None, SIZE, "validations",
+            "Stop after this many validations without improvement. None never stops"
+            " early."),
+    Setting("early_stopping.min_improvement", float, 0.0, NOT_NEGATIVE, "",
+            "The smallest change that counts as an improvement."),
+    Setting("early_stopping.restore_best", bool, True, SWITCH, "",
+            "End with the best state instead of the last."),
+
+    Setting("on_nan", str, "stop", one_of("stop", "rollback"), "",
+            "At a loss that is not finite: end the run, or return to the last"
+            " checkpoint with a lower learning rate."),
+    Setting("rollback.times", int, 3, SIZE, "rollbacks",
+            "How many rollbacks a run may take."),
+    Setting("rollback.factor", float, 0.5, FRACTION, "",
+            "What each rollback multiplies the learning rate by."),
+    Setting("spike_factor", float, None, ABOVE_ONE, "",
+            "Skip steps whose loss is more than this many times the usual loss. None"
+            " skips none."),
+
+    Setting("init_from", str, None, FOLDER, "",
+            "A trained run, or one of its checkpoints, to take initial weights from."),
+    Setting("init_load", str, ".*", PATTERN, "",
+            "Names of the arrays to take from there."),
+    Setting("freeze", str, "", PATTERN, "",
+            "Names of the arrays that are not trained."),
+
+    Setting("compilation_cache", str, None, FOLDER, "",
+            "Folder of compiled programs. None means $JAX_COMPILATION_CACHE_DIR, or"
+            " cnnjax/xla in the user's cache folder."),
+)
+# fmt: on
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+"""The settings by their names."""

@@ -2,17 +2,14 @@
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 
-from cnnjax.config import default_config
-from cnnjax.config.files import from_json, kind_of, load_config, to_json
-from cnnjax.config.settings import OPEN_KINDS, OPEN_SECTIONS, RULES, find
+from cnnjax.config import default_config, find
+from cnnjax.config.defaults import kind_of
+from cnnjax.config.files import from_json, load_config, to_json
 from cnnjax.errors import ConfigError
-from cnnjax.models import MODELS
 
 HEAD = """
 from cnnjax.config import default_config
@@ -27,14 +24,6 @@ DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
 def test_every_config_loads_and_survives_json(path):
     config = load_config(path)
     assert from_json(to_json(config)).to_dict() == config.to_dict()
-
-
-def test_every_rule_is_of_a_setting():
-    config = default_config()
-    for name in RULES:
-        *path, key = name.split(".")
-        is_open = path and path[0] in OPEN_SECTIONS
-        assert is_open or key in (find(config, ".".join(path)) if path else config)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +63,8 @@ def test_one_setting_is_changed(name, text, value):
         ("batch_sise", "1", "did you mean 'batch_size'"),
         ("data.sauce", "digits", "did you mean 'data.source'"),
         ("dta.source", "digits", "did you mean 'data.source'"),
-        ("data", "digits", "data is a section, set one of its keys: data.crop_padding"),
-        ("batch_size", "0", "batch_size is 0, expected a whole number of 1 or more"),
+        ("data", "digits", "data is a section; set one of its keys: data.crop_padding"),
+        ("batch_size", "0", "batch_size is 0, expected a whole number from 1"),
         ("batch_size", "1.5", "batch_size is 1.5, expected a whole number"),
         ("batch_size", "None", "batch_size is None, expected a whole number"),
         ("batch_size", "many", "batch_size is 'many', expected a whole number"),
@@ -97,7 +86,7 @@ def test_one_setting_is_changed(name, text, value):
         ("optimizer.learning_rate", "9" * 400, "expected a number"),
         ("model.widths", "-" * 9000, "expected whole numbers"),
         ("model.widths", "{}", "expected one value"),
-        ("model.widths", "(2147483648,)", "1 or more, below 2^31"),
+        ("model.widths", "(2147483648,)", "whole numbers from 1 to 2147483647"),
         ("model.blocks", "1001", "blocks is (1001,), expected whole numbers from 1"),
         ("model.multiplier", "0,5", "multiplier is (0, 5), expected a number above 0"),
         ("freeze", "(" * 20_000, "(((..., expected a regular expression"),
@@ -137,7 +126,7 @@ def test_an_impossible_setting_is_refused(name, text, message):
         ),
         (
             HEAD + "    config.model.widths = {3}\n    return config\n",
-            "settings are texts",
+            "a setting is a string",
         ),
     ],
 )
@@ -157,7 +146,7 @@ def test_a_broken_file_is_named(tmp_path, source, message):
         ("config.optimizer.learning_rate = float('nan')", "is nan, expected a number"),
         ("config.optimizer.weight_decay = float('inf')", "is inf, expected a number"),
         ("config.model.widths = {}", "widths is {}, expected one value"),
-        ("config.seed = 10**5000", "settings are texts, numbers"),
+        ("config.seed = 10**5000", "a setting is a string, a number"),
         ("config.model.blocks = [[3]]", "blocks is ([3],), expected whole numbers"),
         ("config.unlock(); config.lerning_rate = 3", "unknown setting"),
         ("config.optimizer.momentum = 2.0", "optimizer.momentum is 2.0, expected"),
@@ -188,7 +177,7 @@ def test_a_config_file_may_lie_in_the_home_folder(tmp_path, monkeypatch):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="no config file"):
+    with pytest.raises(ConfigError, match="there is no config file"):
         load_config(tmp_path / "none.py")
 
 
@@ -222,16 +211,6 @@ def test_one_number_set_in_a_file_is_a_list_of_one(tmp_path):
     assert load_config(path).model.widths == (16,)
 
 
-def test_options_that_are_lists_are_known_to_be():
-    found = {
-        f"model.{name}"
-        for network in MODELS.values()
-        for name, annotation in get_type_hints(network).items()
-        if annotation == Sequence[int]
-    }
-    assert found == OPEN_KINDS.keys()
-
-
 def test_the_value_in_a_file_does_not_decide_the_type_of_an_option(tmp_path):
     path = tmp_path / "c.py"
     path.write_text(f"{HEAD}    config.optimizer.momentum = 0\n    return config\n")
@@ -262,3 +241,9 @@ def test_damaged_json_is_refused():
         from_json("[1]")
     with pytest.raises(ConfigError, match="model is 3, expected a section"):
         from_json('{"model": 3}')
+
+
+def test_a_value_that_was_renamed_is_read_from_old_runs_and_refused_in_new_ones():
+    assert from_json('{"backend": "onednn"}').backend == "native"
+    with pytest.raises(ConfigError, match="'onednn', which is called 'native' now"):
+        load_config(DIGITS, {"backend": "onednn"})

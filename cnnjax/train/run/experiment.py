@@ -7,8 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import optax
 from flax import linen as nn
 
-from cnnjax.config import Config
-from cnnjax.config.settings import find
+from cnnjax.config import Config, find
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.models import MODELS, make_model

@@ -1,0 +1,51 @@
+"""The settings in words, for ``cnnjax config``."""
+
+import textwrap
+from collections.abc import Iterator
+
+from cnnjax.config.defaults import Config, default_config, find, flatten
+from cnnjax.config.settings import BY_NAME, OPTION, SETTINGS, Setting
+from cnnjax.errors import show
+
+_WIDTH = 88
+
+
+def list_settings() -> str:
+    """Every setting with its default, and what it may be."""
+    return "\n".join(_describe(_default(setting), setting) for setting in SETTINGS)
+
+
+def list_config(config: Config) -> str:
+    """The settings of a config; those that were changed begin with ``*``."""
+    return "\n".join(_lines(config))
+
+
+def _lines(config: Config) -> Iterator[str]:
+    defaults, order = default_config(), [*BY_NAME]
+    settings = [*flatten(config.to_dict())]
+    settings.sort(key=lambda pair: order.index(pair[0]) if pair[0] in BY_NAME else 999)
+    for name, value in settings:
+        setting = BY_NAME.get(name)
+        line = f"{name} = {show(value)}"
+        if value != find(defaults, name):
+            line = f"* {line}"
+            if setting and setting.default is not OPTION:
+                line += f"  (default: {setting.default!r})"
+        yield _describe(line, setting) if setting else f"{line}\n"
+
+
+def _default(setting: Setting) -> str:
+    if setting.default is OPTION:
+        return f"{setting.name}  (default: the {setting.name.split('.')[0]}'s own)"
+    return f"{setting.name} = {setting.default!r}"
+
+
+def _describe(line: str, setting: Setting) -> str:
+    text = f"{setting.sentence} Expected: {values_of(setting)}."
+    kwargs = {"initial_indent": "    ", "subsequent_indent": "    "}
+    return f"{line}\n{textwrap.fill(text.replace('`', ''), _WIDTH, **kwargs)}\n"
+
+
+def values_of(setting: Setting) -> str:
+    """What the setting may be, with its unit."""
+    return setting.expected + (f" (in {setting.unit})" if setting.unit else "")

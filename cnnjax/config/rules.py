@@ -1,0 +1,79 @@
+"""What the value of a setting may be: a test, and the words for it in messages."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from cnnjax.config.values import LARGEST
+
+MOST_BLOCKS = 1000  # of a stage; tracing more would take hours
+
+
+class Rule(NamedTuple):
+    """What a value may be.
+
+    Attributes:
+        expected: completes the sentence "expected ...".
+        test: whether a value is allowed; where it raises ``TypeError``, it is not.
+    """
+
+    expected: str
+    test: Callable[[Any], bool] = lambda value: True
+
+    def allows(self, value: Any) -> bool:
+        """Whether the value is allowed."""
+        try:
+            return bool(self.test(value))
+        except TypeError:
+            return False
+
+
+def one_of(*names: str, note: str = "") -> Rule:
+    """One of a few names."""
+    *first, last = map(repr, names)
+    text = f"{', '.join(first)} or {last}" + (f" ({note})" if note else "")
+    return Rule(text, lambda value: value in names)
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 1 <= value < 2**31
+
+
+def _are_sizes(values: Any) -> bool:
+    return isinstance(values, tuple) and all(map(_is_size, values))
+
+
+def _are_blocks(values: Any) -> bool:
+    return _are_sizes(values) and max(values, default=1) <= MOST_BLOCKS
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    return True
+
+
+SIZE = Rule("a whole number from 1 to 2147483647", _is_size)
+SIZES = Rule("whole numbers from 1 to 2147483647", _are_sizes)
+BLOCKS = Rule(f"whole numbers from 1 to {MOST_BLOCKS}", _are_blocks)
+SEED = Rule("a whole number from 0 to 2147483647", lambda v: 0 <= v < 2**31)
+COUNT = Rule("a whole number, 0 or more", lambda v: v >= 0)
+
+POSITIVE = Rule("a number above 0, at most 3.4e38", lambda v: 0 < v <= LARGEST)
+NOT_NEGATIVE = Rule("a number from 0 to 3.4e38", lambda v: 0 <= v <= LARGEST)
+SHARE = Rule("a number from 0 to 1", lambda v: 0 <= v <= 1)
+BELOW_ONE = Rule("a number from 0 to just below 1", lambda v: 0 <= v < 1)
+FRACTION = Rule("a number above 0 and below 1", lambda v: 0 < v < 1)
+ABOVE_ONE = Rule("a number above 1", lambda v: 1 < v < float("inf"))
+MULTIPLIER = Rule("a number above 0, at most 1000", lambda v: 0 < v <= 1000)
+
+SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
+PATTERN = Rule("a regular expression", _is_pattern)
+
+# The module that uses these settings checks them further.
+DURATION = Rule("a duration, such as '10 epochs', '500 steps' or '5%'")
+TIME = Rule("a duration, such as '1 epoch', '500 steps' or '10 minutes'")
+DURATIONS = Rule("durations, such as ('50%', '75%')")
+FOLDER = Rule("a path")
