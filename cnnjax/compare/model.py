@@ -1,5 +1,6 @@
 """The gradients of a whole network on its own data, hand-written against stock."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -11,10 +12,10 @@ from cnnjax.compare.gradients import Comparison, compare_gradients
 from cnnjax.config import Config
 from cnnjax.data import normalize, train_batches
 from cnnjax.ops import gradients
+from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.machine.numerics import use_backend
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.trained import make_run_state
-from cnnjax.train.step.objective import make_objective
 
 ROUNDS = 15
 
@@ -70,13 +71,14 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     if getattr(model, "axis_name", None):
         model = model.clone(axis_name=None)
     statistics = jax.device_get(state.statistics)
+    train_step = make_train_step(config, experiment)
 
     def loss(params, x):
         is_true = x.dtype == np.float64
         net = model.clone(dtype=None) if is_true and halved else model
-        objective = make_objective(net, experiment.loss)
+        step, key = replace(train_step, model=net), jax.random.key(0)
         with use_backend("auto" if is_true else config.backend):
-            value, _ = objective(params, x, statistics, batch, jax.random.key(0))
+            value, _ = step.loss(params, x, statistics, batch, key)
         return value / len(batch.labels)
 
     def stock(params, x):

@@ -1,7 +1,7 @@
-"""The devices of a run, of all its processes, and what lies on them.
+"""The devices of a run, in all its processes, and the arrays on them.
 
-The axis ``AXIS`` runs over all devices, those of process 0 first. A batch is divided
-along it; a state lies whole on each device, or its optimizer's part is divided, too.
+The mesh axis ``AXIS`` runs over all devices, those of process 0 first. A batch is
+sharded along it; a state is replicated, or its optimizer's part is sharded, too.
 """
 
 from functools import partial
@@ -21,11 +21,11 @@ AXIS = "devices"
 
 
 class Devices(NamedTuple):
-    """Where a run computes.
+    """The devices that a run computes on.
 
     Attributes:
-        mesh: all devices in a row, called ``AXIS``.
-        kind: ``"jit"`` or ``"pmap"``, what compiles the steps.
+        mesh: all devices along one axis, ``AXIS``.
+        kind: what compiles the steps, ``"jit"`` or ``"pmap"``.
         shards_optimizer: whether each device holds a part of the optimizer's state.
     """
 
@@ -35,17 +35,17 @@ class Devices(NamedTuple):
 
     @property
     def count(self) -> int:
-        """How many devices there are, in all processes."""
+        """The number of devices in all processes."""
         return self.mesh.size
 
     @property
     def platform(self) -> str:
-        """What kind they are: ``"cpu"``, ``"gpu"`` or ``"tpu"``."""
+        """``"cpu"``, ``"gpu"`` or ``"tpu"``."""
         return self.mesh.devices[0].platform
 
     @property
     def local_count(self) -> int:
-        """How many devices this process has."""
+        """The number of devices in this process."""
         return len(self.mesh.local_devices)
 
     @property
@@ -55,38 +55,38 @@ class Devices(NamedTuple):
 
     @property
     def replicated(self) -> NamedSharding:
-        """Where an array lies that every device holds as a whole."""
+        """The sharding of an array that every device holds whole."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     @property
-    def divided(self) -> NamedSharding:
-        """Where an array lies whose first axis is divided among the devices."""
+    def sharded(self) -> NamedSharding:
+        """The sharding of an array whose first axis is divided among the devices."""
         return NamedSharding(self.mesh, PartitionSpec(AXIS))
 
     def put_batch(self, batch: Any) -> Any:
-        """Arrays of this process's share of a batch, divided among its devices."""
+        """Puts this process's share of a batch on its devices, a part on each."""
         if self.kind == "pmap":
             n = self.local_count
             return jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), batch)
-        if jax.process_count() == 1:  # faster than what many need
-            return jax.device_put(batch, self.divided)
-        place = jax.make_array_from_process_local_data
-        return jax.tree.map(lambda x: place(self.divided, x), batch)
+        if jax.process_count() == 1:  # faster than the general case
+            return jax.device_put(batch, self.sharded)
+        put = jax.make_array_from_process_local_data
+        return jax.tree.map(lambda x: put(self.sharded, x), batch)
 
     def put_state(self, state: TrainState) -> TrainState:
-        """A state laid on the devices, of arrays there or whole in each process."""
-        return jax.tree.map(_place, state, self.state_shardings(state))
+        """Puts a state on the devices: arrays on them already, or whole on the host."""
+        return jax.tree.map(_put, state, self.state_shardings(state))
 
     def state_shardings(self, state: TrainState) -> TrainState:
-        """Where each array of a state lies."""
-        everywhere = jax.tree.map(lambda _: self.replicated, state)
+        """The sharding of each array of a state."""
+        replicated = jax.tree.map(lambda _: self.replicated, state)
         if not self.shards_optimizer:
-            return everywhere
-        divided = jax.tree.map(self._divide, state.opt_state)
-        return everywhere._replace(opt_state=divided)
+            return replicated
+        sharded = jax.tree.map(self._shard, state.opt_state)
+        return replicated._replace(opt_state=sharded)
 
-    def _divide(self, leaf: Any) -> NamedSharding:
-        """Divides the first axis that can be divided among the devices, if any."""
+    def _shard(self, leaf: Any) -> NamedSharding:
+        """Shards the first axis that the number of devices divides, if there is one."""
         for axis, size in enumerate(leaf.shape):
             if size and size % self.count == 0:
                 spec = PartitionSpec(*[None] * axis, AXIS)
@@ -94,19 +94,19 @@ class Devices(NamedTuple):
         return self.replicated
 
     def fetch(self, state: TrainState) -> dict[str, Any]:
-        """A copy of a state that no step overwrites, whole in each process."""
+        """A copy of a state, whole in each process, which no later step overwrites."""
         if jax.process_count() == 1:
             return jax.tree.map(lambda x: np.array(x), state._asdict())
         if self.shards_optimizer:
-            everywhere = jax.tree.map(lambda _: self.replicated, state)
-            state = jax.jit(lambda x: x, out_shardings=everywhere)(state)
-        # Orbax takes arrays of all processes, of which each writes a part.
+            replicated = jax.tree.map(lambda _: self.replicated, state)
+            state = jax.jit(lambda x: x, out_shardings=replicated)(state)
+        # Orbax takes global arrays, of which each process writes a part.
         return jax.tree.map(
-            lambda x: _place(np.array(x), self.replicated), state._asdict()
+            lambda x: _put(np.array(x), self.replicated), state._asdict()
         )
 
 
-def _place(leaf: Any, sharding: NamedSharding) -> jax.Array:
+def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
     if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
         return leaf
     if sharding.is_fully_addressable:
@@ -121,15 +121,15 @@ def make_devices(
     *,
     shards_optimizer: bool = False,
 ) -> Devices:
-    """The first devices of each process in a row.
+    """The first devices of each process, along one axis.
 
     Args:
         kind: ``"jit"`` or ``"pmap"``.
         per_process: how many each process uses; ``None`` for all that it has.
-        shards_optimizer: whether each holds a part of the optimizer's state.
+        shards_optimizer: whether each device holds a part of the optimizer's state.
 
     Raises:
-        ConfigError: more than there are.
+        ConfigError: more devices than a process has.
     """
     local = jax.local_device_count()
     if per_process is not None and per_process > local:
@@ -149,32 +149,35 @@ def devices_of(config: Config) -> Devices:
     """The devices that a config asks for.
 
     Raises:
-        ConfigError: too many, or a batch that cannot be divided among them.
+        ConfigError: more than there are, or a batch that cannot be divided among them.
     """
     if config.shard_optimizer and config.parallel == "pmap":
         raise ConfigError(
-            "shard_optimizer goes with parallel='jit', and parallel is 'pmap'"
+            "parallel is 'pmap', expected 'jit' with shard_optimizer=true; set one of"
+            " the two"
         )
     devices = make_devices(
         config.parallel, config.devices, shards_optimizer=config.shard_optimizer
     )
     unit = devices.count * config.accumulate_steps
     if config.batch_size % unit:
+        reason = "the number of devices"
+        if config.accumulate_steps > 1:
+            reason = f"{devices.count} devices x {config.accumulate_steps} parts each"
         raise ConfigError(
-            f"batch_size is {config.batch_size}, which cannot be divided among"
-            f" {devices.count} devices in {config.accumulate_steps} parts each; nearest"
-            f" are {_nearest(config.batch_size, unit)}"
+            f"batch_size is {config.batch_size}, expected a multiple of {unit}"
+            f" ({reason}); try {_nearest(config.batch_size, unit)}"
         )
     return devices
 
 
 def _nearest(size: int, unit: int) -> str:
     below = [size // unit * unit] if size >= unit else []
-    return " and ".join(map(str, [*below, -(-size // unit) * unit]))
+    return " or ".join(map(str, [*below, -(-size // unit) * unit]))
 
 
 def describe_devices(devices: Devices) -> str:
-    """As ``"cpu (cpu)"``, or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
+    """Such as ``"cpu (cpu)"`` or ``"4 x gpu (NVIDIA H100), 2 processes"``."""
     device, n = devices.mesh.devices[0], devices.count
     many, processes = f"{n} x " if n > 1 else "", jax.process_count()
     end = f", {processes} processes" if processes > 1 else ""
@@ -182,7 +185,7 @@ def describe_devices(devices: Devices) -> str:
 
 
 def batch_shapes(devices: Devices, split: Split, batch_size: int) -> Batch:
-    """What a placed batch looks like, for compiling ahead."""
+    """Shapes and shardings of a batch on the devices, to compile ahead of time."""
     images, labels = split
     shape = partial(_shape, devices, batch_size)
     return Batch(
@@ -193,7 +196,7 @@ def batch_shapes(devices: Devices, split: Split, batch_size: int) -> Batch:
 
 
 def stop_request_shape(devices: Devices) -> jax.ShapeDtypeStruct:
-    """What the placed wishes of all processes look like."""
+    """Shape and sharding of all processes' stop requests on the devices."""
     return _shape(devices, devices.count, (WIDTH,), np.int32)
 
 
@@ -201,4 +204,4 @@ def _shape(devices, rows: int, rest, dtype) -> jax.ShapeDtypeStruct:
     if devices.kind == "pmap":
         head = (devices.local_count, rows // devices.count)
         return jax.ShapeDtypeStruct((*head, *rest), dtype)
-    return jax.ShapeDtypeStruct((rows, *rest), dtype, sharding=devices.divided)
+    return jax.ShapeDtypeStruct((rows, *rest), dtype, sharding=devices.sharded)

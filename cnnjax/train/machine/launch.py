@@ -1,6 +1,6 @@
-"""The place of a process among all processes of a run, from flags or from a launcher.
+"""How a process was launched: alone, by flags, or by Slurm or Open MPI.
 
-Nothing here loads JAX: a bad flag is refused before that.
+Nothing here loads JAX, so that a bad flag is reported at once.
 """
 
 import os
@@ -15,13 +15,13 @@ _FLAGS = "give --coordinator, --num_processes and --process_id"
 
 
 class Launch(NamedTuple):
-    """Where a process stands among all; ``None`` is for JAX to find out.
+    """The rank of a process and how to reach the others; ``None`` if not known yet.
 
     Attributes:
         coordinator: ``host:port`` of process 0.
-        num_processes: how many there are.
-        process_id: which one this is, from 0.
-        launcher: ``"slurm"`` or ``"ompi"``, whose environment says the rest.
+        num_processes: number of processes of the run.
+        process_id: rank of this process, from 0.
+        launcher: ``"slurm"`` or ``"ompi"``, whose environment holds the rest.
     """
 
     coordinator: str | None = None
@@ -31,14 +31,14 @@ class Launch(NamedTuple):
 
 
 def find_launch(flags: Launch, environment: Mapping[str, str] = os.environ) -> Launch:
-    """The place of this process, from flags or from its launcher.
+    """How this process was launched, from its flags or its launcher's environment.
 
     Args:
-        flags: what was given on the command line.
+        flags: given on the command line.
         environment: variables that Slurm or Open MPI set.
 
     Raises:
-        ConfigError: flags that are not complete or out of range, or a variable that is
+        ConfigError: flags that are incomplete or out of range, or a variable that is
             not a number.
     """
     if any(value is not None for value in flags[:3]):
@@ -51,7 +51,7 @@ def find_launch(flags: Launch, environment: Mapping[str, str] = os.environ) -> L
 
 
 def _count(environment: Mapping[str, str], name: str) -> int:
-    """How many processes a launcher started; 1 where the variable is not set."""
+    """The number of processes that a launcher started; 1 if the variable is unset."""
     text = environment.get(name, "").strip()
     if not text:
         return 1
@@ -67,16 +67,16 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
 
 
-def check_launch(place: Launch) -> Launch:
-    """The same place, if it is complete and within range.
+def check_launch(launch: Launch) -> Launch:
+    """Returns ``launch`` if it is complete and within range.
 
     Raises:
         ConfigError: otherwise.
     """
-    coordinator, count, number, _ = place
+    coordinator, count, number, _ = launch
     if coordinator is None or count is None or number is None:
         raise ConfigError(
-            "--coordinator, --num_processes and --process_id go together, as in"
+            "--coordinator, --num_processes and --process_id go together, such as"
             " --coordinator=localhost:4711 --num_processes=2 --process_id=0; got"
             f" {coordinator}, {count} and {number}"
         )
@@ -93,4 +93,4 @@ def check_launch(place: Launch) -> Launch:
             f"--coordinator is {coordinator!r}, expected a port from 1 to"
             f" {LARGEST_PORT}"
         )
-    return place
+    return launch

@@ -1,12 +1,11 @@
-"""How a run computes: with whose gradients, on which kernels, in which precision."""
+"""What a run's numbers depend on: gradients, backend, precision, options of JAX."""
 
 import contextlib
-import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 
@@ -16,12 +15,10 @@ from cnnjax.native import library
 from cnnjax.ops.backend import backend, current_backend
 from cnnjax.ops.gradient import gradients
 
-Result = TypeVar("Result")
-
 CPUINFO = Path("/proc/cpuinfo")
-PRODUCTS = {"avx512_bf16", "bf16"}  # what the kernel calls such instructions
+PRODUCTS = {"avx512_bf16", "bf16"}  # as Linux names such instructions
 TILES = {"amx_bf16"}
-# Environment variables of the same names set these, in capitals.
+# Environment variables set these, by the same names in capitals.
 OPTIONS = (
     "jax_enable_x64",
     "jax_default_matmul_precision",
@@ -33,54 +30,48 @@ IDLE_FLAGS = re.compile("--xla_(force_host_platform_device_count|dump_)")
 
 
 @contextlib.contextmanager
-def use_backend(name: str) -> Iterator[None]:
-    """Chooses the backend ``name``; ``"auto"`` leaves it to whoever chose before.
+def configured(config: Config) -> Iterator[None]:
+    """Traces what is called within it with the config's gradients and backend."""
+    with gradients(config.gradients), use_backend(config.backend):
+        yield
 
-    That is a context around, or the environment variable ``CNNJAX_BACKEND``.
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Chooses the backend ``name``; ``"auto"`` keeps the one already chosen.
+
+    That choice is a context around, or the environment variable ``CNNJAX_BACKEND``.
     """
     with contextlib.nullcontext() if name == "auto" else backend(name):  # type: ignore[arg-type]
         yield
 
 
-def as_configured(
-    config: Config, function: Callable[..., Result]
-) -> Callable[..., Result]:
-    """The function, traced with the gradients and the kernels that ``config`` names."""
-
-    @functools.wraps(function)
-    def configured(*args: Any, **kwargs: Any) -> Result:
-        with gradients(config.gradients), use_backend(config.backend):
-            return function(*args, **kwargs)
-
-    return configured
-
-
 def check_backend(config: Config) -> None:
-    """Refuses ``backend="native"`` where oneDNN would not be what computes.
+    """Checks that ``backend="native"`` would use the native kernels.
 
     Raises:
-        ConfigError: with the reason.
+        ConfigError: it would not, with the reason.
     """
     if config.backend != "native":
         return
     platform, reason = jax.default_backend(), library.status().reason
     if config.gradients == "autodiff":
-        reason = "gradients='autodiff' runs the stock operations of JAX"
+        reason = "gradients='autodiff' runs JAX's own operations"
     elif platform != "cpu":
-        reason = f"it is for CPUs, and the devices here are {platform}"
+        reason = f"it runs on CPUs only, and the devices here are {platform}"
     if reason:
         raise ConfigError(
-            f"backend is 'native', which is not in use: {reason}; 'auto' takes what"
-            " there is"
+            f"backend is 'native', which cannot be used: {reason}; try 'auto', which"
+            " chooses what is available"
         )
 
 
 def adapt_backend(config: Config, tell: Callable[[str], None]) -> Config:
-    """The settings of a run that was trained elsewhere, for the kernels of this place.
+    """The settings of a run, with ``backend="auto"`` if its backend is missing here.
 
     Args:
         config: of the run.
-        tell: takes a sentence for people, where they are not what the run had.
+        tell: reports, in a sentence, that this machine lacks the run's backend.
     """
     try:
         check_backend(config)
@@ -92,9 +83,9 @@ def adapt_backend(config: Config, tell: Callable[[str], None]) -> Config:
 
 
 def describe_backend(config: Config, platform: str) -> str:
-    """Whose kernels compute on devices of ``platform``, as far as numbers go.
+    """The kernels that compute on devices of ``platform``.
 
-    Runs of which this says the same have the same numbers to the last digit.
+    Runs with equal descriptions have equal numbers, bit for bit.
     """
     name = current_backend() if config.backend == "auto" else config.backend
     is_stock = config.gradients == "autodiff" or name == "xla"
@@ -104,7 +95,7 @@ def describe_backend(config: Config, platform: str) -> str:
 
 
 def describe_options() -> dict[str, Any]:
-    """JAX's own options on which numbers depend, as values for JSON."""
+    """The options of JAX that numbers depend on, as values for JSON."""
     options = {name: getattr(jax.config, name) for name in OPTIONS}
     flags = os.environ.get("XLA_FLAGS", "").split()
     options["XLA_FLAGS"] = " ".join(
@@ -114,11 +105,11 @@ def describe_options() -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs from where a run was trained before, a sentence each.
+    """What has changed since a run was last trained, one sentence each.
 
     Args:
-        before: what a checkpoint notes.
-        now: of that, what the run's numbers depend on.
+        before: the notes of a checkpoint.
+        now: what numbers depend on in this process.
     """
     return [
         _tell_difference(name, before[name], ours)
@@ -134,17 +125,17 @@ def _show(value: Any) -> str:
 def _tell_difference(name: str, theirs: Any, ours: Any) -> str:
     if name in ("devices", "kernels"):
         return (
-            f"the run was on {theirs} and is resumed on {ours}: its numbers will differ"
-            " in the last digits"
+            f"the run used {theirs} and resumes on {ours}: its numbers will differ in"
+            " the last digits"
         )
     return (
-        f"the run was trained with {name.upper()}={_show(theirs)} and is resumed with"
+        f"the run was trained with {name.upper()}={_show(theirs)} and resumes with"
         f" {_show(ours)}: its numbers will differ"
     )
 
 
 def why_slow(precision: str, platform: str) -> str:
-    """Why ``precision`` is no gain on devices of ``platform``; empty if it may be."""
+    """Why ``precision`` is not faster on ``platform``; empty if it may be."""
     if precision == "float32" or platform != "cpu":
         return ""
     flags = _cpu_flags()
@@ -152,7 +143,7 @@ def why_slow(precision: str, platform: str) -> str:
         return ""
     if flags & PRODUCTS:
         return (
-            f"precision is {precision!r}, and this CPU has AVX512-BF16 or the like, but"
+            f"precision is {precision!r}, and this CPU has AVX512-BF16 or similar, but"
             " not AMX: it saves memory, but may be slower than 'float32'"
         )
     return (
@@ -162,7 +153,7 @@ def why_slow(precision: str, platform: str) -> str:
 
 
 def _cpu_flags() -> set[str]:
-    """The CPU's abilities by the names that Linux gives them; elsewhere none."""
+    """The CPU's features as Linux names them; empty on other systems."""
     lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
     rows = (line.partition(":") for line in lines)
     return {

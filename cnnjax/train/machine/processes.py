@@ -1,7 +1,7 @@
-"""Many processes as one run: how they find each other, and how they agree.
+"""A run of several processes: how they connect, and how they agree.
 
-They talk through JAX's own distributed runtime. Each has its own devices; all take the
-same steps at the same time. Process 0 writes the logs.
+They communicate through JAX's own distributed runtime. Each has its own devices, and
+all take the same steps at the same time. Process 0 writes the logs.
 """
 
 import contextlib
@@ -27,25 +27,25 @@ CONNECT_SECONDS = 120
 _GIVE = "give --coordinator=host:port --num_processes=N --process_id=I to each"
 
 
-def join(place: Launch) -> None:
-    """Connects this process with the others; before anything else asks for a device.
+def join(launch: Launch) -> None:
+    """Connects this process to the others; call it before anything uses a device.
 
     Raises:
-        ConfigError: a process did not come, or JAX cannot start.
+        ConfigError: a process did not connect, or JAX cannot start.
     """
-    if place.num_processes == 1:
+    if launch.num_processes == 1:
         check_platform()
         return
-    place = _locate(place)
-    # A lost process is told by the watch, in words, and not by an abort within JAX.
+    launch = _locate(launch)
+    # The watch reports a lost process in words; JAX would abort.
     jax.config.update("jax_enable_recoverability", True)
-    with _meet_all(place, CONNECT_SECONDS).watched(_miss):
+    with _meet_all(launch, CONNECT_SECONDS).watched(_miss):
         try:
             jax.distributed.initialize(
-                place.coordinator,
-                place.num_processes,
-                place.process_id,
-                _local_devices(place),
+                launch.coordinator,
+                launch.num_processes,
+                launch.process_id,
+                _local_devices(launch),
                 cluster_detection_method="deactivate",
                 initialization_timeout=CONNECT_SECONDS,
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
@@ -61,71 +61,71 @@ def join(place: Launch) -> None:
         _connect_devices()
 
 
-def refuse(place: Launch, reason: str) -> None:
+def refuse(launch: Launch, reason: str) -> None:
     """Tells the others that this process cannot take part, so that none waits for it.
 
     Args:
-        place: of this process.
+        launch: of this process.
         reason: for people.
     """
-    if place.num_processes != 1:
+    if launch.num_processes != 1:
         with contextlib.suppress(ConfigError):
-            _meet_all(_locate(place), rendezvous.REST_SECONDS, reason)
+            _meet_all(_locate(launch), rendezvous.REST_SECONDS, reason)
 
 
 def _meet_all(
-    place: Launch, seconds: float, refusal: str | None = None
+    launch: Launch, seconds: float, refusal: str | None = None
 ) -> rendezvous.Link:
-    coordinator, count, number, _ = place
+    coordinator, count, number, _ = launch
     assert coordinator is not None and count is not None and number is not None
     return rendezvous.meet(coordinator, count, number, seconds, refusal)
 
 
-def _locate(place: Launch) -> Launch:
-    """The place with what its launcher says.
+def _locate(launch: Launch) -> Launch:
+    """The launch, completed from the launcher's environment.
 
     Raises:
-        ConfigError: the launcher's variables make no sense.
+        ConfigError: the launcher's variables are missing or invalid.
     """
-    if place.launcher is None:
-        return place
+    if launch.launcher is None:
+        return launch
     try:
         found = ClusterEnv.auto_detect_unset_distributed_params(
-            None, None, None, None, place.launcher, CONNECT_SECONDS
+            None, None, None, None, launch.launcher, CONNECT_SECONDS
         )
         coordinator, count, number = found[:3]
         if None in (coordinator, count, number):
             raise ValueError("some of its variables are missing")
-        located = Launch(coordinator, count, number, place.launcher)
+        located = Launch(coordinator, count, number, launch.launcher)
         check_launch(located)
     except (RuntimeError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"{place.launcher} does not say which process this is ({error}); {_GIVE}"
+            f"{launch.launcher} does not say which process this is ({error}); {_GIVE}"
         ) from error
     return located
 
 
-def _local_devices(place: Launch) -> list[int] | None:
-    """The GPU of a launcher's task; with flags, a process takes all."""
-    if place.launcher is None:
+def _local_devices(launch: Launch) -> list[int] | None:
+    """The GPU of a launcher's task; ``None``, which is all of them, with flags."""
+    if launch.launcher is None:
         return None
     own = ClusterEnv.auto_detect_unset_distributed_params(
-        None, None, None, None, place.launcher, CONNECT_SECONDS
+        None, None, None, None, launch.launcher, CONNECT_SECONDS
     )[3]
     return None if own is None else list(own)
 
 
 def _miss(number: int) -> None:
-    """Ends this process because another one ended before JAX knew about it."""
-    shutdown.say(f"process {number} ended before the run began; see what it says")
+    """Ends this process because another one ended before JAX connected it."""
+    shutdown.say(f"process {number} ended before the run began; see its output")
     os._exit(shutdown.FAILED)
 
 
 def _check_devices() -> None:
-    """Refuses processes with different numbers of devices.
+    """Checks that all processes have the same number of devices.
 
     Raises:
-        ConfigError: with the numbers.
+        ConfigError: they do not, with the numbers.
     """
     counts = Counter(device.process_index for device in jax.devices())
     if len({*counts.values()}) > 1:
@@ -140,13 +140,15 @@ def _connect_devices() -> None:
     """Connects the first devices of all processes, then the second ones, and so on.
 
     JAX's barrier needs all these groups. On CPUs, XLA would connect them at once and in
-    any order, and processes that begin with different ones wait for ever.
+    any order, and processes that start with different groups would wait forever.
     """
     rows = np.array(jax.devices()).reshape(jax.process_count(), -1)
     for group in rows.T:
         mesh = Mesh(group, ("processes",))
-        place = NamedSharding(mesh, PartitionSpec("processes"))
-        x = jax.make_array_from_callback(rows.shape[:1], place, lambda at: np.zeros(1))
+        sharding = NamedSharding(mesh, PartitionSpec("processes"))
+        x = jax.make_array_from_callback(
+            rows.shape[:1], sharding, lambda at: np.zeros(1)
+        )
         total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))
         total(x).block_until_ready()
 
@@ -162,17 +164,17 @@ def are_many() -> bool:
 
 
 def agree(holds: bool) -> bool:
-    """Whether something holds in every process; all have to ask."""
+    """Whether something holds in every process; all of them must call this."""
     if not are_many():
         return holds
     return bool(multihost_utils.process_allgather(np.array(holds)).all())
 
 
 def wait_for_all(name: str) -> None:
-    """Waits until every process has come here.
+    """Waits until every process has called this.
 
     Args:
-        name: what for, the same in all.
+        name: of the barrier, the same in all processes.
     """
     if are_many():
         multihost_utils.sync_global_devices(name)

@@ -1,4 +1,4 @@
-"""What a process wants of the others: to stop, or to save now."""
+"""Stop requests: what a process asks of all processes of a run after the next step."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from cnnjax.typing import Array
 
 
 class StopRequest(NamedTuple):
-    """What should happen after a step, beside what is due.
+    """Whether all processes should stop, or save, after a step.
 
     Attributes:
-        signal: the number of the signal that asks to stop; ``None`` for none.
-        save: whether the clock says that a checkpoint is due.
+        signal: the number of the signal that asks to stop; ``None`` if none came.
+        save: whether a checkpoint is due by the clock.
     """
 
     signal: int | None = None
@@ -23,16 +23,17 @@ class StopRequest(NamedTuple):
 WIDTH = len(SIGNALS) + 1
 
 
-def encode(wish: StopRequest) -> np.ndarray:
-    """A wish as counts that can be added up over all processes: int32 ``(WIDTH,)``."""
-    return np.array([*(wish.signal == s for s in SIGNALS), wish.save], np.int32)
+def encode(request: StopRequest) -> np.ndarray:
+    """A request as counts, which add up over all processes: int32 ``(WIDTH,)``."""
+    counts = [*(request.signal == number for number in SIGNALS), request.save]
+    return np.array(counts, np.int32)
 
 
 def decode(total: Array) -> StopRequest:
-    """What all processes together want, from the sum of their wishes.
+    """The request of all processes together.
 
     Args:
-        total: the sum of what ``encode`` gave.
+        total: the sum of their encoded requests.
     """
     *stops, save = np.asarray(total).tolist()
     signals = [number for number, count in zip(SIGNALS, stops, strict=True) if count]

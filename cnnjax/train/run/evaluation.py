@@ -7,7 +7,7 @@ import numpy as np
 
 from cnnjax.data import Split, eval_batches
 from cnnjax.train.machine.devices import Devices
-from cnnjax.train.step.objective import Sums
+from cnnjax.train.step.loss import Sums
 from cnnjax.train.step.state import TrainState
 
 

@@ -23,7 +23,7 @@ from cnnjax.train.run.resume import resume_run, roll_back
 from cnnjax.train.run.trained import wants_best
 from cnnjax.train.step.divergence import check_weights
 from cnnjax.train.step.state import TrainState
-from cnnjax.train.step.step import TrainMetrics
+from cnnjax.train.step.train_step import TrainMetrics
 from cnnjax.typing import Reporter
 
 

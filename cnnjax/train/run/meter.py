@@ -9,7 +9,7 @@ import jax
 
 from cnnjax.train.run.experiment import Lengths
 from cnnjax.train.step.divergence import check_metrics
-from cnnjax.train.step.step import TrainMetrics
+from cnnjax.train.step.train_step import TrainMetrics
 from cnnjax.typing import Reporter
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from cnnjax.config import Config
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.meter import Interval
-from cnnjax.train.step.step import TrainMetrics
+from cnnjax.train.step.train_step import TrainMetrics
 
 BIGGER_IS_BETTER = {"loss": False, "accuracy": True}
 

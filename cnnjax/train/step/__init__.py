@@ -1,1 +1,1 @@
-"""One step of training and one of evaluation: pure functions of a state and a batch."""
+"""A training step and an evaluation step: pure functions of a state and a batch."""

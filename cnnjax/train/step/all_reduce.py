@@ -1,4 +1,4 @@
-"""Sums over devices, all arrays of one dtype in a single message."""
+"""The sum of many arrays over all devices, in one message for each dtype."""
 
 from collections import defaultdict
 from typing import Any
@@ -8,26 +8,27 @@ import jax.numpy as jnp
 from jax import lax
 
 
-def sum_over(axis_name: str | None, tree: Any) -> Any:
+def all_reduce(tree: Any, axis_name: str) -> Any:
     """The sum of each array over the devices of an axis.
 
-    The arrays of one dtype are laid end to end, so that there is one all-reduce for
-    each dtype, however many arrays there are.
+    Arrays of one dtype are laid end to end, so that one all-reduce carries them all,
+    however many there are.
 
     Args:
-        axis_name: of the devices; ``None``: there is one.
         tree: arrays of any shapes.
+        axis_name: of the devices.
     """
-    if axis_name is None or lax.axis_size(axis_name) == 1:
+    if lax.axis_size(axis_name) == 1:
         return tree
     leaves, structure = jax.tree.flatten(tree)
-    places = defaultdict(list)
-    for place, leaf in enumerate(leaves):
-        places[leaf.dtype].append(place)
-    for group in places.values():
-        total = lax.psum(jnp.concatenate([leaves[i].ravel() for i in group]), axis_name)
+    by_dtype = defaultdict(list)
+    for index, leaf in enumerate(leaves):
+        by_dtype[leaf.dtype].append(index)
+    for indices in by_dtype.values():
+        fused = jnp.concatenate([leaves[i].ravel() for i in indices])
+        total = lax.psum(fused, axis_name)
         start = 0
-        for i in group:
+        for i in indices:
             end = start + leaves[i].size
             leaves[i] = total[start:end].reshape(leaves[i].shape)
             start = end

@@ -1,9 +1,9 @@
-"""Random keys whose draws belong to examples, however a batch is divided.
+"""Random keys that draw for each example by its number within the batch.
 
-What is drawn with such a key in the shape ``(n, ...)`` is, in row i, a function of the
-key and of the number of example ``first + i`` alone. So a batch that is divided among
-devices, or taken in several parts, gets the same dropout and the same augmentation as
-in one piece. ``split`` and ``fold_in``, and so the layers of Flax, keep the numbers.
+Row i of a draw of shape ``(n, ...)`` is a function of the key and of the number of
+example ``first + i`` alone. So a batch that is divided among devices, or processed in
+several parts, gets the same dropout and the same augmentation as in one piece.
+``split`` and ``fold_in``, which the layers of Flax call, keep the numbers.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from jax.extend.random import define_prng_impl
 
 from cnnjax.typing import Array
 
-WORDS = 2  # of the key itself; one more is the number of the first example
+WORDS = 2  # of the key itself; one more holds the number of the first example
 
 
 def example_key(key: jax.Array, first: Array) -> jax.Array:

@@ -1,23 +1,44 @@
-"""The losses that a config can name, per example: ``(logits, labels) -> loss``."""
+"""The losses that a config can name, and what is summed over a batch."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from cnnjax import ops
+from cnnjax.typing import Array
 
-Loss = Callable[[Any, Any], jax.Array]
+Loss = Callable[[Any, Any], jax.Array]  # from logits and labels to a loss per example
+
+
+class Sums(NamedTuple):
+    """Sums over a batch's examples, padding left out.
+
+    Attributes:
+        loss: of their losses.
+        correct: how many are classified correctly.
+        count: how many there are.
+    """
+
+    loss: Array
+    correct: Array
+    count: Array
+
+
+def is_correct(logits: Array, labels: Array) -> Array:
+    """Whether the largest logit of each example is that of its class."""
+    return jnp.argmax(logits, axis=-1) == labels
 
 
 def make_loss(name: str, label_smoothing: float) -> Loss:
-    """A loss from logits ``(batch, classes)`` and class numbers ``(batch,)``.
+    """A loss per example, from logits ``(batch, classes)`` and labels ``(batch,)``.
 
     Args:
-        name: ``"softmax"`` (one choice among the classes) or ``"sigmoid"`` (one
-            yes-or-no question a class, the mean over classes; Wightman et al. 2021).
-        label_smoothing: the share of the target that is spread over all classes.
+        name: ``"softmax"`` (exactly one class is right) or ``"sigmoid"`` (one yes-or-no
+            question for each class, averaged over classes; Wightman et al. 2021).
+        label_smoothing: fraction of the target that is spread over all classes.
     """
     if name == "softmax":
         return partial(ops.softmax_cross_entropy, label_smoothing=label_smoothing)

@@ -16,14 +16,15 @@ class TrainState(NamedTuple):
     """The state between two steps.
 
     Attributes:
-        step: how many steps were taken, int32.
-        params: what is trained.
-        statistics: other variables of the network by collection, as ``batch_stats``.
-        opt_state: the optimizer's memory.
+        step: number of steps taken, int32.
+        params: the trained parameters.
+        statistics: other variables of the network by collection, such as
+            ``batch_stats``.
+        opt_state: state of the optimizer.
         key: the run's random key as uint32 words; each step folds its number in.
-        average: the moving average of ``variables``, or empty where none is kept.
-        rate_scale: what updates are multiplied by; 1, until a rollback lowers it.
-        usual_loss: the running mean of the loss, which tells a spike from the usual.
+        average: the moving average of ``variables``; empty if none is kept.
+        rate_scale: factor on all updates; 1, until a rollback lowers it.
+        usual_loss: the running mean of the loss, which tells what a spike is.
     """
 
     step: jax.Array
@@ -37,7 +38,7 @@ class TrainState(NamedTuple):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """Parameters and statistics by collection, as the network is called with."""
+        """Parameters and statistics by collection, as ``model.apply`` takes them."""
         return {"params": self.params, **self.statistics}
 
 
@@ -52,11 +53,11 @@ def make_state(
     """The state before the first step.
 
     Args:
-        model: a network that is called as ``model(x, train=...)``.
-        optimizer: what will update the parameters.
+        model: called as ``model(x, train=...)``.
+        optimizer: of the run.
         shape: ``(*spatial, channels)`` of one example.
-        seed: decides the weights and all randomness of the run.
-        averaged: whether the state keeps an average of its weights.
+        seed: determines the weights and all randomness of the run.
+        averaged: whether the state keeps a moving average of the weights.
     """
 
     @jax.jit
@@ -78,19 +79,20 @@ def make_state(
 
 
 def trained_variables(state: TrainState) -> dict[str, Any]:
-    """What the network is called with in evaluation: the averaged weights, if any."""
+    """The variables to evaluate: the averaged weights if the state keeps them."""
     return dict(state.average) or state.variables
 
 
 def count_parameters(params: Params) -> int:
-    """The number of trained values."""
+    """The number of trained parameters."""
     return sum(array.size for array in jax.tree.leaves(params))
 
 
 def named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Each array with its name, as ``"Conv_0.kernel"``, in the order of the tree.
+    """Each array with its name, such as ``"Conv_0.kernel"``, in the order of the tree.
 
-    Named tuples and the mappings that they become on disk share their names.
+    A name is the path to the array, joined by dots. Named tuples and the mappings that
+    they become on disk give the same names.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         yield _name(path), leaf

@@ -89,7 +89,7 @@ def test_a_backend_by_name_overrules_the_environment(small_config, monkeypatch):
 def test_native_is_refused_where_there_is_none(
     without_library, small_config, tmp_path, recorder
 ):
-    with pytest.raises(ConfigError, match=r"'native', which is not in use: no comp.*"):
+    with pytest.raises(ConfigError, match=r"'native', which cannot be used: no comp.*"):
         train(small_config(backend="native"), tmp_path / "run", recorder)
     assert not (tmp_path / "run").exists()
 
@@ -97,7 +97,7 @@ def test_native_is_refused_where_there_is_none(
 def test_native_is_refused_for_stock_gradients_and_other_devices(
     small_config, monkeypatch
 ):
-    with pytest.raises(ConfigError, match="'autodiff' runs the stock operations"):
+    with pytest.raises(ConfigError, match="'autodiff' runs JAX's own operations"):
         make_experiment(small_config(backend="native", gradients="autodiff"))
     monkeypatch.setattr(numerics.jax, "default_backend", lambda: "gpu")
     with pytest.raises(ConfigError, match="for CPUs, and the devices here are gpu"):
@@ -117,7 +117,7 @@ def test_a_resumed_run_tells_of_other_kernels(
     assert not any("last digits" in text for text in recorder.messages)
     other = small_config(duration="14 steps", backend="xla")
     train(other, tmp_path / "run", recorder)
-    told = "and is resumed on XLA's kernels: its numbers will differ in the last digits"
+    told = "and resumes on XLA's kernels: its numbers will differ in the last digits"
     assert any(told in text for text in recorder.messages)
 
 
@@ -130,4 +130,4 @@ def test_a_native_run_is_scored_where_there_is_none(
     monkeypatch.setattr(library, "status", lambda: status)
     score = evaluate_run(tmp_path / "run", "test")
     assert score.loss == pytest.approx(expected.loss, rel=1e-5)
-    assert "'native', which is not in use: no compiler" in capsys.readouterr().err
+    assert "'native', which cannot be used: no compiler" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def test_a_signal_to_one_stops_all_and_any_number_goes_on(
     assert (run / "checkpoints" / step).is_dir()
 
     other = shutil.copytree(run, tmp_path / "other")
-    before = "the run was on 4 x cpu (cpu), 2 processes and is resumed on"
+    before = "the run used 4 x cpu (cpu), 2 processes and resumes on"
     after = "its numbers will differ in the last digits"
     assert train(run, *SETTINGS) == 0
     said = " ".join(capfd.readouterr().out.split())
@@ -192,7 +192,7 @@ def test_what_is_refused_by_all_ends_all(tmp_path, launch):
     status, _, err = finish(process, 60)
     assert time.monotonic() - begin < 30
     assert status == 2, err
-    assert "batch_size is 63, which cannot be divided among 4 devices" in err
+    assert "batch_size is 63, expected a multiple of 4 (the number of devices)" in err
     assert "stack trace" not in err
     assert GOES_ON not in err
     assert not (tmp_path / "run").exists()

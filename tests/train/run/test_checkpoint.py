@@ -73,7 +73,7 @@ def test_another_kind_of_device_is_told(tmp_path, small_config, recorder, monkey
     train(config, tmp_path / "run", recorder)
     monkeypatch.setattr(prepare, "describe_devices", lambda devices: "gpu (Some GPU)")
     train(small_config(duration="14 steps"), tmp_path / "run", recorder)
-    told = "the run was on cpu (cpu) and is resumed on gpu (Some GPU)"
+    told = "the run used cpu (cpu) and resumes on gpu (Some GPU)"
     assert any(text.startswith(told) for text in recorder.messages)
 
 

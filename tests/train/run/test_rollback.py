@@ -12,10 +12,9 @@ from cnnjax.models import make_model
 from cnnjax.optim import make_optimizer, make_schedule
 from cnnjax.train.run.loop import train
 from cnnjax.train.step.divergence import is_spike, update_usual
-from cnnjax.train.step.loss import make_loss
-from cnnjax.train.step.objective import Gradients, Sums, make_gradients
+from cnnjax.train.step.loss import Sums, make_loss
 from cnnjax.train.step.state import make_state
-from cnnjax.train.step.step import make_train_step, make_update
+from cnnjax.train.step.train_step import Gradients, TrainStep
 from tests.support.train.faults import assert_same, leaves
 
 # From 6 steps on the rate is far too high, until it has fallen to a millionth.
@@ -102,9 +101,9 @@ def make_step(spike_factor):
     optimizer = optax.adam(0.01)
     normalization = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
     schedule = optax.constant_schedule(0.01)
-    step = make_train_step(
-        make_gradients(model, make_loss("softmax", 0.0), normalization),
-        make_update(optimizer, schedule, spike_factor=spike_factor),
+    loss = make_loss("softmax", 0.0)
+    step = TrainStep(
+        model, loss, normalization, optimizer, schedule, spike_factor=spike_factor
     )
     return jax.jit(step), make_state(model, optimizer, (5, 4, 1), seed=0)
 
@@ -134,13 +133,16 @@ def test_after_a_skipped_step_the_schedule_goes_by_the_steps_of_the_run():
     model = make_model("simple_cnn", num_classes=3, widths=(2,), dense=())
     schedule = make_schedule("cosine", learning_rate=0.1, total_steps=25)
     optimizer = make_optimizer("sgd", schedule, weight_decay=0.1)
-    update = make_update(optimizer, schedule, spike_factor=3.0)
+    loss, normalization = make_loss("softmax", 0.0), Normalization(0.0, 1.0)
+    step_function = TrainStep(
+        model, loss, normalization, optimizer, schedule, spike_factor=3.0
+    )
     state = make_state(model, optimizer, (5, 4, 1), seed=0)
     ones = jax.tree.map(jnp.ones_like, state.params)
     for step in range(25):
         loss = jnp.float32(1e6 if step in (21, 22) else 1.0)
         found = Gradients(Sums(loss, jnp.float32(1), jnp.float32(1)), ones, {})
-        after, metrics = update(state, found)
+        after, metrics = step_function.update(state, found)
         assert metrics.skipped == (step in (21, 22))
         rate = float(metrics.learning_rate)
         assert rate == pytest.approx(0.05 * (1 + np.cos(np.pi * step / 25)), rel=1e-5)

@@ -1,4 +1,4 @@
-"""The two step functions: against plain JAX, and lowered for every platform."""
+"""The training and evaluation steps: against plain JAX, lowered for every platform."""
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,10 @@ from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.run.evaluation import evaluate
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.step.eval_step import EvalStep
 from cnnjax.train.step.loss import make_loss
-from cnnjax.train.step.objective import make_gradients
 from cnnjax.train.step.state import count_parameters, make_state
-from cnnjax.train.step.step import make_eval_step, make_train_step, make_update
+from cnnjax.train.step.train_step import TrainStep
 
 SHAPE = (9, 7, 2)
 NORMALIZATION = Normalization(
@@ -59,10 +59,7 @@ def make_batch(n, seed=0, weights=None):
 def make(optimizer, model=None, smoothing=0.0, **augmentation):
     model = model or make_model("simple_cnn", num_classes=4, widths=(3,), dense=(5,))
     loss = make_loss("softmax", smoothing)
-    step = make_train_step(
-        make_gradients(model, loss, NORMALIZATION, **augmentation),
-        make_update(optimizer, SCHEDULE),
-    )
+    step = TrainStep(model, loss, NORMALIZATION, optimizer, SCHEDULE, **augmentation)
     return step, make_state(model, optimizer, SHAPE, seed=0)
 
 
@@ -108,7 +105,7 @@ def test_statistics_are_updated_in_training_only():
     old, new = (s.statistics["batch_stats"]["BatchNorm_0"] for s in (state, after))
     assert (np.asarray(old["mean"]) != np.asarray(new["mean"])).all()
     loss = make_loss("softmax", 0.0)
-    score = jax.jit(make_eval_step(WithBatchNorm(), loss, NORMALIZATION))(
+    score = jax.jit(EvalStep(WithBatchNorm(), loss, NORMALIZATION))(
         after, make_batch(6)
     )
     assert score.count == 6
@@ -119,7 +116,7 @@ def test_evaluation_counts_each_example_once(batch_size):
     _, state = make(optax.sgd(0.1))
     images, labels, _ = batch = make_batch(23, seed=1)
     model = make_model("simple_cnn", num_classes=4, widths=(3,), dense=(5,))
-    eval_step = make_eval_step(model, make_loss("softmax", 0.0), NORMALIZATION)
+    eval_step = EvalStep(model, make_loss("softmax", 0.0), NORMALIZATION)
     score = evaluate(
         jax.jit(eval_step), state, Split(images, labels), batch_size, make_devices()
     )
@@ -137,7 +134,7 @@ def test_padding_that_gives_nan_does_not_count():
     batch = make_batch(3, weights=np.array([1, 1, 0], np.float32))
     images = batch.images.astype(np.float32)
     images[2] = np.nan
-    eval_step = make_eval_step(model, make_loss("softmax", 0.0), NORMALIZATION)
+    eval_step = EvalStep(model, make_loss("softmax", 0.0), NORMALIZATION)
     score = eval_step(state, batch._replace(images=images))
     assert np.isfinite(score.loss)
     assert score.count == 2
@@ -148,9 +145,8 @@ def test_the_step_lowers_for_every_platform(platform):
     model = make_model("lenet5", num_classes=4, dropout=0.5)
     optimizer = optax.adamw(1e-3)
     loss = make_loss("softmax", 0.1)
-    step = make_train_step(
-        make_gradients(model, loss, NORMALIZATION, crop_padding=2, flip=True),
-        make_update(optimizer, SCHEDULE),
+    step = TrainStep(
+        model, loss, NORMALIZATION, optimizer, SCHEDULE, crop_padding=2, flip=True
     )
     state = make_state(model, optimizer, (28, 28, 2), seed=0)
     batch = make_batch(4)._replace(images=jnp.zeros((4, 28, 28, 2), jnp.uint8))

@@ -1,0 +1,233 @@
+"""One training step, from a batch to updated parameters."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax import lax
+
+from cnnjax.data import Batch, Normalization, augment, normalize
+from cnnjax.optim import at_step, update_average
+from cnnjax.train.step.all_reduce import all_reduce
+from cnnjax.train.step.divergence import skip_spike
+from cnnjax.train.step.example_key import example_key
+from cnnjax.train.step.loss import Loss, Sums, is_correct
+from cnnjax.train.step.state import TrainState, map_named, matches
+from cnnjax.typing import Array, Params
+
+
+class Gradients(NamedTuple):
+    """Sums over a batch, their gradient, and the network's new statistics."""
+
+    sums: Sums
+    grads: Params
+    statistics: Any
+
+
+class TrainMetrics(NamedTuple):
+    """Scalars of one training step.
+
+    Attributes:
+        loss: mean over the step's examples.
+        accuracy: fraction of the examples that are classified correctly.
+        gradient_norm: of all gradients together, before clipping.
+        learning_rate: of the step.
+        skipped: 1 if the loss was a spike and nothing was updated, else 0.
+    """
+
+    loss: Array
+    accuracy: Array
+    gradient_norm: Array
+    learning_rate: Array
+    skipped: Array
+
+
+@dataclass(frozen=True, eq=False)
+class TrainStep:
+    """One training step on one device's part of a batch.
+
+    ``step(state, batch)`` returns the next state and the step's metrics. It is a pure
+    function: read ``__call__``, ``gradients`` and ``update`` in this order.
+
+    Attributes:
+        model: called as ``model(x, train=True)``.
+        loss_function: from logits and labels to one loss per example.
+        normalization: of the training split.
+        optimizer: from gradients to updates.
+        schedule: from the number of a step to its learning rate, for the metrics.
+        crop_padding: pixels of padding for the random crop.
+        flip: whether images are mirrored at random.
+        accumulate_steps: number of parts that the batch is processed in, one after the
+            other, to save memory; each part starts from the statistics of the last.
+        freeze: regular expression; parameters and statistics whose whole name it
+            matches stay as they are.
+        average_decay: of the moving average of the weights, if the state keeps one.
+        spike_factor: a step whose loss is more than this many times the usual loss
+            updates nothing but the step count, which the schedule follows.
+        axis_name: of the devices that share the batch; ``None`` for a single device.
+    """
+
+    model: nn.Module
+    loss_function: Loss
+    normalization: Normalization
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    crop_padding: int = 0
+    flip: bool = False
+    accumulate_steps: int = 1
+    freeze: str = ""
+    average_decay: float | None = None
+    spike_factor: float | None = None
+    axis_name: str | None = None
+
+    def __call__(
+        self, state: TrainState, batch: Batch
+    ) -> tuple[TrainState, TrainMetrics]:
+        """The next state and the metrics of the step."""
+        return self.update(state, self.gradients(state, batch))
+
+    def gradients(self, state: TrainState, batch: Batch) -> Gradients:
+        """Sums and gradients over all devices' parts of a batch, statistics averaged.
+
+        Args:
+            state: before the step.
+            batch: this device's part.
+        """
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        first = 0  # the number of this device's first example within the whole batch
+        if self.axis_name is not None:
+            first = lax.axis_index(self.axis_name) * len(batch.labels)
+        if self.accumulate_steps == 1:
+            found = self._part_gradients(state, state.statistics, batch, key, first)
+        else:
+            found = self._accumulate(state, batch, key, first)
+        if self.axis_name is None:
+            return found
+        devices = lax.axis_size(self.axis_name)
+        shares = jax.tree.map(lambda x: x / devices, found.statistics)
+        return all_reduce(found._replace(statistics=shares), self.axis_name)
+
+    def _part_gradients(self, state, statistics, part, key, first) -> Gradients:
+        """Sums and gradients over examples ``first``, ``first + 1``, ... of a batch."""
+        augment_key, dropout_key = jax.random.split(example_key(key, first))
+        x = normalize(part.images, self.normalization)
+        x = augment(augment_key, x, crop_padding=self.crop_padding, flip=self.flip)
+        (loss, (logits, statistics)), grads = jax.value_and_grad(
+            self.loss, has_aux=True
+        )(state.params, x, statistics, part, dropout_key)
+        correct = jnp.sum(is_correct(logits, part.labels) * part.weights)
+        return Gradients(Sums(loss, correct, part.weights.sum()), grads, statistics)
+
+    def loss(
+        self, params: Params, x: Array, statistics: Any, batch: Batch, dropout_key: Any
+    ) -> tuple[Array, tuple[Array, Any]]:
+        """The objective: the loss summed over a batch.
+
+        Args:
+            params: of the network.
+            x: the batch's images, normalized and augmented.
+            statistics: the network's other variables.
+            batch: whose labels and weights count.
+            dropout_key: of the batch.
+
+        Returns:
+            ``loss, (logits, statistics)``, with the statistics after the batch.
+        """
+        logits, statistics = self.model.apply(
+            {"params": params, **statistics},
+            x,
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=list(statistics),
+        )
+        losses = self.loss_function(logits, batch.labels)
+        return jnp.sum(losses * batch.weights), (logits, statistics)
+
+    def update(
+        self, state: TrainState, gradients: Gradients
+    ) -> tuple[TrainState, TrainMetrics]:
+        """The next state and the metrics of the step.
+
+        Args:
+            state: before the step.
+            gradients: over the whole batch.
+        """
+        (loss, correct, count), grads, statistics = gradients
+        grads = jax.tree.map(lambda g: (g / count).astype(g.dtype), grads)
+        grads = zero_frozen(self.freeze, grads)
+        rate = jnp.asarray(self.schedule(state.step), jnp.float32) * state.rate_scale
+        metrics = TrainMetrics(
+            loss=loss / count,
+            accuracy=correct / count,
+            gradient_norm=optax.tree.norm(grads),
+            learning_rate=rate,
+            skipped=jnp.zeros(()),
+        )
+        opt_state = at_step(state.opt_state, state.step)
+        updates, opt_state = self.optimizer.update(grads, opt_state, state.params)
+        updates = jax.tree.map(
+            lambda u: (u * state.rate_scale).astype(u.dtype), updates
+        )
+        # Weight decay moves parameters that have no gradient, too.
+        updates = zero_frozen(self.freeze, updates)
+        params = optax.apply_updates(state.params, updates)
+        statistics = keep_frozen(self.freeze, statistics, state.statistics)
+        average = state.average
+        if self.average_decay is not None:
+            variables = {"params": params, **statistics}
+            average = update_average(average, variables, state.step, self.average_decay)
+        after = state._replace(
+            step=state.step + 1,
+            params=params,
+            statistics=statistics,
+            opt_state=opt_state,
+            average=average,
+        )
+        if self.spike_factor is None:
+            return after, metrics
+        after, skipped = skip_spike(state, after, metrics.loss, self.spike_factor)
+        return after, metrics._replace(skipped=skipped)
+
+    def _accumulate(self, state, batch, key, first) -> Gradients:
+        """Sums and gradients over a batch, one part of it after the other."""
+        size = len(batch.labels) // self.accumulate_steps
+        parts = jax.tree.map(
+            lambda x: x.reshape(self.accumulate_steps, size, *x.shape[1:]), batch
+        )
+
+        def add(total: Gradients, numbered_part):
+            part, number = numbered_part
+            start = first + number * size
+            more = self._part_gradients(state, total.statistics, part, key, start)
+            sums = jax.tree.map(jnp.add, total.sums, more.sums)
+            grads = jax.tree.map(jnp.add, total.grads, more.grads)
+            return Gradients(sums, grads, more.statistics), None
+
+        one = jax.tree.map(lambda x: x[0], parts)
+        shapes = jax.eval_shape(
+            self._part_gradients, state, state.statistics, one, key, 0
+        )
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        start = zeros._replace(statistics=state.statistics)
+        return lax.scan(add, start, (parts, jnp.arange(self.accumulate_steps)))[0]
+
+
+def zero_frozen(freeze: str, tree: Any) -> Any:
+    """The tree with zeros for every array whose name ``freeze`` matches."""
+    if not freeze:
+        return tree
+    return map_named(lambda n, x: jnp.zeros_like(x) if matches(freeze, n) else x, tree)
+
+
+def keep_frozen(freeze: str, new: Any, old: Any) -> Any:
+    """The new statistics, but the old ones where ``freeze`` matches the name."""
+    if not freeze:
+        return new
+
+    def choose(name, new_leaf, old_leaf):
+        return old_leaf if matches(freeze, name) else new_leaf
+
+    return {key: map_named(choose, new[key], old[key]) for key in new}
