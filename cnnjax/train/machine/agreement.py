@@ -1,7 +1,7 @@
-"""Checks, before any work, that the processes of a run were given the same things.
+"""Checks, before any work, that all processes of a run have the same inputs.
 
-Nobody would notice otherwise: each process would train on what it was given, and the
-sums over all of them would be meaningless.
+Otherwise nobody would notice: each process would train on its own inputs, and the sums
+over all processes would be meaningless.
 """
 
 import itertools
@@ -28,14 +28,14 @@ from cnnjax.train.machine.processes import are_many, is_first
 from cnnjax.train.machine.shutdown import check_left
 from cnnjax.train.run.data_identity import WORDS, Identity
 
-ASK_SECONDS = 0.05
-SEE_SECONDS = 10  # that a file may take to appear on a network's disk
+POLL_SECONDS = 0.05
+VISIBLE_SECONDS = 10  # that a file may take to appear on a network disk
 SHOWN = 5  # differences
 LONGEST = 60  # characters of a value that are shown
-# Each process may keep its compiled programs where it likes.
+# Each process may keep its compiled programs in a folder of its own.
 OWN_SETTINGS = ("compilation_cache",)
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
-_GIVEN = "cnnjax/given"
+_KEYS = "cnnjax/given"
 _exchanges = itertools.count()
 
 
@@ -46,17 +46,17 @@ def check_same(
     resume: str,
     platform: str,
 ) -> None:
-    """Refuses processes that were given different things.
+    """Checks that all processes have the same settings, data and libraries.
 
     Args:
         config: checked settings.
         identity: of the data.
         normalization: of the run.
         resume: the command's ``--resume``.
-        platform: what kind of devices compute.
+        platform: of the devices.
 
     Raises:
-        ConfigError: the differences, in every process.
+        ConfigError: in every process, with the differences.
     """
     if not are_many():
         return
@@ -78,7 +78,7 @@ def check_same(
         for key, value in values.items()
     } | {"normalization": [mean.tolist(), std.tolist()]}
     texts = exchange("settings", json.dumps([given, data], default=str))
-    # Different settings, such as the seed, may be why the data differ.
+    # Different settings, such as the seed, may be the reason why the data differ.
     settings, data = zip(*map(json.loads, texts), strict=True)
     found = find_differences(settings) or find_differences(data)
     if not found:
@@ -86,16 +86,16 @@ def check_same(
     more = len(found) - SHOWN
     rest = f"; and {more} more" if more > 0 else ""
     raise ConfigError(
-        f"the processes were not given the same: {'; '.join(found[:SHOWN])}{rest}."
-        " Start all with the same command, on the same data"
+        f"the processes differ: {'; '.join(found[:SHOWN])}{rest}."
+        " Start all of them with the same command, on the same data"
     )
 
 
 def find_differences(given: Sequence[dict[str, Any]]) -> list[str]:
-    """What differs between the processes, a sentence for each name.
+    """What differs between the processes, one sentence for each name.
 
     Args:
-        given: what each process was given, that of process 0 first.
+        given: the inputs of each process, process 0 first.
     """
     names = list(dict.fromkeys(name for one in given for name in one))
     told = []
@@ -111,12 +111,12 @@ def find_differences(given: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def check_shared(workdir: Path) -> None:
-    """Refuses a working directory that is another folder in another process.
+    """Checks that the working directory is the same folder in every process.
 
-    Process 0 leaves a file there, for as long as the others look for it.
+    Process 0 creates a file there, and the others look for it.
 
     Raises:
-        ConfigError: names who does not see it, in every process.
+        ConfigError: in every process, naming those that do not see the file.
     """
     if not are_many():
         return
@@ -147,8 +147,8 @@ def check_shared(workdir: Path) -> None:
 
 
 def _sees(mark: Path) -> bool:
-    """Whether a file appears; a network's disk may show it late."""
-    end = time.monotonic() + SEE_SECONDS
+    """Whether a file appears; a network disk may show it late."""
+    end = time.monotonic() + VISIBLE_SECONDS
     while True:
         try:
             if mark.name in os.listdir(mark.parent):
@@ -157,27 +157,27 @@ def _sees(mark: Path) -> bool:
             pass
         if time.monotonic() >= end:
             return False
-        time.sleep(ASK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def exchange(name: str, text: str) -> list[str]:
-    """The texts of all processes, known to all of them: process 0 first.
+    """Gathers a text from every process, process 0 first.
 
-    It needs no arrays, so that processes that do not match can still compare what they
-    were given. One that ends in the meantime ends this one.
+    It sends no arrays, so that even processes whose arrays do not match can compare
+    their inputs. If another process ends in the meantime, this one ends, too.
 
     Args:
-        name: what for, the same in all.
+        name: of the exchange, the same in all processes.
         text: of this process.
     """
     if not are_many():
         return [text]
     client: Any = global_state.client
-    place = f"{_GIVEN}/{next(_exchanges)} {name}"
-    client.key_value_set(f"{place}/{global_state.process_id}", text)
-    told = f"{place} by all"
+    folder = f"{_KEYS}/{next(_exchanges)} {name}"
+    client.key_value_set(f"{folder}/{global_state.process_id}", text)
+    told = f"{folder} by all"
     if is_first():
-        while len(pairs := client.key_value_dir_get(place)) < (
+        while len(pairs := client.key_value_dir_get(folder)) < (
             global_state.num_processes
         ):
             _pause()
@@ -197,7 +197,7 @@ def _is_there(client: Any, key: str) -> bool:
 
 def _pause() -> None:
     check_left()
-    time.sleep(ASK_SECONDS)
+    time.sleep(POLL_SECONDS)
 
 
 def _name(numbers: list[int]) -> str:

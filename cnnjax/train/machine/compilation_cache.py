@@ -1,4 +1,4 @@
-"""The folder where XLA keeps compiled steps from one run to the next."""
+"""The folder where XLA keeps compiled programs from one run to the next."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from cnnjax.files import expand_path
 
 
 def default_folder() -> Path:
-    """``$JAX_COMPILATION_CACHE_DIR``, or ``cnnjax`` in the user's cache folder."""
+    """``$JAX_COMPILATION_CACHE_DIR``, or ``cnnjax/xla`` in the user's cache folder."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen:
         return Path(chosen)
@@ -18,13 +18,13 @@ def default_folder() -> Path:
 
 
 def enable(folder: str | Path | None = None) -> Path | None:
-    """Keeps every compiled program in ``folder``; ``None`` is the default folder.
+    """Keeps every compiled program in ``folder``; by default in ``default_folder()``.
 
     Raises:
         ConfigError: an empty name, or the home folder of an unknown user.
 
     Returns:
-        The folder, or ``None`` where it cannot be written: runs then compile anew.
+        The folder, or ``None`` if it cannot be written: each run then compiles again.
     """
     path = default_folder()
     if folder is not None:

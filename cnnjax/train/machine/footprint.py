@@ -20,18 +20,18 @@ def check_footprint(
     *,
     training: bool,
 ) -> None:
-    """Refuses a network that cannot fit in memory, whatever else is there.
+    """Checks that the network can fit in memory.
 
-    Activations are not counted, so that nothing is refused that may work.
+    Activations are not counted, so that nothing is refused that might fit.
 
     Args:
         shapes: of the state.
         config: checked settings.
         images: of the training split, for their shape and dtype.
-        training: whether there are gradients and batches, too.
+        training: whether gradients and batches need memory, too.
 
     Raises:
-        ConfigError: with the figures.
+        ConfigError: it cannot fit, with the figures.
     """
     device = jax.local_devices()[0]
     shared = jax.device_count() if config.shard_optimizer else 1
@@ -43,7 +43,7 @@ def check_footprint(
     }
     if training:
         rows = config.batch_size // jax.device_count()
-        part = rows // config.accumulate_steps  # which the step makes float32
+        part = rows // config.accumulate_steps  # converted to float32 by the step
         values = math.prod(images.shape[1:])
         parts["gradients"] = parts["parameters"]
         parts["batch"] = values * (rows * images.dtype.itemsize + 4 * part)
@@ -66,7 +66,7 @@ def check_footprint(
 
 
 def count_bytes(tree: Any) -> int:
-    """The size of all arrays of a tree, which need not exist."""
+    """The size of all arrays of a tree; they need not exist."""
     leaves = jax.tree.leaves(tree)
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
 

@@ -1,10 +1,9 @@
 """How the processes of a run find each other, before JAX connects them.
 
-JAX ends a process without an explanation when another one does not come. So they
-first meet here: each tells process 0 its number, and process 0 answers all at once,
-when everybody has come or when it is certain that somebody will not. The connections
-stay open until JAX has connected all, so that the death of a process in between is
-noticed.
+JAX ends a process without an explanation when another one does not connect. So they
+first meet here: each tells process 0 its rank, and process 0 answers all of them when
+all have connected, or when it is certain that one will not. The connections stay open
+until JAX has connected all processes, so that the death of one in between is noticed.
 """
 
 import contextlib
@@ -23,12 +22,12 @@ from cnnjax.streams import printable
 
 LONGEST_LINE = 4096  # bytes
 RETRY_SECONDS = 0.2
-REST_SECONDS = 30  # to wait for latecomers, so that they hear why it is over
+REST_SECONDS = 30  # to wait for late processes, so that they learn why it failed
 _DONE = b"done\n"
 
 
 class Link:
-    """Open connections to the other processes: of process 0 to all, of others to it."""
+    """Open connections: from process 0 to all others, from each other to process 0."""
 
     def __init__(self, peers: dict[int, socket.socket]):
         self._peers = peers
@@ -36,7 +35,7 @@ class Link:
 
     @contextlib.contextmanager
     def watched(self, lost: Callable[[int], None]) -> Iterator[None]:
-        """Calls ``lost`` with the number of a process that dies before it is done."""
+        """Calls ``lost`` with the rank of a process that dies before the end."""
         for number, peer in self._peers.items():
             peer.settimeout(None)
             arguments = (number, peer, lost)
@@ -63,17 +62,18 @@ def meet(
     seconds: float,
     refusal: str | None = None,
 ) -> Link:
-    """Waits until all processes have come.
+    """Waits until all processes have connected.
 
     Args:
         coordinator: ``host:port`` of process 0.
-        count: how many processes there are.
-        number: which one this is.
-        seconds: how long to wait for the others.
+        count: number of processes.
+        number: rank of this process.
+        seconds: to wait for the others.
         refusal: why this process cannot take part; the others are told.
 
     Raises:
-        ConfigError: a process did not come, refused, or was started with other numbers.
+        ConfigError: a process did not connect, refused, or was launched with other
+            numbers.
     """
     host, _, port = coordinator.rpartition(":")
     host, end = host.strip("[]"), time.monotonic() + seconds
@@ -89,8 +89,9 @@ def meet(
     except (OSError, ValueError) as error:
         peer.close()
         raise ConfigError(
-            f"process 0 at {coordinator} ended before all had come, or something else"
-            f" answers there ({error}); see what process 0 says, and start all again"
+            f"process 0 at {coordinator} ended before all had connected, or something"
+            f" else answers there ({error}); see the output of process 0, and start all"
+            " processes again"
         ) from error
     if answer.get("problem"):
         peer.close()
@@ -99,7 +100,7 @@ def meet(
 
 
 def _listen(port: int, coordinator: str) -> socket.socket:
-    """A socket where JAX will listen, too: it takes the port over."""
+    """A socket on the port that JAX will listen on afterward."""
     bind = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", "")
     host = bind.rpartition(":")[0].strip("[]")
     try:
@@ -120,7 +121,7 @@ def _listen(port: int, coordinator: str) -> socket.socket:
 
 
 def _gather(server, count: int, end: float, seconds: float, refusal) -> Link:
-    """Waits for all, in process 0, and answers them."""
+    """Waits for all other processes, in process 0, and answers them."""
     peers: dict[int, socket.socket] = {}
     guests: list[socket.socket] = []
     problem = refusal and f"process 0: {refusal}"
@@ -131,7 +132,7 @@ def _gather(server, count: int, end: float, seconds: float, refusal) -> Link:
         if not ready:
             missing = sorted({*range(1, count)} - {*peers})
             problem = (
-                f"{_name(missing)} did not come within {seconds:g} s; start all"
+                f"{_name(missing)} did not connect within {seconds:g} s; start all"
                 f" {count} processes, each with its own --process_id"
             )
         for key, _ in ready:
@@ -145,7 +146,7 @@ def _gather(server, count: int, end: float, seconds: float, refusal) -> Link:
             selector.unregister(guest)
             known = [number for number, peer in peers.items() if peer is guest]
             if known:
-                problem = problem or f"{_name(known)} ended before all had come"
+                problem = problem or f"{_name(known)} ended before all had connected"
                 continue
             problem = problem or _admit(guest, peers, count)
             if guest in peers.values():
@@ -166,7 +167,7 @@ def _gather(server, count: int, end: float, seconds: float, refusal) -> Link:
 
 
 def _admit(guest: socket.socket, peers: dict, count: int) -> str | None:
-    """Admits a process; returns what is wrong with it, if anything."""
+    """Admits a process; returns the problem if there is one."""
     try:
         hello = _receive(guest)
         number, theirs = int(hello["process"]), int(hello["count"])
@@ -190,7 +191,7 @@ def _admit(guest: socket.socket, peers: dict, count: int) -> str | None:
 
 
 def _dismiss(guest: socket.socket) -> None:
-    """Closes a connection after the other side, which could miss the answer."""
+    """Closes a connection after the other side has, which may still read the answer."""
     with guest:
         guest.shutdown(socket.SHUT_WR)
         guest.settimeout(1)
@@ -199,7 +200,7 @@ def _dismiss(guest: socket.socket) -> None:
 
 
 def _wait_for_rest(server: socket.socket, guests: list, count: int) -> None:
-    """Lets the others come, for a while, so that they hear why it is over."""
+    """Waits a while for the other processes, so that they learn why it failed."""
     end = time.monotonic() + REST_SECONDS
     while len(guests) < count - 1 and time.monotonic() < end:
         server.settimeout(max(end - time.monotonic(), 0.1))
@@ -208,7 +209,7 @@ def _wait_for_rest(server: socket.socket, guests: list, count: int) -> None:
 
 
 def _reach(host: str, port: int, end: float, seconds: float) -> socket.socket:
-    """A connection to process 0, which may start later than this one."""
+    """A connection to process 0, which may start later than this process."""
     while True:
         try:
             return socket.create_connection((host, port), timeout=10)
@@ -233,7 +234,7 @@ def _short(value: Any) -> Any:
 
 
 def _receive(peer: socket.socket) -> dict[str, Any]:
-    """A message of the other side.
+    """A message from the other side.
 
     Raises:
         OSError: the connection was closed.

@@ -1,4 +1,4 @@
-"""How the processes of a run end: together, or after one that fails."""
+"""How the processes of a run end: together, or as soon as one fails."""
 
 import contextlib
 import os
@@ -15,9 +15,9 @@ from jax.experimental import multihost_utils
 from cnnjax.streams import printable
 
 WATCH_SECONDS = 5
-PARTING_SECONDS = 1  # from when a process says that it leaves to its end
+FAREWELL_SECONDS = 1  # between a process's last word and its end
 FAILED, USAGE = 1, 2  # exit status
-_LEFT = "cnnjax/left"  # where a process that ends leaves word
+_LEFT = "cnnjax/left"  # key of the last words of processes that end
 
 _AGAIN = (
     "start all processes again with the same command, and they resume from the last"
@@ -29,10 +29,10 @@ _leaving = threading.Lock()
 
 @contextlib.contextmanager
 def leave_together() -> Iterator[None]:
-    """Ends this process together with the others, or at once where it fails.
+    """Ends this process together with the others, or at once if it fails.
 
-    A failed process that waited for the others, as JAX does at an exit, would keep them
-    waiting for itself.
+    A failed process that waited for the others, as JAX does at exit, would keep them
+    waiting.
     """
     if global_state.num_processes == 1:
         yield
@@ -44,7 +44,7 @@ def leave_together() -> Iterator[None]:
 
 @contextlib.contextmanager
 def leave_on_failure() -> Iterator[None]:
-    """Ends this process, and with it the others, where something fails."""
+    """Ends this process, and with it the others, if something fails."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -55,7 +55,7 @@ def leave_on_failure() -> Iterator[None]:
 
 
 def _say_farewell() -> None:
-    """Disconnects; process 0, whom the others need for that, goes last."""
+    """Disconnects. Process 0 goes last: the others need it to disconnect."""
     _over.set()
     multihost_utils.sync_global_devices("end")
     _let_others_go_first("")
@@ -63,9 +63,9 @@ def _say_farewell() -> None:
 
 
 def watch() -> None:
-    """Ends this process when another one has ended without a farewell.
+    """Ends this process when another one has ended without notice.
 
-    A step would wait for it forever, deep within a library.
+    A step would wait for that process forever, deep within a library.
     """
     client: Any = global_state.client
     everybody = list(range(global_state.num_processes))
@@ -73,14 +73,14 @@ def watch() -> None:
         check_left()
         try:
             lost = sorted({*everybody} - {*client.get_live_nodes(everybody)})
-        except Exception:  # process 0, who would know, does not answer
+        except Exception:  # process 0, which would know, does not answer
             lost = [0]
         if lost and not _over.is_set():
             _leave(f"process {lost[0]} has ended or cannot be reached; {_AGAIN}")
 
 
 def check_left() -> None:
-    """Ends this process if another one has left word that it ends."""
+    """Ends this process if another one has announced that it ends."""
     client: Any = global_state.client
     try:
         left = client.key_value_dir_get(_LEFT)
@@ -117,12 +117,12 @@ def say(reason: str) -> None:
 
 
 def _let_others_go_first(word: str) -> None:
-    """Keeps process 0 until the others leave, too: JAX aborts them where it is gone."""
+    """Keeps process 0 until the others have left: JAX aborts them once it is gone."""
     client: Any = global_state.client
     client.key_value_set(f"{_LEFT}/{global_state.process_id}", word)
     deadline = time.monotonic() + 2 * WATCH_SECONDS
     while global_state.process_id == 0 and time.monotonic() < deadline:
         if len(client.key_value_dir_get(_LEFT)) == global_state.num_processes:
-            time.sleep(PARTING_SECONDS)
+            time.sleep(FAREWELL_SECONDS)
             break
         time.sleep(0.05)

@@ -7,27 +7,27 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-# Slurm sends SIGTERM before it takes a node away, SIGUSR1 where --signal asks for it;
+# Slurm sends SIGTERM before it takes a node away, and SIGUSR1 if --signal asks for it;
 # SIGHUP comes when a terminal is closed.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def watch() -> Iterator[Callable[[], int | None]]:
-    """Notes the first signal, and ends the process at once with the second.
+    """Records the first signal, and ends the process at once on the second.
 
     A SIGHUP that was ignored before stays ignored, as ``nohup`` requires.
 
     Yields:
-        A function that tells the number of the signal that came, or ``None``. Outside
-        of the main thread no signal can be caught, and it always tells ``None``.
+        A function that returns the number of the signal that came, or ``None``. Outside
+        of the main thread no signal can be caught, and it always returns ``None``.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
     numbers = [number for number in SIGNALS if not _stays_ignored(number)]
-    with _end_at_the_second(numbers):
+    with _end_on_second_signal(numbers):
         before = {
             number: signal.signal(number, lambda number, _: received.append(number))
             for number in numbers
@@ -44,12 +44,12 @@ def _stays_ignored(number: int) -> bool:
 
 
 @contextlib.contextmanager
-def _end_at_the_second(numbers: Sequence[int]) -> Iterator[None]:
-    """Ends the process with the second signal, whatever the main thread does.
+def _end_on_second_signal(numbers: Sequence[int]) -> Iterator[None]:
+    """Ends the process on the second signal, whatever the main thread is doing.
 
     Python runs a handler in the main thread, and only between two of its own
-    instructions, so a signal may have to wait for hours: until XLA has compiled a step,
-    for example. The number of a signal is written to a socket at once, where another
+    instructions, so a signal may have to wait: until XLA has compiled a step, for
+    example. The number of a signal is written to a socket at once, where another
     thread reads it.
     """
     reader, writer = socket.socketpair()

@@ -64,7 +64,7 @@ def test_all_name_what_one_was_given_differently(tmp_path, monkeypatch):
     for name, part in {
         "learning rate": "learning_rate is 0.002 (process 0), 0.5 (process 1).",
         "duration": "duration is '40 epochs' (process 0), '7 steps' (process 1).",
-        "seed and data": "the same: seed is 0 (process 0), 3 (process 1). Start",
+        "seed and data": "differ: seed is 0 (process 0), 3 (process 1). Start",
         "resume": "--resume is 'auto' (process 0), 'never' (process 1).",
         "pixel": "checksum of the images of the train split is ",
         "label": "checksum of the labels of the train split is ",

@@ -12,9 +12,9 @@ from tests.support.train.faults import DIGITS, ROOT
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("JAX_PLATFORMS", "nonsense", "unset it to use what there is: "),
-        ("JAX_PLATFORM_NAME", "nonsense", "unset it to use what there is: "),
-        ("JAX_DISABLE_JIT", "1", "JAX_DISABLE_JIT is set, but all commands compile"),
+        ("JAX_PLATFORMS", "nonsense", "unset it to use what is available: "),
+        ("JAX_PLATFORM_NAME", "nonsense", "unset it to use what is available: "),
+        ("JAX_DISABLE_JIT", "1", "JAX_DISABLE_JIT is set, but every command compiles"),
         ("JAX_ENABLE_X64", "maybe", "invalid truth value 'maybe' for environment"),
     ],
 )

@@ -61,7 +61,7 @@ def test_one_that_dies_while_jax_connects_is_missed(coordinator):
 def test_one_that_never_comes_is_named_by_all(coordinator):
     told = outcomes([(coordinator, 4, number, 1.0) for number in (0, 2)])
     assert told == [told[0]] * 2
-    assert "processes 1, 3 did not come within 1 s" in told[0]
+    assert "processes 1, 3 did not connect within 1 s" in told[0]
 
 
 def test_one_that_dies_while_it_waits_is_named(coordinator, monkeypatch):
@@ -78,7 +78,7 @@ def test_one_that_dies_while_it_waits_is_named(coordinator, monkeypatch):
     thread.start()
     [told] = outcomes([(coordinator, 3, 0, SECONDS)])
     thread.join()
-    assert told == "process 1 ended before all had come"
+    assert told == "process 1 ended before all had connected"
 
 
 def test_without_process_0_the_others_end(coordinator):
