@@ -170,7 +170,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 
 
 def check_records(path: str | Path) -> None:
-    """Refuses a file that a run cannot go on with.
+    """Refuses a file that a run cannot continue.
 
     Raises:
         OSError: no regular file there.

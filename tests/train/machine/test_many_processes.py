@@ -1,4 +1,4 @@
-"""Real runs of many processes: stopped, killed, refused, and going on elsewhere."""
+"""Real runs of many processes: stopped, killed, refused, and resumed elsewhere."""
 
 import os
 import re

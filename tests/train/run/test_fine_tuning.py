@@ -149,7 +149,7 @@ def test_branching_off_is_going_on_elsewhere(tmp_path, small_config, recorder):
     assert_same(result.state, whole.state)
     assert result.test == whole.test
     assert "resuming after step 8" in recorder.messages
-    # Given once more, the command goes on with its own run.
+    # Given once more, the command resumes its own run.
     again = train(config, tmp_path / "run", recorder, resume=place)
     assert again.test == whole.test
     with pytest.raises(ConfigError, match="--resume is 'nowhere'"):
