@@ -64,28 +64,28 @@ class Interrupted(Exception):
 
 
 def wrong_value(name: str, value: Any, expected: str) -> ValueError:
-    """The error for a value that cannot be, ready to be raised."""
+    """The error for a value that is not allowed, to be raised."""
     return ValueError(f"{name} is {show(value)}, expected {expected}")
 
 
 def show(value: Any) -> str:
-    """``repr(value)``, cut where it is long."""
+    """``repr(value)``, cut off if it is long."""
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to write a whole number of 5,000 digits
+    except ValueError:  # Python does not print whole numbers of 5,000 digits
         if not isinstance(value, int):
-            return "a list with a whole number that is too long"
+            return "a list with a whole number that is too long to show"
         text = f"a whole number of {value.bit_length():,} bits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def unknown_name(noun: str, name: object, valid: Iterable[str]) -> ValueError:
-    """The error for a name outside a fixed set, ready to be raised.
+    """The error for a name outside a fixed set, to be raised; it suggests the closest.
 
     Args:
-        noun: what the name stands for, as in "schedule".
-        name: what was given.
-        valid: every name that would have been taken.
+        noun: what the name stands for, such as "schedule".
+        name: the given one.
+        valid: all names that are allowed.
     """
     valid = sorted(valid)
     near = difflib.get_close_matches(str(name)[:80].lower(), valid, n=1, cutoff=0.5)

@@ -36,16 +36,16 @@ def open_regular(
 
     Args:
         path: the file.
-        mode: ``"r"``; ``"a"`` or ``"r+"``, which make the file if it is missing; with
-            ``"b"`` for bytes. Text is UTF-8.
+        mode: ``"r"``, or ``"a"`` or ``"r+"``, which create a missing file; with ``"b"``
+            for bytes. Text is UTF-8.
         follow_links: whether ``path`` may be a symbolic link to a regular file. A user
-            may name a link; in a run's folder, it could lead anywhere.
+            may name a link; in a run's folder, it could point anywhere.
 
     Raises:
-        NotRegularError: a file of another kind.
+        NotRegularError: not a regular file.
         OSError: a file that is missing or cannot be opened.
     """
-    # The file may become a pipe or a link between the check and the opening.
+    # Between check and open, the file may be replaced by a pipe or a link.
     flags = _FLAGS[mode.replace("b", "")] | os.O_NONBLOCK | os.O_CLOEXEC
     if not follow_links:
         flags |= os.O_NOFOLLOW
@@ -67,7 +67,7 @@ def check_regular(path: str | Path, *, follow_links: bool = True) -> None:
     """Refuses what is not a regular file, without opening it.
 
     Raises:
-        NotRegularError: a file of another kind.
+        NotRegularError: not a regular file.
         OSError: no such file.
     """
     _check(os.stat(path, follow_symlinks=follow_links), path)
@@ -80,10 +80,10 @@ def _check(status: os.stat_result, path: str | Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that everyone sees all of it, or what was there before.
+    """Replaces a file in one step: others see the old content or the new, never a part.
 
-    A process that is killed on the way leaves the old file. The draft is made anew, so
-    that a link of its name leads nowhere.
+    A process that is killed before the end leaves the old file. The draft is a new
+    file, so that an existing link of the same name is not followed.
 
     Raises:
         OSError: with the name of the file.
@@ -98,18 +98,18 @@ def write_whole(path: Path, text: str) -> None:
         draft.replace(path)
     except OSError as error:
         raise OSError(
-            f"{path} cannot be written ({error.strerror}); what was there before stays"
+            f"{path} cannot be written ({error.strerror}); the old file is unchanged"
         ) from error
     finally:
         draft.unlink(missing_ok=True)
 
 
 def expand_path(name: str | Path, setting: str) -> Path:
-    """The path that a user means; ``~`` is the home folder.
+    """The path that a user means, with ``~`` replaced by the home folder.
 
     Args:
-        name: the path as it was given.
-        setting: what it was given for, for the message.
+        name: the path as the user wrote it.
+        setting: what the path is for, for the message.
 
     Raises:
         ConfigError: an empty path, or the home folder of an unknown user.
@@ -119,7 +119,7 @@ def expand_path(name: str | Path, setting: str) -> Path:
     path = os.path.expanduser(name)  # ``Path.expanduser`` expands "./~a", too
     if path.startswith("~"):
         raise ConfigError(
-            f"{setting} is {str(name)!r}, whose home folder is unknown; write the whole"
+            f"{setting} is {str(name)!r}, whose home folder is unknown; write the full"
             " path, or './~...' for a name that begins with '~'"
         )
     return Path(path)

@@ -1,4 +1,4 @@
-"""Reads JSON that may be damaged or malicious, within bounds."""
+"""Reads JSON that may be damaged or malicious, within limits."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ MAX_DEPTH = 100
 """How deep arrays and objects may be nested."""
 
 MAX_DIGITS = 40
-"""The longest whole number; larger ones fit no setting and no array."""
+"""Digits of the longest whole number; no setting and no array needs more."""
 
 Pairs = Callable[[list[tuple[str, Any]]], Any]
 
@@ -39,7 +39,7 @@ def parse_json(text: str | bytes, *, object_pairs_hook: Pairs | None = None) -> 
 
     Args:
         text: the text; bytes are UTF-8.
-        object_pairs_hook: makes objects of their keys and values; a dict by default.
+        object_pairs_hook: makes an object from its keys and values; a dict by default.
 
     Raises:
         ValueError: text that is not JSON, is too long or nested too deeply, or holds

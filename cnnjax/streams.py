@@ -21,8 +21,9 @@ _GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)
 def use_utf8() -> None:
     """Restarts this program in Python's UTF-8 mode where the locale is not UTF-8.
 
-    Otherwise the libraries that write checkpoints, which treat every name as UTF-8,
-    would write to a different folder than Python. Does nothing where the mode is on.
+    The libraries that write checkpoints treat every name as UTF-8; with another
+    encoding, they would write to a different folder than Python. Where the encoding is
+    UTF-8, this does nothing.
     """
     if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
         return
@@ -31,10 +32,10 @@ def use_utf8() -> None:
 
 
 def prepare() -> None:
-    """Makes standard output and error take any text, and makes closed ones usable.
+    """Makes standard output and error accept any text, and replaces closed ones.
 
     Call it before any file is opened: a file opened while standard error is closed
-    would get its number, and everything that libraries print.
+    would get its number, and with it everything that libraries print.
     """
     for number in STANDARD:
         try:
@@ -57,9 +58,9 @@ def _open(stream: TextIO | None) -> TextIO:
 class Lasting:
     """A stream to which writing never fails.
 
-    What cannot be written now, as on a full disk, is dropped or written later. Once
-    nobody can read the stream anymore, the rest goes to the null device, so that
-    Python does not complain when it exits.
+    Text that cannot be written now, such as on a full disk, is dropped or written
+    later. Once the stream has no reader, the rest goes to the null device, so that
+    Python does not complain at exit.
 
     Args:
         stream: what to write to.
@@ -69,16 +70,16 @@ class Lasting:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Writes a text as far as possible."""
+        """Writes as much of a text as possible."""
         self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        """Hands what was written to the system as far as possible."""
+        """Passes on as much of what was written as possible."""
         self._try(self._stream.flush)
 
     def finish(self) -> None:
-        """Writes what is left one last time, and drops what cannot be written."""
+        """Tries once more to write what is left, and drops the rest."""
         try:
             self._stream.flush()
         except (OSError, ValueError):
@@ -109,14 +110,14 @@ def lasting_output() -> Iterator[None]:
 
 
 def give_up(stream: TextIO) -> None:
-    """Sends a stream that cannot be written, and what it holds, to the null device."""
+    """Redirects a stream that cannot be written, and its buffer, to the null device."""
     with contextlib.suppress(OSError, ValueError):
         _point_to_nothing(stream.fileno())
         stream.flush()
 
 
 def _point_to_nothing(number: int) -> None:
-    """Opens the null device under a number, whatever was open there."""
+    """Opens the null device under a file descriptor, whatever was open there."""
     null = os.open(os.devnull, os.O_RDWR)
     if null == number:
         os.set_inheritable(number, True)
@@ -129,8 +130,8 @@ def printable(text: object) -> str:
     r"""``text`` on one line, with control and invisible characters escaped.
 
     Control characters (an escape sequence can recolor a terminal, retitle it, or erase
-    what it shows), line ends, marks that reverse the direction of writing, and
-    surrogates become ``\x1b``, ``\n``, ``\u202e`` and so on. Letters and symbols of any
+    what it shows), line ends, marks that reverse the direction of text, and surrogates
+    become ``\x1b``, ``\n``, ``\u202e`` and so on. Letters and symbols of any
     language stay. A backslash stays too, so the result is for people, not for parsers.
 
     Example::
@@ -142,7 +143,7 @@ def printable(text: object) -> str:
 
 
 def warn(text: str) -> None:
-    """Prints a sentence on standard error."""
+    """Prints a warning on standard error."""
     print(f"cnnjax: {printable(text)}", file=sys.stderr)
 
 

@@ -1,10 +1,10 @@
-"""Names for arrays and sizes that every folder shares."""
+"""Types of arrays and sizes that every folder shares, and the role ``Reporter``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 Array: TypeAlias = Any
-"""An array of JAX or of NumPy: no type that checkers know covers both."""
+"""A JAX or NumPy array: no type covers both."""
 
 Images: TypeAlias = Array
 """Inputs of a network, channels last: ``(batch, *spatial, channels)``."""
@@ -45,10 +45,10 @@ class Window(NamedTuple):
 
 
 class Reporter(Protocol):
-    """What a training loop tells its observers; ``start`` comes first."""
+    """An observer of a training run; ``start`` is called first."""
 
     def start(self, info: Mapping[str, Any]) -> None:
-        """Hear what the run is, before its first step.
+        """Called once, before the first step, with a description of the run.
 
         Args:
             info: name, total_steps, examples (of the training set), epochs, batch_size,
@@ -57,20 +57,23 @@ class Reporter(Protocol):
         ...
 
     def rewind(self, step: int) -> None:
-        """Hear that the steps after ``step`` are taken again; 0 before a new run."""
+        """Called when training returns to ``step``; 0 before a new run.
+
+        The steps after it are computed again.
+        """
         ...
 
     def step(self, record: Mapping[str, Any]) -> None:
-        """Hear of one training step; called after each, so it has to be quick.
+        """Called after each training step, so it must be quick.
 
         Args:
-            record: step, epoch, loss, learning_rate, images_per_second, as numbers of
-                the host.
+            record: step, epoch, loss, learning_rate, images_per_second, as Python
+                numbers.
         """
         ...
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Hear the metrics of a stretch of training or of an evaluation.
+        """Called with the metrics of some steps of training or of an evaluation.
 
         Args:
             record: kind ("train", "validation" or "test"), step, epoch, and the metrics
@@ -79,9 +82,9 @@ class Reporter(Protocol):
         ...
 
     def message(self, text: str) -> None:
-        """Hear a sentence meant for people."""
+        """Called with a sentence for people."""
         ...
 
     def close(self) -> None:
-        """Hear that the run is over, whether it succeeded or not."""
+        """Called when the run is over, whether it succeeded or not."""
         ...

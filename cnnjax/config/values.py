@@ -1,4 +1,4 @@
-"""The kinds of value that a setting may have, and how a wrong one is refused."""
+"""Conversion of a value to the type of its setting, or a refusal."""
 
 import math
 from typing import Any
@@ -18,15 +18,15 @@ LARGEST = 3.4e38
 
 
 def fit(name: str, value: Any, kind: type) -> Any:
-    """``value`` as one kind; a whole number may be a number, one value a list of one.
+    """``value`` as one type; a whole number counts as a number, one value as a list.
 
     Args:
-        name: the setting's, for the message.
-        value: what was given.
+        name: of the setting, for the message.
+        value: the given one.
         kind: a key of ``EXPECTED``.
 
     Raises:
-        ValueError: a value of another kind, with what was expected.
+        ValueError: a value of another type.
     """
     if kind is float and type(value) is int and abs(value) <= LARGEST:
         return float(value)
@@ -38,10 +38,10 @@ def fit(name: str, value: Any, kind: type) -> Any:
 
 
 def fit_finite(name: str, value: Any) -> float:
-    """``value`` as a number that is neither negative nor too large for float32.
+    """``value`` as a number from 0 to the largest of float32.
 
     Raises:
-        ValueError: another one, with what was expected.
+        ValueError: another value.
     """
     number = fit(name, value, float)
     if math.isnan(number) or not 0 <= number <= LARGEST:

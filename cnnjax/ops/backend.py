@@ -70,10 +70,13 @@ def check_backend(name: str, source: str = "backend") -> Backend:
     """Returns ``name``.
 
     Raises:
-        ValueError: it is not the name of a backend; ``source`` says whence it came.
+        ValueError: it is not the name of a backend; ``source`` says where it came from.
     """
     if name not in get_args(Backend):
-        raise ValueError(f"{source} is {name!r}, expected 'auto', 'native' or 'xla'")
+        hint = "; 'onednn' is called 'native' now" if name == "onednn" else ""
+        raise ValueError(
+            f"{source} is {name!r}, expected 'auto', 'native' or 'xla'{hint}"
+        )
     return cast(Backend, name)
 
 

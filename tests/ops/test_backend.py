@@ -69,6 +69,12 @@ def test_an_argument_overrules_the_context():
     assert "custom_call" not in text
 
 
+def test_the_former_name_of_native_is_explained(monkeypatch):
+    monkeypatch.setenv("CNNJAX_BACKEND", "onednn")
+    with pytest.raises(ValueError, match=r"BACKEND is 'onednn', .* 'native' now"):
+        current_backend()
+
+
 def test_refuses_other_names(monkeypatch):
     expected = "expected 'auto', 'native' or 'xla'"
     with (

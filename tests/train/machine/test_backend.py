@@ -131,3 +131,10 @@ def test_a_native_run_is_scored_where_there_is_none(
     score = evaluate_run(tmp_path / "run", "test")
     assert score.loss == pytest.approx(expected.loss, rel=1e-5)
     assert "'native', which cannot be used: no compiler" in capsys.readouterr().err
+
+
+def test_the_former_name_of_native_is_no_difference():
+    before = {"kernels": "oneDNN 3.2.0, AVX2, 2 threads, backend onednn", "devices": 2}
+    now = {"kernels": "oneDNN 3.2.0, AVX2, 2 threads, backend native", "devices": 2}
+    assert numerics.differences(before, now) == []
+    assert len(numerics.differences({**before, "devices": 1}, now)) == 1
