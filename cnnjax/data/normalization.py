@@ -70,6 +70,8 @@ def normalize(images: Images, normalization: Normalization) -> Images:
             f"images of shape {images.shape} cannot be normalized: the statistics have"
             f" {len(mean)} channels"
         )
+    # As many axes as the images have: JAX may be set to refuse other arithmetic.
+    mean, std = (array.reshape(*[1] * (images.ndim - 1), -1) for array in (mean, std))
     return (images.astype(np.float32) - mean) / std
 
 

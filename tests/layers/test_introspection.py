@@ -146,6 +146,62 @@ def test_transformed_layers_are_those_of_flax(name):
     assert_same_tree(run(layers), run(linen), "float16")
 
 
+WRAPPERS = {
+    "scan": lambda nn, block: nn.scan(
+        block,
+        variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0},
+        split_rngs={"params": True},
+        length=3,
+    ),
+    "remat": lambda nn, block: nn.remat(block),
+    "named_call": lambda nn, block: block,  # of a method, below
+}
+
+
+def wrapped_network(nn, name):
+    """A block of layers inside of a transformation of Flax."""
+
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x, _):
+            return self.body(x), None
+
+        def body(self, x):
+            x = nn.BatchNorm(use_running_average=False)(nn.Conv(8, (3, 3))(x))
+            return nn.max_pool(x, (3, 3), (1, 1), "SAME")
+
+        if name == "named_call":
+            body = nn.named_call(body)
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x, _ = WRAPPERS[name](nn, Block)()(x, None)
+            return nn.Dense(3)(x)
+
+    return Net()
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_the_table_of_a_wrapped_block_is_that_of_flax(name):
+    ours, theirs = (
+        wrapped_network(nn, name).tabulate(KEY, X, console_kwargs=WIDE)
+        for nn in (layers, linen)
+    )
+    assert "BatchNorm_0" in ours
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_captures_in_a_wrapped_block_what_flax_captures(name):
+    ours, theirs = (
+        wrapped_network(nn, name).init_with_output(KEY, X, capture_intermediates=True)
+        for nn in (layers, linen)
+    )
+    assert ours[1]["intermediates"]
+    assert_same_tree(ours, theirs, "float16")
+
+
 def test_scopes_are_shared_as_by_flax():
     def run(nn):
         class Outer(nn.Module):
