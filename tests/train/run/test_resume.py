@@ -246,12 +246,12 @@ def test_lines_of_metrics_are_those_of_a_whole_run(tmp_path, small_config, recor
         (
             "jax_default_matmul_precision",
             "high",
-            "JAX_DEFAULT_MATMUL_PRECISION=(unset) and is resumed with high",
+            "JAX_DEFAULT_MATMUL_PRECISION=(unset) and resumes with high",
         ),
         (
             "jax_threefry_partitionable",
             False,
-            "JAX_THREEFRY_PARTITIONABLE=True and is resumed with False",
+            "JAX_THREEFRY_PARTITIONABLE=True and resumes with False",
         ),
     ],
 )
