@@ -16,23 +16,23 @@ from cnnjax.train.run import data_identity
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.workdir import NORMALIZATION, of_newer_version
 
-# With these changed, the state on disk is of no use, or the run is another one.
+# If one of these changes, the state on disk is useless, or the run is another one.
 FIXED = {
-    "model.": "its state is of another network",
-    "data.source": "its data are others",
-    "optimizer.name": "its state is of another optimizer",
-    "seed": "its order of examples is another",
+    "model.": "its state belongs to another network",
+    "data.source": "its data is different",
+    "optimizer.name": "its state belongs to another optimizer",
+    "seed": "its order of examples is different",
     "batch_size": "its steps count batches of that size",
-    "average_decay": "its state holds an average, or holds none",
+    "average_decay": "its state holds an average only if this is set",
 }
 
-# With these changed, the run is resumed, but its numbers are not quite what they were.
+# If one of these changes, the run is resumed, but its numbers differ slightly.
 INEXACT = {
     "gradients": "in the last digits",
-    "precision": "from about the third digit on",
+    "precision": "from about the third digit",
 }
 
-# These decide where and how often something is done, and never change the results.
+# These decide where and how often something happens, and never change the results.
 HARMLESS = (
     "checkpoint.",
     "compilation_cache",
@@ -72,7 +72,7 @@ def _changes(old: Mapping, new: Mapping, prefix: str = "") -> Iterator[Change]:
 
 
 def check_changes(folder: Path, changes: Sequence[Change]) -> None:
-    """Refuses changes after which the state on disk is of no use.
+    """Refuses changes that make the state on disk useless.
 
     Args:
         folder: the run's working directory.
@@ -85,15 +85,15 @@ def check_changes(folder: Path, changes: Sequence[Change]) -> None:
         if reason := why_fixed(change):
             raise ConfigError(
                 f"{folder} holds a run with {change.name} = {change.old!r}, and the"
-                f" command says {change.new!r}, but the run cannot be resumed with"
-                f" that: {reason}; give another --workdir, or the settings of that run"
+                f" command says {change.new!r}, with which the run cannot be resumed:"
+                f" {reason}; give another --workdir, or use the settings of that run"
             )
 
 
 def why_fixed(change: Change) -> str | None:
-    """Why a setting may not change; ``None`` if it may."""
+    """Why a setting must not change; ``None`` if it may."""
     if change.name == "average_decay" and None not in change[1:]:
-        return None  # the rate may change where an average is kept
+        return None  # the rate may change while an average is kept
     return next(
         (why for key, why in FIXED.items() if change.name.startswith(key)), None
     )
@@ -116,7 +116,7 @@ def check_finished(
         total: steps that the command asks for.
         stopped_early: whether it was early stopping that ended the run.
         run: its folder.
-        is_new: whether the command asks for another run that branches off this one.
+        is_new: whether the command asks for a new run that branches off this one.
 
     Raises:
         ConfigError: with the changes that have no effect, and what to do.
@@ -158,43 +158,45 @@ def describe_run(
 
 def check_noted(
     notes: Mapping[str, Any],
-    place: Path,
+    checkpoint: Path,
     normalization: Normalization,
     identity: data_identity.Identity,
 ) -> None:
     """Refuses a normalization or data that the checkpoint was not trained with.
 
-    Older checkpoints note less; what they lack is not compared.
+    Older checkpoints note less; missing values are not compared.
 
     Args:
         notes: of the checkpoint.
-        place: its folder.
+        checkpoint: its folder.
         normalization: of the run's file, or measured anew where that is missing.
         identity: of the data as it is now.
 
     Raises:
         ConfigError: the first difference, or damaged notes.
     """
-    run = place.parent.parent
+    run = checkpoint.parent.parent
     try:
         if "normalization" in notes:
-            _check_normalization(notes["normalization"], place, normalization)
+            _check_normalization(notes["normalization"], checkpoint, normalization)
         if "data" in notes:
             data_identity.check(notes["data"], identity, run)
     except ConfigError:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"the notes of {place} are damaged ({error})") from error
+        raise ConfigError(f"the notes of {checkpoint} are damaged ({error})") from error
 
 
-def _check_normalization(noted: Any, place: Path, normalization: Normalization) -> None:
+def _check_normalization(
+    noted: Any, checkpoint: Path, normalization: Normalization
+) -> None:
     for name, found in _as_lists(normalization).items():
         for channel, (now, then) in enumerate(zip(found, noted[name], strict=True)):
             if now != then:
                 raise ConfigError(
-                    f"{place.parent.parent / NORMALIZATION} gives {name} {now} for"
-                    f" channel {channel}, but {place} was trained with {then}; bring"
-                    " the file back as it was"
+                    f"{checkpoint.parent.parent / NORMALIZATION} gives {name} {now} for"
+                    f" channel {channel}, but {checkpoint} was trained with {then};"
+                    " restore the file"
                 )
 
 
@@ -202,7 +204,7 @@ def _as_lists(normalization: Normalization) -> dict[str, list[float]]:
     return {name: x.tolist() for name, x in normalization._asdict().items()}
 
 
-def noted_config(notes: Mapping[str, Any], place: Path) -> Config | None:
+def noted_config(notes: Mapping[str, Any], checkpoint: Path) -> Config | None:
     """The settings that a checkpoint was saved with; ``None`` if it does not say.
 
     Raises:
@@ -213,6 +215,6 @@ def noted_config(notes: Mapping[str, Any], place: Path) -> Config | None:
     try:
         return from_json(json.dumps(notes["config"]))
     except UnknownSettingError as error:
-        raise ConfigError(of_newer_version(place, error)) from error
+        raise ConfigError(of_newer_version(checkpoint, error)) from error
     except ConfigError as error:
-        raise ConfigError(f"the notes of {place} are damaged ({error})") from error
+        raise ConfigError(f"the notes of {checkpoint} are damaged ({error})") from error

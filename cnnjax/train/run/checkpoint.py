@@ -43,16 +43,16 @@ MOST_FAILURES = 5  # of the parts of one save
 class Checkpoints:
     """The checkpoints of one run.
 
-    Kept are the newest ones, the best one, and those of every so many steps.
+    It keeps the newest ones, the best one, and one every ``keep_every`` steps.
 
     Args:
-        folder: where they are, one folder a step.
+        folder: where they are, in one folder per step.
         keep: how many of the newest are kept, 1 or more.
         tell: takes a sentence for people.
-        keep_every: steps; what was saved at a multiple of it stays for good, even
-            where a later part of the run has another ``keep_every``.
+        keep_every: steps; a checkpoint saved at a multiple of it is kept for good,
+            even if a later part of the run has another ``keep_every``.
         settings: of the run, for the message if a state does not match them.
-        read_only: for a look at a run that another process may be writing.
+        read_only: to look at a run that another process may be writing.
         hold: the locked working directory; it must still be there at each save, and
             notes what is on disk.
     """
@@ -275,21 +275,21 @@ class Checkpoints:
         if self._read_only:
             self._tell(f"checkpoint of step {step} is damaged ({reason})")
             return
-        place = self._folder.parent / "damaged" / str(step)
-        while place.exists():
-            place = place.with_name(place.name + "+")
+        target = self._folder.parent / "damaged" / str(step)
+        while target.exists():
+            target = target.with_name(target.name + "+")
         if is_first():
-            place.parent.mkdir(exist_ok=True)
-            (self._folder / str(step)).rename(place)
+            target.parent.mkdir(exist_ok=True)
+            (self._folder / str(step)).rename(target)
         wait_for_all(f"discard {step}")
         self._manager.reload()
         older = "taking the one before it" if self.steps() else "none is left before it"
         self._tell(
-            f"checkpoint of step {step} is damaged and was moved to {place}; {older}"
+            f"checkpoint of step {step} is damaged and was moved to {target}; {older}"
             f" ({reason})"
         )
 
     def _first_line(self, error: Exception) -> str:
-        """What an error says, shortened, with the folder's own name."""
+        """The message of an error, shortened, with the folder's name for people."""
         line = str(error).strip().partition("\n")[0]
         return self._named.in_words(line)[:200] or type(error).__name__

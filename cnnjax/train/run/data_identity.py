@@ -1,4 +1,4 @@
-"""Whether the data of a run is still the data that it began with."""
+"""Whether the data of a run is still the data that it started with."""
 
 import json
 import zlib
@@ -14,9 +14,9 @@ from cnnjax.files import write_whole
 from cnnjax.json_file import read_json
 
 NAME = "data.json"
-SAMPLE = 256  # images of a split that are read if all would take too long
-ROWS = 2**24  # bytes for one update of a checksum, which may have to be copied
-OLD_KEYS = ("examples", "shape", "labels")  # runs once noted a list of these
+SAMPLE = 256  # images of a split that are read if reading all takes too long
+ROWS = 2**24  # bytes of one update of a checksum, which may need a copy
+OLD_KEYS = ("examples", "shape", "labels")  # older runs noted a list of these
 
 WORDS = {
     "examples": "number of examples",
@@ -25,7 +25,7 @@ WORDS = {
     "sample": "checksum of a sample of the images",
     "images": "checksum of the images",
 }
-"""What messages call the values."""
+"""The names of the values in messages."""
 
 Identity = dict[str, dict[str, Any]]
 
@@ -35,8 +35,8 @@ def describe(dataset: Dataset) -> Identity:
 
     ``examples`` is how many there are and ``shape`` the shape of one; ``labels``,
     ``sample`` and ``images`` are checksums of all labels in their order, of some evenly
-    spaced images, and of all images. The last is left out for images that are streamed.
-    The order tells the split: other examples held out give other checksums.
+    spaced images, and of all images. Streamed images have no checksum of all of them.
+    Checksums depend on the order, so a different split changes them.
     """
     return {
         name: _describe(split)
@@ -72,14 +72,14 @@ def check(stored: Any, found: Identity, run: Path) -> None:
     """Refuses data that is not that of a run.
 
     Args:
-        stored: what ``describe`` gave when the run began. Older runs noted less, and
-            what they lack is not compared.
-        found: what it gives now.
+        stored: what ``describe`` returned when the run started. Older runs noted less;
+            missing values are not compared.
+        found: what it returns now.
         run: the working directory, for the message.
 
     Raises:
         ConfigError: the first difference.
-        ValueError: ``stored`` is of another kind.
+        ValueError: ``stored`` has the wrong type.
     """
     if not isinstance(stored, Mapping):
         raise ValueError(f"it holds {str(stored)[:60]!r}, expected splits by name")
@@ -89,8 +89,8 @@ def check(stored: Any, found: Identity, run: Path) -> None:
             if now[key] != before[key]:
                 raise ConfigError(
                     f"the {name} split is not that of the run in {run}: its"
-                    f" {WORDS[key]} is {now[key]}, and was {before[key]}; bring the"
-                    " data back, or give another --workdir"
+                    f" {WORDS[key]} is {now[key]}, and was {before[key]}; restore"
+                    " the data, or give another --workdir"
                 )
 
 
@@ -106,10 +106,10 @@ def _values(name: str, stored: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def check_file(workdir: Path, found: Identity) -> None:
-    """Refuses data that is not what the file in ``workdir`` says, if there is one.
+    """Refuses data that does not match the file in ``workdir``, if there is one.
 
     Raises:
-        ConfigError: other data, or a damaged file.
+        ConfigError: different data, or a damaged file.
     """
     path = workdir / NAME
     try:
@@ -120,7 +120,7 @@ def check_file(workdir: Path, found: Identity) -> None:
         raise
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path} is damaged ({error}); bring it back, or give another --workdir"
+            f"{path} is damaged ({error}); restore it, or give another --workdir"
         ) from error
 
 

@@ -12,7 +12,7 @@ from cnnjax.train.step.state import TrainState
 
 
 class Score(NamedTuple):
-    """The mean loss in nats, the share of right answers, and the number of examples."""
+    """The mean loss in nats, the accuracy, and the number of examples."""
 
     loss: float
     accuracy: float
@@ -32,13 +32,13 @@ def evaluate(
         eval_step: a compiled evaluation step.
         state: whose parameters are scored.
         split: the examples.
-        batch_size: examples at once; the last batch is padded, so that nothing
+        batch_size: examples of a batch; the last one is padded, so that nothing
             recompiles.
         devices: where the step runs; each process reads its share of each batch.
     """
     totals, waiting = np.zeros(3), None
     for batch in eval_batches(split, batch_size, devices.part):
-        # One batch stays under way while the host fetches the one before it.
+        # One batch stays in flight while the host fetches the sums of the one before.
         waiting, done = eval_step(state, devices.put_batch(batch)), waiting
         totals += _on_host(done)
     loss, correct, count = totals + _on_host(waiting)
@@ -46,7 +46,7 @@ def evaluate(
 
 
 def _on_host(metrics):
-    """The sums in float64, in which adding up batches loses nothing."""
+    """The sums in float64, so that adding up batches loses nothing."""
     if metrics is None:
         return np.zeros(3)
     return np.array([float(value) for value in metrics])

@@ -1,4 +1,4 @@
-"""What a config stands for: data, network, optimizer and lengths, checked and built."""
+"""The parts that a config describes: data, network, optimizer, lengths; checked."""
 
 import difflib
 from collections.abc import Callable
@@ -43,15 +43,15 @@ _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_
 
 
 class Lengths(NamedTuple):
-    """Durations of the run in steps.
+    """The durations of a run in steps.
 
     Attributes:
         total: its length.
         eval_every: between validations.
         log_every: between lines of training metrics.
-        save_every: between saves, unless these go by the clock.
-        save_seconds: between saves that go by the clock.
-        keep_every: between checkpoints that stay for good; ``None`` for no such.
+        save_every: between saves, unless they go by the clock.
+        save_seconds: between saves that go by the clock, else ``None``.
+        keep_every: between checkpoints that are kept for good; ``None`` for none.
         warmup: the linear rise of the learning rate.
         boundaries: after which the learning rate falls.
     """
@@ -88,10 +88,10 @@ def make_experiment(
     Args:
         config: checked settings.
         normalization: an earlier run's; by default measured on the training split.
-        tell: takes a sentence for people about data that may be a mistake.
+        tell: takes a sentence about data that may be a mistake.
 
     Raises:
-        ConfigError: settings that do not go together, or not with the data.
+        ConfigError: settings that contradict each other or the data.
         DataError: data that cannot be read.
     """
     _check_early(config)
@@ -119,7 +119,7 @@ def make_experiment(
 
 
 def _check_early(config):
-    """Builds what needs no data, so that a slip is told before data is read."""
+    """Builds what needs no data, so that mistakes are found before data is read."""
     for name in _DURATIONS:
         text = find(config, name)
         if text is not None:
@@ -249,7 +249,7 @@ def _options(name, section, fixed) -> dict[str, Any]:
     """The further keys of an open section; ``None`` leaves a key out.
 
     Raises:
-        ConfigError: a key that is a fixed one, but for a slip of the pen.
+        ConfigError: a key that is a misspelled fixed one.
     """
     for key in section:
         if key not in fixed and difflib.get_close_matches(key, fixed, 1, 0.85):
@@ -265,7 +265,7 @@ def _options(name, section, fixed) -> dict[str, Any]:
 def _naming(
     name: str, make: Callable[..., Result], /, *args: Any, **kwargs: Any
 ) -> Result:
-    """Calls ``make``; what it refuses is told with the setting's name.
+    """Calls ``make``; its errors get the name of the setting.
 
     Raises:
         ConfigError: whatever ``make`` refuses.

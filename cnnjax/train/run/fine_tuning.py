@@ -20,17 +20,17 @@ def start_from(
     config: Config,
     tell: Callable[[str], None],
 ) -> TrainState:
-    """The state with the weights and statistics that ``config.init_from`` has.
+    """The state with the weights and statistics of the run ``config.init_from``.
 
     Args:
         state: before the first step, of this run's network.
-        optimizer: of this run; it starts anew.
+        optimizer: of this run; its state is new.
         config: its ``init_load`` says which names are taken.
         tell: takes a sentence for people.
 
     Raises:
         ConfigError: no such run, a pattern that matches nothing, or an array that the
-            other run lacks or has in another shape.
+            other run lacks or has with another shape.
     """
     origin = find_run(config.init_from, "init_from")
     found, step = read_trained(origin)
@@ -70,7 +70,7 @@ def check_pattern(setting: str, pattern: str, variables: Mapping[str, Any]) -> N
     if not any(matches(pattern, name) for name in names):
         raise ConfigError(
             f"{setting} is {pattern!r}, which matches no whole name; names are"
-            f" {', '.join(names)}; a layer is meant by 'Conv_0.*'"
+            f" {', '.join(names)}; 'Conv_0.*' matches a whole layer"
         )
 
 
@@ -79,7 +79,7 @@ def _all_names(variables: Mapping[str, Any]) -> list[str]:
 
 
 def _take(config: Config, tree: Any, known: Mapping[str, Any]) -> Any:
-    """A collection with the arrays that are wanted of those the other run has."""
+    """A collection with the arrays of the other run that ``init_load`` matches."""
 
     def choose(name, leaf):
         if not matches(config.init_load, name):
@@ -90,8 +90,8 @@ def _take(config: Config, tree: Any, known: Mapping[str, Any]) -> Any:
         layer = name.rpartition(".")[0] or name
         raise ConfigError(
             f"init_load is {config.init_load!r}, but {name} {has} in"
-            f" {config.init_from}, expected shape {leaf.shape}; to begin anew there,"
-            f" leave it out, as with --config.init_load='(?!{layer}\\.).*'"
+            f" {config.init_from}, expected shape {leaf.shape}; to initialize it"
+            f" instead, leave it out, as with --config.init_load='(?!{layer}\\.).*'"
         )
 
     return map_named(choose, tree)

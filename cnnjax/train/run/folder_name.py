@@ -1,9 +1,9 @@
 """Names of folders that Orbax cannot work with as they are.
 
-Below a folder called ``lr=[0.1]`` or ``a*b``, Orbax looks for files by a pattern and
-does not escape the name: it finds nothing, or another folder's files. A backslash, a
-part that ends in ``.__lock``, ``gs:`` and bytes that are not UTF-8 fail as well. Such
-a folder is opened, and Orbax is given the system's own name for the open folder.
+In a folder called ``lr=[0.1]`` or ``a*b``, Orbax looks for files by a pattern without
+escaping the name: it finds nothing, or the files of another folder. A backslash, a part
+that ends in ``.__lock``, ``gs:`` and bytes that are not UTF-8 fail as well. Such a
+folder is opened, and Orbax gets the system's own name for the open folder.
 """
 
 import os
@@ -14,7 +14,7 @@ from cnnjax.errors import ConfigError
 
 OPEN_FILES = Path("/proc/self/fd")
 PLAIN = re.compile(r"[\w/.,+=@~ -]{1,2000}", re.ASCII)
-LOCK = re.compile(r"\.__lock(/|$)")  # what TensorStore keeps for itself
+LOCK = re.compile(r"\.__lock(/|$)")  # reserved by TensorStore
 LONGEST_PART, LONGEST = 255, 3900  # bytes; Linux allows 4,095, with the run's files
 
 
@@ -22,7 +22,7 @@ def check_name(workdir: Path) -> None:
     """Refuses a working directory that cannot hold a run, before any work.
 
     Raises:
-        ConfigError: says what is wrong with the name.
+        ConfigError: with what is wrong with the name.
     """
     name = os.fsencode(workdir.absolute())
     reason = None
@@ -45,12 +45,12 @@ class Folder:
     """A folder, and the name of it that Orbax can use.
 
     Args:
-        path: an absolute path; it is made if it is missing and ``create`` is set.
-        create: whether to make it.
+        path: an absolute path.
+        create: whether to create the folder if it is missing.
 
     Attributes:
-        path: what people call it.
-        name: what Orbax is to call it, until ``close``.
+        path: its name for people.
+        name: its name for Orbax, until ``close``.
     """
 
     def __init__(self, path: Path, *, create: bool):
@@ -63,13 +63,13 @@ class Folder:
             self.name = OPEN_FILES / str(self._number)
 
     def in_words(self, text: str) -> str:
-        """A message of Orbax with the name that people know."""
+        """A message of Orbax with the folder's name for people."""
         if self.name == self.path:
             return text
         return re.sub(rf"{re.escape(str(self.name))}\b", lambda _: str(self.path), text)
 
     def close(self) -> None:
-        """Forgets the name."""
+        """Closes the folder, after which ``name`` is invalid."""
         if self._number is not None:
             os.close(self._number)
             self._number = None

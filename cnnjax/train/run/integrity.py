@@ -33,10 +33,10 @@ def checksums(arrays: Mapping[str, Any]) -> dict[str, int]:
 
 
 def check_sums(arrays: Mapping[str, Any], noted: Mapping[str, int]) -> None:
-    """Refuses arrays that are not those whose checksums were noted.
+    """Refuses arrays whose checksums are not the noted ones.
 
     Raises:
-        ValueError: names the first that differs.
+        ValueError: names the first array that differs.
     """
     for name, value in checksums(arrays).items():
         if noted.get(name) != value:
@@ -52,7 +52,7 @@ def check_seal(notes: Mapping[str, Any]) -> dict[str, Any]:
     """The notes without their checksum; older checkpoints have none.
 
     Raises:
-        ValueError: notes other than those that were written.
+        ValueError: the notes are not those that were written.
     """
     content = {key: value for key, value in notes.items() if key != SEAL}
     if SEAL in notes and notes[SEAL] != _sum_of_text(content):
@@ -65,19 +65,22 @@ def _sum_of_text(notes: Mapping[str, Any]) -> int:
 
 
 def check_arrays(
-    stored: Mapping[str, Any], like: Mapping[str, Any], place: Path, changes: str = ""
+    stored: Mapping[str, Any],
+    like: Mapping[str, Any],
+    checkpoint: Path,
+    changes: str = "",
 ) -> None:
     """Refuses a state whose arrays are not those of ``like``, before it is read.
 
     Args:
         stored: what is on disk: arrays, or shapes and dtypes, by name.
         like: a state of the right network and optimizer, by name.
-        place: the folder, for the message.
+        checkpoint: its folder, for the message.
         changes: settings that have changed, in words.
 
     Raises:
         CheckpointError: names the first array that differs.
-        ValueError: there are none on disk, so that it is damaged.
+        ValueError: there are no arrays on disk, so the checkpoint is damaged.
     """
     if not stored:
         raise ValueError("it describes no arrays")
@@ -86,8 +89,8 @@ def check_arrays(
         if has != expected:
             cause = _cause(name, stored.get(name), like.get(name), changes)
             raise CheckpointError(
-                f"{place}, which stays as it is, cannot be resumed from here: at {name}"
-                f" it holds {has}, expected {expected}; {cause}"
+                f"{checkpoint} cannot be resumed here and was not changed: {name}"
+                f" has {has}, expected {expected}; {cause}"
             )
 
 
@@ -98,23 +101,27 @@ def _describe(array: Any) -> str:
 
 
 def _cause(name: str, has: Any, expected: Any, changes: str) -> str:
-    """Where the difference comes from, and what to do."""
+    """Why the state differs, and what to do."""
     again = f"{changes}; set it back" if changes else "use the config of that run"
     if has is None or expected is None:
-        return f"it is of another network or optimizer: {again}, or another --workdir"
+        return (
+            f"it belongs to another network or optimizer: {again}, or another --workdir"
+        )
     if name == "key" and has.shape != expected.shape:
-        return "set JAX_DEFAULT_PRNG_IMPL as it was then, or give another --workdir"
+        return "restore JAX_DEFAULT_PRNG_IMPL, or give another --workdir"
     if tuple(has.shape) != tuple(expected.shape):
-        return f"it is of another network or optimizer: {again}, or another --workdir"
+        return (
+            f"it belongs to another network or optimizer: {again}, or another --workdir"
+        )
     sizes = np.dtype(has.dtype).itemsize, np.dtype(expected.dtype).itemsize
     if 8 in sizes:
         then = "with JAX_ENABLE_X64=1" if sizes[0] == 8 else "without JAX_ENABLE_X64"
-        return f"it was written {then}: set that as it was then"
+        return f"it was written {then}: restore that setting"
     return f"it was written with another precision: {again}, or another --workdir"
 
 
 def none_is_whole(folder: Path, reasons: Mapping[int, str]) -> CheckpointError:
-    """The error where no checkpoint can be read.
+    """The error if no checkpoint can be read.
 
     Args:
         folder: of all of them.
@@ -123,16 +130,16 @@ def none_is_whole(folder: Path, reasons: Mapping[int, str]) -> CheckpointError:
     each = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
     return CheckpointError(
         f"no whole state in {folder} ({each}); nothing was moved. If the disk or this"
-        " process is at fault, fix that and give the same command again; to start"
-        f" over, give another --workdir, or move {folder.parent} away"
+        " process is at fault, fix that and rerun the same command; to start a new run,"
+        f" give another --workdir, or move {folder.parent} away"
     )
 
 
 def check_room(folder: Path, arrays: Any) -> None:
-    """Refuses a save that the disk has no room for, before half of it is written.
+    """Refuses a save for which the disk has no room, before half of it is written.
 
     Raises:
-        OSError: with the room there is and the room it takes.
+        OSError: with the free space and the space that a checkpoint needs.
     """
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)) + SPARE_BYTES
     free = shutil.disk_usage(folder).free
@@ -149,11 +156,11 @@ def our_versions() -> dict[str, str]:
 
 
 def refuse_newer(checkpoint: Path, reason: str) -> None:
-    """Tells a checkpoint that a newer version wrote from a damaged one.
+    """Refuses an unreadable checkpoint if a newer version wrote it.
 
     Args:
         checkpoint: a folder that cannot be read.
-        reason: why not.
+        reason: why it cannot be read.
 
     Raises:
         CheckpointError: a newer version wrote it.
@@ -179,7 +186,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def changed_settings(notes: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """The settings that shape a state and are not what a checkpoint notes, in words."""
+    """The settings that shape a state and differ from the noted ones, in words."""
     noted = notes.get("config")
     before = dict(flatten(noted)) if isinstance(noted, Mapping) else {}
     changes = [

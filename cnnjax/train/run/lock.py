@@ -1,7 +1,7 @@
 """One run at a time in a working directory, and what it saved there.
 
-The lock file holds the number of the process and, in a second line, the newest step
-whose checkpoint is known to be on disk. That line tells a run whose checkpoints are
+The lock file holds the process ID and, in a second line, the newest step whose
+checkpoint is known to be on disk. That line distinguishes a run whose checkpoints are
 lost from one that was stopped before its first.
 """
 
@@ -44,10 +44,10 @@ class Hold:
         return None if self._file is None else _read(self._file)
 
     def check(self) -> None:
-        """Refuses to write to the folder if it is no longer the one that is held.
+        """Refuses to write to the folder if it is no longer the one that was locked.
 
-        A save would otherwise make a new folder in its place, without the rest of the
-        run.
+        Otherwise a save would create a new folder in its place, without the rest of
+        the run.
 
         Raises:
             CheckpointError: the folder was moved, removed or replaced.
@@ -59,11 +59,11 @@ class Hold:
         moved = now is not None and _is_at(self._file, now / NAME)
         raise CheckpointError(
             f"workdir {self.workdir} was moved to {now} during the run, which cannot"
-            " save there; what it saved before is whole: give the same command with"
+            " save there; its checkpoints are intact: rerun the command with"
             f" --workdir={now} to resume it"
             if moved
             else f"workdir {self.workdir} was removed or replaced during the run, which"
-            " cannot save there; bring the folder back, or start the run over"
+            " cannot save there; restore the folder, or start a new run"
         )
 
 
@@ -71,7 +71,7 @@ class Hold:
 def lock(workdir: Path) -> Iterator[Hold]:
     """Holds ``workdir`` until the process ends, however it ends.
 
-    A folder that was made for the run, and in which the run left nothing, is removed.
+    A folder that was created for the run is removed if the run leaves nothing in it.
 
     Raises:
         ConfigError: another process holds it, or the folder cannot be written.
@@ -134,7 +134,7 @@ def _read(file: BinaryIO) -> int | None:
 
 
 def _write(file: BinaryIO, step: int | None) -> None:
-    """Writes in place; on a full disk the run continues without it."""
+    """Writes in place; on a full disk, the run continues without it."""
     line = "" if step is None else f"saved {step}\n"
     content = f"{os.getpid()}\n{line}".encode()
     with contextlib.suppress(OSError):
@@ -151,7 +151,7 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 def _remove_half_saves(workdir: Path) -> None:
-    """Removes what a save created in place of a folder that was moved away."""
+    """Removes what a save created in the place of a folder that was moved away."""
     if os.path.lexists(workdir / NAME):
         return  # another run is there
     with contextlib.suppress(OSError):

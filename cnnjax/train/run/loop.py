@@ -98,14 +98,14 @@ def train(
         while not run.is_finished(step, progress):
             step += 1
             try:
-                with meter.host_work():
+                with meter.host_work():  # which ends once the step is dispatched
                     request = _request(stop, lengths, last_save)
                     batch = next(batches)
                     state, metrics, requests = train_step(state, batch, request)
                 running, done = Running(step, metrics, requests), running
                 if watch_state:
                     watch_state(state)
-                if done:
+                if done:  # the step before: fetch, check and report its metrics
                     meter.step(done.step, done.metrics)
                 request = _agree(done, _request(stop, lengths, last_save))
                 saves = request.signal or request.save or _saves_after(step, lengths)
@@ -113,7 +113,7 @@ def train(
                 if not saves and not validates:
                     continue
                 meter.step(running.step, running.metrics)
-                running = None
+                running = None  # nothing is in flight while the state is looked at
                 with meter.pause():
                     if validates:
                         progress = _validate(run, meter, state, progress)

@@ -39,7 +39,7 @@ def check_files(folder: Path) -> None:
 
     Raises:
         CheckpointError: a file that is not a regular one, or a damaged description of
-            a checkpoint, and what to do.
+            a checkpoint.
     """
     for parent, _, names in os.walk(folder):
         for path in (Path(parent, name) for name in names):
@@ -64,10 +64,10 @@ def _check_description(path: Path) -> None:
         return
 
 
-def _damaged(place: Path, error: Exception) -> CheckpointError:
+def _damaged(path: Path, error: Exception) -> CheckpointError:
     reason = str(error).partition("\n")[0][:200]
     return CheckpointError(
-        f"{place} is damaged ({reason}); remove it: the checkpoint is whole without it"
+        f"{path} is damaged ({reason}); remove it: the checkpoint is whole without it"
     )
 
 
@@ -79,7 +79,7 @@ def open_manager(
     Args:
         folder: with a name that Orbax can use.
         rules: which checkpoints stay.
-        read_only: for a look at a run that another process may be writing.
+        read_only: to look at a run that another process may be writing.
 
     Raises:
         CheckpointError: a description of a checkpoint that is JSON, but not Orbax's.
@@ -105,7 +105,7 @@ def open_manager(
 
 @dataclass
 class KeepStep:
-    """A rule of Orbax: the checkpoint of one step stays; ``None`` for no step."""
+    """A rule of Orbax: keep the checkpoint of one step; ``None`` for no step."""
 
     step: int | None = None
 
@@ -115,13 +115,13 @@ class KeepStep:
 
 
 class KeepPermanent:
-    """A rule of Orbax: what was marked as permanent when it was written stays.
+    """A rule of Orbax: keep what was marked as permanent when it was written.
 
     The mark is in the checkpoint's own notes, so it is written together with it and
     does not depend on later settings.
 
     Args:
-        every: steps; the checkpoint of a multiple of it is permanent.
+        every: steps; a checkpoint of a multiple of it is permanent.
     """
 
     def __init__(self, every: int | None):
@@ -149,8 +149,8 @@ class KeepPermanent:
 def is_marked(checkpoint: Path) -> bool:
     """Whether a checkpoint on disk is permanent.
 
-    One without a mark is of an older version, and stays if its run kept any for good;
-    one whose notes cannot be read stays.
+    An older version wrote no mark; such a checkpoint stays if its run kept any for
+    good. One whose notes cannot be read stays.
     """
     try:
         notes = read_json(checkpoint / "notes" / "metadata")

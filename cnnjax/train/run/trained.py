@@ -1,4 +1,4 @@
-"""Trained runs on disk: the state that counts, and its score."""
+"""Trained runs on disk: the state with which they ended, and its score."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,11 +59,11 @@ def evaluate_run(
         workdir: where ``train`` left the run.
         split: ``"train"``, ``"validation"`` or ``"test"``.
         step: which of its states: ``"best"``, ``"last"`` or a step; by default the one
-            with which training ended, which early stopping decides.
+            with which training ended, which depends on early stopping.
 
     Raises:
-        ConfigError: no run in ``workdir``, no such state, or files other than those
-            that the run was trained with.
+        ConfigError: no run in ``workdir``, no such state, or files that the run was
+            not trained with.
         CheckpointError: a state of another network or optimizer.
         FileNotFoundError: a run that saved no state.
     """
@@ -73,7 +73,7 @@ def evaluate_run(
 def evaluate_step(
     workdir: str | Path, split: str, step: str | int | None = None
 ) -> Trained:
-    """The same as ``evaluate_run``, with the step that was scored."""
+    """Like ``evaluate_run``, with the step that was scored."""
     origin = Origin(Path(workdir))
     config = adapt_backend(read_config(origin.folder), warn)
     compilation_cache.enable()
@@ -82,8 +82,8 @@ def evaluate_step(
     data_identity.check_file(origin.folder, identity)
     found = _read(origin, config, describe_state(experiment, config), step)
     taken = int(found.arrays["step"])
-    place = checkpoint_folder(origin.folder, taken)
-    check_noted(found.notes, place, experiment.normalization, identity)
+    checkpoint = checkpoint_folder(origin.folder, taken)
+    check_noted(found.notes, checkpoint, experiment.normalization, identity)
     devices = make_devices()
     state = devices.put_state(TrainState(**found.arrays))
     data: Split = getattr(experiment.dataset, split)
@@ -120,7 +120,7 @@ def read_trained(origin: Origin) -> tuple[dict[str, Any], int]:
         FileNotFoundError: no whole state.
     """
     found = _read(origin, read_config(origin.folder), None).arrays
-    # A mapping without entries may leave nothing on disk.
+    # An empty mapping may leave nothing on disk.
     empty: dict[str, Any] = {"statistics": {}, "average": {}}
     state = TrainState(**empty | found)
     return trained_variables(state), int(state.step)
@@ -132,7 +132,7 @@ def _read(
     like: TrainState | None,
     step: str | int | None = None,
 ) -> Restored:
-    """One state of a run, which is the one that counts unless ``step`` names another.
+    """One state of a run: the one with which it ended, unless ``step`` names another.
 
     Raises:
         ConfigError: that state is missing or damaged, or ``config.json`` is not that
@@ -188,7 +188,7 @@ def _best(
     like: TrainState | None,
     asked: str | int | None,
 ) -> Restored:
-    """The best state; the newest where no validation came before it."""
+    """The best state; the newest if no validation came before it."""
     last, best = int(newest.arrays["step"]), read_progress(newest.notes).best_step
     if best is None and asked == BEST:
         raise ConfigError(
@@ -207,21 +207,21 @@ def _best(
 
 
 def _check_settings(origin: Origin, found: Restored) -> None:
-    """Warns about, or refuses, settings on disk that the state was not saved with.
+    """Warns about or refuses settings on disk that the state was not saved with.
 
     The source of the data may differ, because the data itself is compared.
     """
-    place = checkpoint_folder(origin.folder, int(found.arrays["step"]))
-    noted = noted_config(found.notes, place)
+    checkpoint = checkpoint_folder(origin.folder, int(found.arrays["step"]))
+    noted = noted_config(found.notes, checkpoint)
     changes = find_changes(noted, stored_settings(origin.folder)) if noted else []
     if not changes:
         return
     what = (
-        f"{origin.folder / CONFIG} is not what {place} was saved with:"
+        f"{origin.folder / CONFIG} is not what {checkpoint} was saved with:"
         f" {', '.join(map(str, changes))}"
     )
     if any(why_fixed(change) and change.name != "data.source" for change in changes):
-        raise ConfigError(f"{what}; bring the file back as it was")
+        raise ConfigError(f"{what}; restore the file")
     warn(what)
 
 

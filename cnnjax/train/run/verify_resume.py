@@ -1,8 +1,8 @@
-"""Proof that a resumed run is the same run: one whole, one killed and resumed.
+"""Proof that a resumed run equals an uninterrupted one.
 
-Each part is a process of its own, so that whatever differs from one to the next (a
-config that looks at the clock, data in another order, sums on a device that come out
-differently) is found.
+One run trains without a stop; another is killed and resumed. Each part is a process of
+its own, so that whatever differs between processes (a config that reads the clock, data
+in another order, sums of a device that vary) is found.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ Part = dict[int, Hashes]  # by step: those that one process took
 
 
 class Difference(NamedTuple):
-    """Where two runs part: the first step, and the first array that differs then."""
+    """The first step after which two runs differ, and the first array that does."""
 
     step: int
     leaf: str
@@ -44,7 +44,7 @@ def verify_resume(
     reporter: Reporter,
     tell: Callable[[str], None] = print,
 ) -> bool:
-    """Trains whole and in pieces, and tells whether each state is the same.
+    """Trains without a stop and in pieces, and compares the states of each step.
 
     Args:
         path: a config file.
@@ -58,7 +58,7 @@ def verify_resume(
         Whether all states are equal, bit for bit.
 
     Raises:
-        ConfigError: settings that cannot be, or a run that fails.
+        ConfigError: invalid settings, or a run that fails.
     """
     if not 2 <= pieces <= steps:
         raise ConfigError(

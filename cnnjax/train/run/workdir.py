@@ -20,13 +20,13 @@ NORMALIZATION = "normalization.json"
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
 
-# What a config on disk says about these is never followed: it would choose the programs
-# that are executed, or further files that are opened. Only the command's config may.
+# These settings are never read from a config on disk, because they choose programs that
+# are executed or further files that are opened. Only the command's config may do that.
 NOT_FROM_DISK = ("compilation_cache", "init_from")
 
 
 class Origin(NamedTuple):
-    """A run on disk, and the step of its state that is meant; ``None``: the newest."""
+    """A run on disk, and the step of one of its states; ``None`` is the newest."""
 
     folder: Path
     step: int | None = None
@@ -47,7 +47,7 @@ def find_run(name: str | Path, setting: str) -> Origin:
 
     Args:
         name: ``runs/a`` or ``runs/a/checkpoints/120``.
-        setting: what the name was given for, for the message.
+        setting: the setting or flag that gave the name, for the message.
 
     Raises:
         ConfigError: no run there.
@@ -68,10 +68,10 @@ def find_run(name: str | Path, setting: str) -> Origin:
 
 
 def stored_settings(folder: Path) -> Config:
-    """All settings of the run in ``folder``, only for comparison.
+    """All settings of the run in ``folder``, to be compared and not followed.
 
     Raises:
-        ConfigError: no run there, a damaged file, or one of a newer version.
+        ConfigError: no run there, a damaged file, or one that a newer version wrote.
     """
     path = folder / CONFIG
     if not os.path.lexists(path):
@@ -83,15 +83,15 @@ def stored_settings(folder: Path) -> Config:
         raise ConfigError(of_newer_version(path, error)) from error
     except (ConfigError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{path} is damaged: {error}; bring it back, or give another --workdir"
+            f"{path} is damaged: {error}; restore it, or give another --workdir"
         ) from error
 
 
 def of_newer_version(what: object, error: UnknownSettingError) -> str:
     """The message for settings that this version does not know."""
     return (
-        f"{what} was written by a newer version of cnnjax than this one, which is"
-        f" {__version__} ({error}); install that version, or give another --workdir"
+        f"{what} was written by a newer version of cnnjax than {__version__}, which is"
+        f" installed here ({error}); install that version, or give another --workdir"
     )
 
 
@@ -110,7 +110,7 @@ def read_config(folder: Path) -> Config:
 def find_origin(
     workdir: Path, resume: str, tell: Callable[[str], None]
 ) -> Origin | None:
-    """The run to resume; ``None`` where a new one begins.
+    """The run to resume; ``None`` if a new one starts.
 
     Args:
         workdir: the run's own folder, which this process holds.
@@ -136,20 +136,22 @@ def find_origin(
         _check_checkpoints(workdir)
         if other:
             tell(
-                f"{workdir} holds a run already, which is resumed; --resume={resume} is"
-                " for a new run"
+                f"{workdir} holds a run already, which is resumed; --resume={resume}"
+                " applies only to a new run"
             )
         return Origin(workdir)
-    if any((workdir / CHECKPOINTS).glob("*")):  # else it was killed before its config
+    if any(
+        (workdir / CHECKPOINTS).glob("*")
+    ):  # otherwise it was killed before its config
         raise ConfigError(
-            f"{workdir} holds checkpoints but no {CONFIG}, so nobody knows of what run;"
+            f"{workdir} holds checkpoints but no {CONFIG}, so their run is unknown;"
             " give another --workdir, or remove it"
         )
     return other
 
 
 def _check_checkpoints(workdir: Path) -> None:
-    """Refuses a run whose checkpoints are gone; one before its first is not refused.
+    """Refuses a run whose checkpoints are gone, unless it had not saved any yet.
 
     Raises:
         ConfigError: with what to do.
@@ -166,13 +168,13 @@ def _check_checkpoints(workdir: Path) -> None:
         return
     raise ConfigError(
         f"the checkpoints of the run are gone: {workdir} {lost}, expected them in"
-        f" {folder}; bring them back, give another --workdir to start a new run, or"
+        f" {folder}; restore them, give another --workdir to start a new run, or"
         f" remove {workdir}"
     )
 
 
 def known_normalization(origin: Origin | None) -> Normalization | None:
-    """The run's normalization, if it has measured one."""
+    """The normalization of the run, if it has measured one."""
     path = origin and origin.folder / NORMALIZATION
     return read_normalization(path) if path and os.path.lexists(path) else None
 
@@ -183,7 +185,7 @@ def write(
     normalization: Normalization,
     identity: data_identity.Identity,
 ) -> None:
-    """Writes what describes the run; the config last, for it is what makes a run."""
+    """Writes the files that describe a run; the config last: with it, it is a run."""
     write_normalization(normalization, workdir / NORMALIZATION)
     data_identity.write(workdir, identity)
     write_whole(workdir / CONFIG, to_json(config))

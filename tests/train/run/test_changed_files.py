@@ -137,7 +137,7 @@ def test_a_changed_normalization_is_refused(run, capfd, command, name):
     assert command(run) == 2
     message = error(capfd)
     assert f"{run / 'normalization.json'} gives {name}" in message
-    assert "bring the file back as it was" in message
+    assert "restore the file" in message
     assert contents(run / "checkpoints") == before
 
 

@@ -127,7 +127,7 @@ def test_a_state_of_another_width_of_numbers_is_not_damaged(tmp_path):
     wide = state._replace(rate_scale=np.float64(1))
     save(folder, wide, 5)
     before = contents(folder)
-    message = "rate_scale it holds shape .. of float64, expected .*float32.*"
+    message = "rate_scale has shape .. of float64, expected .*float32.*"
     for like, cause in (
         (state, message + "written with JAX_ENABLE_X64=1"),
         (wide._replace(usual_loss=np.float64(1)), "written without JAX_ENABLE_X64"),

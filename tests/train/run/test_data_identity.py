@@ -57,7 +57,7 @@ def test_the_difference_is_named(tmp_path, split, field):
     message = str(caught.value)
     assert f"the {split} split" in message
     assert f"the {field}" in message
-    assert "bring the data back, or give another --workdir" in message
+    assert "restore the data, or give another --workdir" in message
 
 
 def test_swapped_images_with_the_same_labels_are_noticed(tmp_path):

@@ -32,7 +32,7 @@ def test_lost_checkpoints_are_no_reason_to_start_anew(run, capfd, lose):
         assert train(run, *words) == 2
         message = error(capfd)
         assert f"the checkpoints of the run are gone: {run}" in message
-        for way_out in ("bring them back", "give another --workdir", "remove"):
+        for way_out in ("restore them", "give another --workdir", "remove"):
             assert way_out in message
         after = contents(run)
         assert {name for name in after if after[name] != before.get(name)} <= {".lock"}
