@@ -1,7 +1,7 @@
 """A program that holds normalization on four devices to one large batch.
 
-``test_on_devices.py`` runs it, for JAX learns only once, when it starts, how many
-devices the CPU is to be.
+``test_on_devices.py`` runs it in a process of its own, because JAX reads the number of
+CPU devices only once, when it starts.
 """
 
 import jax
