@@ -144,7 +144,7 @@ def native_maps(problem: Problem, x, kernel, bias, dy) -> dict[str, jax.Array]:
         "input_gradient": lambda: conv.input_gradient(dy, kernel, window, sizes),
         "kernel_gradient": lambda: conv.kernel_gradient(x, dy, window, taps),
     }
-    has = {name: conv.implementation(name, *shapes).name for name in conv.MAPS}
+    has = {name: conv.find(name, *shapes).implementation for name in conv.MAPS}
     return {name: call() for name, call in calls.items() if has[name]}
 
 
@@ -180,9 +180,7 @@ def _is_right(actual, expected, problem):
 
 def describe(problem: Problem, name: str) -> str:
     """One line: the map, the problem, and the implementation that computes it."""
-    found = conv.implementation(
-        name, problem.x, problem.kernel, problem.window, problem.dtype
-    )
+    found = conv.find(name, problem.x, problem.kernel, problem.window, problem.dtype)
     return f"{name} ({found.name or found.reason}) of {problem}"
 
 

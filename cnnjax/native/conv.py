@@ -1,11 +1,12 @@
-"""The three maps of a convolution, computed by oneDNN.
+"""The three maps of a convolution, computed by the compiled library.
 
-Each is a custom call of the same shapes as in ``cnnjax.ops.conv.xla``. Under ``vmap``
-the mapped axes come in front of every array (of size 1 where an array is not mapped),
-and the C++ side makes one larger batch or a loop of them.
+Each is one custom call, with the shapes of ``cnnjax.ops.conv.xla``. Under ``vmap`` the
+mapped axes come first in every array (with size 1 where an array is not mapped), and
+the C++ side turns them into one larger batch or a loop.
 """
 
 import ctypes
+import enum
 import functools
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ def forward(
 ) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``.
 
-    A ``bias (out,)`` is added, and ReLU taken of that, before y is written.
+    A ``bias (out,)`` and then ReLU are applied before y is written.
     """
     shape = output_shape(x.shape, kernel.shape, window)
     choices = {"has_bias": bias is not None, "relu": relu}
@@ -59,37 +60,66 @@ def output_shape(x: Shape, kernel: Shape, window: Window) -> Shape:
     return (x[0], *positions(x[1:-1], kernel[:-2], window), kernel[-1])
 
 
-class Implementation(NamedTuple):
-    """What of the compiled library would compute a map.
+class Implementation(enum.IntEnum):
+    """What in the compiled library computes a map; ``conv/plan.h`` has the numbers."""
+
+    NONE = 0
+    JIT = 1
+    """Code that oneDNN generates for the shapes."""
+    JIT_DEPTHWISE = 2
+    """The same, made for one channel per group."""
+    GEMM = 3
+    """oneDNN's im2col with a matrix product; slow."""
+    REFERENCE = 4
+    """oneDNN's plain loops; slow."""
+    MATRIX_PRODUCTS = 5
+    """Our matrix products of small images, ``conv/products.h``."""
+    OUTER_PRODUCTS = 6
+    """Our sums of outer products, ``conv/outer.h``."""
+    ZEROS = 7
+    """A batch without images: nothing to compute. Only Python has this number."""
+
+
+_FAST = {
+    Implementation.JIT,
+    Implementation.JIT_DEPTHWISE,
+    Implementation.MATRIX_PRODUCTS,
+    Implementation.OUTER_PRODUCTS,
+    Implementation.ZEROS,
+}
+
+
+class Found(NamedTuple):
+    """The library's answer to which implementation would compute a map.
 
     Attributes:
-        name: oneDNN's name of it, or that of ours; empty where there is none.
-        reason: why there is none.
+        implementation: the answer.
+        name: its name, for people.
+        reason: why there is none; empty where there is one.
     """
 
+    implementation: Implementation
     name: str
     reason: str = ""
 
     @property
     def is_fast(self) -> bool:
-        """Whether this is more than reference loops or copies for a matrix product."""
-        return bool(self.name) and not {"ref", "gemm"} & set(self.name.split(":"))
-
-    @property
-    def is_depthwise(self) -> bool:
-        """Whether this is made for one channel in a group."""
-        return "dw:" in self.name
+        """Whether it does more than plain loops or copies for a matrix product."""
+        return self.implementation in _FAST
 
 
-def implementation(
-    name: str, x: Shape, kernel: Shape, window: Window, dtype: Any
-) -> Implementation:
-    """What oneDNN has for the map called ``name`` of arrays of these shapes."""
+def no_implementation(reason: str) -> Found:
+    """The answer that the library cannot compute a map, and why."""
+    return Found(Implementation.NONE, "", reason)
+
+
+def find(name: str, x: Shape, kernel: Shape, window: Window, dtype: Any) -> Found:
+    """What the library has for the map called ``name`` of arrays of these shapes."""
     dtype = str(dtype)
     if dtype not in DTYPES:
-        return Implementation("", f"arrays are {dtype}, expected {' or '.join(DTYPES)}")
+        return no_implementation(f"arrays are {dtype}, expected {' or '.join(DTYPES)}")
     if set(window.input_dilation) != {1}:
-        return Implementation("", f"input_dilation is {window.input_dilation}")
+        return no_implementation(f"input_dilation is {window.input_dilation}")
     return _ask(name, x, kernel, window._replace(precision=None), dtype)
 
 
@@ -97,16 +127,16 @@ def implementation(
 def _ask(name, x, kernel, window, dtype):
     loaded, reason = library.status()
     if loaded is None:
-        return Implementation("", reason)
+        return no_implementation(reason)
     if 0 in x:
-        return Implementation("zeros")  # sums without terms need no oneDNN
+        return Found(Implementation.ZEROS, "writing zeros")  # a sum without terms
     numbers = (
         x,
         kernel,
         output_shape(x, kernel, window),
         *window_numbers(window).values(),
     )
-    failed, text = library.call(
+    number, text = library.call(
         loaded.cnnjax_conv_implementation,
         MAPS.index(name),
         dtype == "bfloat16",
@@ -114,7 +144,11 @@ def _ask(name, x, kernel, window, dtype):
         *((ctypes.c_int64 * len(row))(*row) for row in numbers),
         ctypes.c_int64(window.groups),
     )
-    return Implementation("", f"oneDNN: {text}") if failed else Implementation(text)
+    answer = Implementation(number)
+    if answer is Implementation.NONE:
+        return no_implementation(f"oneDNN: {text}")
+    ours = Implementation.MATRIX_PRODUCTS, Implementation.OUTER_PRODUCTS
+    return Found(answer, text if answer in ours else f"oneDNN {text}")
 
 
 def _call(name, shape, window, *arrays, **choices):

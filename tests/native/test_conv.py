@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from cnnjax.native.conv import implementation
-from cnnjax.ops.conv.choose import prefers_native
+from cnnjax.native.conv import Implementation, find
+from cnnjax.ops.conv.choose import is_fastest
+from cnnjax.ops.conv.problem import Map
 from cnnjax.typing import Window
 from tests.support.native.instructions import HAS_AVX512
 from tests.support.ops.closeness import normal
 from tests.support.ops.conv.cases import CASES
 from tests.support.ops.conv.check import check
+from tests.support.ops.conv.map_check import make_problem
 
 DTYPES = [jnp.float32, jnp.bfloat16]
 
@@ -125,12 +127,14 @@ def test_refuses_dtypes_it_does_not_know():
 def test_says_what_would_run():
     window = Window((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1))
     shapes = (8, 14, 14, 32), (3, 3, 32, 64), window, "float32"
-    found = implementation("forward", *shapes)
-    assert found.is_fast and not found.is_depthwise and not found.reason
+    found = find("forward", *shapes)
+    assert found.is_fast and not found.reason
+    assert found.implementation is not Implementation.JIT_DEPTHWISE
     depthwise = (8, 14, 14, 32), (3, 3, 1, 32), window._replace(groups=32), "float32"
-    assert implementation("kernel_gradient", *depthwise).is_depthwise
+    found = find("kernel_gradient", *depthwise)
+    assert found.implementation is Implementation.JIT_DEPTHWISE
     far = (2, 7, 6, 3), (3, 3, 3, 4), window._replace(padding=((4, 9), (4, 9)))
-    assert not implementation("forward", *far, "float32").is_fast
+    assert not find("forward", *far, "float32").is_fast
 
 
 @pytest.mark.parametrize(
@@ -149,7 +153,8 @@ def test_auto_leaves_to_xla_what_xla_does_faster(name, x, kernel, strides, expec
     window = Window((strides,) * 2, ((1, 1),) * 2, (1, 1), (1, 1))
     if kernel[:2] == (1, 1):
         window = window._replace(padding=((0, 0), (0, 0)))
-    found = implementation(name, x, kernel, window, "float32")
-    assert found.name
+    found = find(name, x, kernel, window, "float32")
+    assert found.implementation
     if HAS_AVX512:
-        assert prefers_native(name, x, kernel, window, found) is expected
+        problem = make_problem(x, kernel, window)
+        assert is_fastest(found, problem, Map(name)) is expected

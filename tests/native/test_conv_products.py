@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from cnnjax.native.conv import MAPS, implementation
+from cnnjax.native.conv import MAPS, Implementation, find
 from tests.support.ops.conv.cases import Case
 from tests.support.ops.conv.map_check import make_window
 
@@ -47,8 +47,8 @@ def test_equals_float64(case, relu, x64):
     x, kernel, options = case
     window = make_window(case)
     for name in MAPS:
-        found = implementation(name, x, kernel, window, "float32")
-        assert found.name == "products" and found.is_fast
+        found = find(name, x, kernel, window, "float32")
+        assert found.implementation is Implementation.MATRIX_PRODUCTS and found.is_fast
     arrays = arrays_for(x, kernel)
     narrow = [jnp.asarray(a, jnp.float32) for a in arrays]
     actual = value_and_gradients(narrow, "native", relu=relu, **options)
@@ -96,4 +96,5 @@ def test_what_is_not_finite_stays_in_its_window(value):
 )
 def test_only_where_it_pays(x, kernel, options, dtype):
     window = make_window(Case(x, kernel, options))
-    assert implementation("forward", x, kernel, window, dtype).name != "products"
+    found = find("forward", x, kernel, window, dtype)
+    assert found.implementation is not Implementation.MATRIX_PRODUCTS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnjax import ops
-from cnnjax.native.conv import implementation
+from cnnjax.native.conv import find
 from cnnjax.typing import Window
 from tests.support.native.programs import run
 
@@ -65,11 +65,11 @@ def test_kernel_gradient_of_rows_shorter_than_the_stride(x, kernel, groups):
     window = Window((strides,) * rank, ((1, 1),) * rank, (1,) * rank, (1,) * rank)
     window = window._replace(groups=groups)
     shapes = x, kernel, window
-    found = implementation("kernel_gradient", *shapes, "bfloat16")
+    found = find("kernel_gradient", *shapes, "bfloat16")
     assert "shorter than the stride" in found.reason
-    assert not implementation("kernel_gradient", *shapes, "float32").reason
+    assert not find("kernel_gradient", *shapes, "float32").reason
     one_longer = (*x[:-2], strides, x[-1]), *shapes[1:]
-    found = implementation("kernel_gradient", *one_longer, "bfloat16")
+    found = find("kernel_gradient", *one_longer, "bfloat16")
     assert "shorter than the stride" not in found.reason
 
     rng = np.random.default_rng(0)

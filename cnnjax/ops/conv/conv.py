@@ -8,9 +8,10 @@ from cnnjax.ops import padding as pads
 from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.backend import Backend, chosen_backend
 from cnnjax.ops.conv.maps import biased, biased_relu, forward
+from cnnjax.ops.conv.problem import ConvProblem, Execution
 from cnnjax.ops.dtype import check_one_floating
 from cnnjax.ops.gradient import vary_alike
-from cnnjax.typing import Padding, Sizes, Window
+from cnnjax.typing import Padding, Sizes
 
 
 def conv(
@@ -61,28 +62,26 @@ def conv(
     rank = x.ndim - 2
     if flip_kernel:
         kernel = lax.rev(kernel, tuple(range(rank)))
-    x, window = _make_window(
+    x, problem = _describe(
         x,
-        kernel.shape[:rank],
+        kernel,
         padding,
         strides=pads.per_axis(strides, rank, "strides"),
         dilation=pads.per_axis(dilation, rank, "dilation"),
         input_dilation=pads.per_axis(input_dilation, rank, "input_dilation"),
-    )
-    window = window._replace(
         groups=groups,
-        precision=precision,
-        backend=chosen_backend(backend),
     )
+    execution = Execution(chosen_backend(backend), precision)
     if bias is not None:
         run = biased_relu if relu else biased
-        return run(*vary_alike(x, kernel, bias), window)
-    y = forward(*vary_alike(x, kernel), window)
+        return run(*vary_alike(x, kernel, bias), problem, execution)
+    y = forward(*vary_alike(x, kernel), problem, execution)
     return relu_op(y) if relu else y
 
 
-def _make_window(x, taps, padding, *, strides, dilation, input_dilation):
-    """The padded ``x`` and the window that is left to slide over it."""
+def _describe(x, kernel, padding, *, strides, dilation, input_dilation, groups):
+    """The padded ``x``, and the convolution of it that is left to do."""
+    taps = kernel.shape[:-2]
     covered = pads.span(taps, dilation)
     name = padding.upper() if isinstance(padding, str) else ""
     if name in ("CIRCULAR", "REFLECT"):
@@ -96,7 +95,8 @@ def _make_window(x, taps, padding, *, strides, dilation, input_dilation):
     spread = pads.span(x.shape[1:-1], input_dilation)
     pairs = pads.padding_pairs(padding, spread, covered, strides)
     pads.output_sizes(spread, covered, strides, pairs)
-    return x, Window(strides, pairs, dilation, input_dilation)
+    geometry = strides, pairs, dilation, input_dilation, groups
+    return x, ConvProblem(x.shape, kernel.shape, str(x.dtype), *geometry)
 
 
 def _check(x, kernel, bias, groups):

@@ -19,18 +19,19 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.ops.channels import per_channel
+from cnnjax.ops.conv.problem import ConvProblem
 from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import LARGEST_UNROLLED, scatter_taps, tap_slices
 from cnnjax.typing import Window
 
 
-def suits(kernel_shape: tuple[int, ...], window: Window) -> bool:
+def suits(problem: ConvProblem) -> bool:
     """Whether this is a depthwise convolution with few taps."""
-    *taps, inputs, outputs = kernel_shape
-    is_depthwise = inputs == 1 and outputs == window.groups > 1
+    *taps, inputs, outputs = problem.kernel
+    is_depthwise = inputs == 1 and outputs == problem.groups > 1
     few = math.prod(taps) <= LARGEST_UNROLLED
-    return is_depthwise and few and set(window.input_dilation) == {1}
+    return is_depthwise and few and set(problem.input_dilation) == {1}
 
 
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:

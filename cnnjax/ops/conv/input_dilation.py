@@ -10,38 +10,31 @@ So image and output exchange their roles, the kernel is rotated and its channels
 exchanged, and a padding of ``p`` becomes one of ``(taps - 1) d - p``.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from cnnjax.native import conv as conv_native
+from cnnjax.ops.conv.problem import ConvProblem, Map
 from cnnjax.ops.conv.xla import rotate_and_exchange
 from cnnjax.typing import Window
 
 _TURNED = {
-    "forward": "input_gradient",
-    "input_gradient": "forward",
-    "kernel_gradient": "kernel_gradient",
+    Map.FORWARD: Map.INPUT_GRADIENT,
+    Map.INPUT_GRADIENT: Map.FORWARD,
+    Map.KERNEL_GRADIENT: Map.KERNEL_GRADIENT,
 }
 
 
-def implementation(
-    name: str,
-    x: tuple[int, ...],
-    kernel: tuple[int, ...],
-    window: Window,
-    dtype: Any,
-) -> conv_native.Implementation:
-    """What oneDNN has for the map called ``name`` of arrays of these shapes."""
-    if set(window.strides) != {1}:
-        return conv_native.Implementation("", f"strides {window.strides} besides gaps")
-    y = conv_native.output_shape(x, kernel, window)
-    *taps, inputs, outputs = kernel
-    turned = (*taps, outputs // window.groups, inputs * window.groups)
-    return conv_native.implementation(
-        _TURNED[name], y, turned, _turn(window, taps), dtype
-    )
+def find(which: Map, problem: ConvProblem) -> conv_native.Found:
+    """What the compiled library has for a map."""
+    if set(problem.strides) != {1}:
+        return conv_native.no_implementation(
+            f"strides {problem.strides} besides an input dilation"
+        )
+    *taps, inputs, outputs = problem.kernel
+    turned = (*taps, outputs // problem.groups, inputs * problem.groups)
+    window = _turn(problem.window(), taps)
+    return conv_native.find(_TURNED[which], problem.y, turned, window, problem.dtype)
 
 
 def forward(

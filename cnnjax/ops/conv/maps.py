@@ -18,57 +18,133 @@ this set.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.native import conv as conv_native
+from cnnjax.native import conv as native_conv
 from cnnjax.ops import explicit
 from cnnjax.ops.activation import relu as relu_op
-from cnnjax.ops.backend import refuse
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.channels import per_channel
-from cnnjax.ops.conv import choose, input_dilation, pointwise, xla
+from cnnjax.ops.conv import (
+    depthwise,
+    grouped,
+    im2col,
+    input_dilation,
+    pointwise,
+    polyphase,
+    xla,
+)
+from cnnjax.ops.conv.choose import Implementation, choose
+from cnnjax.ops.conv.problem import ConvProblem, Execution, Map
 from cnnjax.ops.gradient import custom_vjp
-from cnnjax.typing import Window
+
+_MODULES: dict[str, Any] = {
+    Implementation.NATIVE: native_conv,
+    Implementation.NATIVE_INPUT_DILATION: input_dilation,
+    Implementation.POINTWISE: pointwise,
+    Implementation.DEPTHWISE: depthwise,
+    Implementation.GROUPED: grouped,
+    Implementation.IM2COL: im2col,
+    Implementation.POLYPHASE: polyphase,
+    Implementation.XLA: xla,
+}
+"""The modules that offer the maps. Any, because some offer only those they suit."""
 
 
-@custom_vjp("window", stock=xla.stock_forward, linear=("x", "kernel"))
-def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+def _chosen(which, problem, execution, *arrays):
+    """The modules that compute a map on a CPU and on other platforms."""
+    refusal = explicit.refusal(*arrays)
+    choices = [
+        choose(problem, which, platform, execution.backend, refusal)
+        for platform in ("cpu", "other")
+    ]
+    return [_MODULES[choice.implementation] for choice in choices]
+
+
+def _run(cpu, other, *arrays):
+    """Runs one of two functions, by the platform that the program is lowered for."""
+    if cpu.func is other.func:
+        return other(*arrays)
+    return lax.platform_dependent(*arrays, cpu=cpu, default=other)
+
+
+def _stock_forward(x, kernel, problem, execution):
+    return xla.stock_forward(x, kernel, problem.window(execution.precision))
+
+
+@custom_vjp("problem", "execution", stock=_stock_forward, linear=("x", "kernel"))
+def forward(
+    x: jax.Array, kernel: jax.Array, problem: ConvProblem, execution: Execution
+) -> jax.Array:
     """y = f(x, w)."""
-    return _run("forward", x.shape, kernel.shape, window, x, kernel)
+    cpu, other = _chosen(Map.FORWARD, problem, execution, x, kernel)
+    window = problem.window(execution.precision)
+    return _run(
+        partial(cpu.forward, window=window),
+        partial(other.forward, window=window),
+        *(x, kernel),
+    )
 
 
-def _one_by_one(x, kernel, bias, window, relu):
-    y = add_bias(forward(x, kernel, window), bias)
+@custom_vjp("problem", "execution", linear=("dy", "kernel"))
+def input_gradient(
+    dy: jax.Array, kernel: jax.Array, problem: ConvProblem, execution: Execution
+) -> jax.Array:
+    """dx = g(dy, w)."""
+    cpu, other = _chosen(Map.INPUT_GRADIENT, problem, execution, dy, kernel)
+    window, sizes = problem.window(execution.precision), problem.x[1:-1]
+    return _run(
+        partial(cpu.input_gradient, window=window, sizes=sizes),
+        partial(other.input_gradient, window=window, sizes=sizes),
+        *(dy, kernel),
+    )
+
+
+@custom_vjp("problem", "execution", linear=("x", "dy"))
+def kernel_gradient(
+    x: jax.Array, dy: jax.Array, problem: ConvProblem, execution: Execution
+) -> jax.Array:
+    """dw = h(x, dy)."""
+    cpu, other = _chosen(Map.KERNEL_GRADIENT, problem, execution, x, dy)
+    window, taps = problem.window(execution.precision), problem.taps
+    return _run(
+        partial(cpu.kernel_gradient, window=window, taps=taps),
+        partial(other.kernel_gradient, window=window, taps=taps),
+        *(x, dy),
+    )
+
+
+def _one_by_one(x, kernel, bias, problem, execution, relu):
+    y = add_bias(forward(x, kernel, problem, execution), bias)
     return relu_op(y) if relu else y
 
 
 @custom_vjp(
-    "window",
+    *("problem", "execution"),
     stock=partial(_one_by_one, relu=False),
     linear=("x bias", "kernel bias"),
 )
-def biased(x, kernel, bias, window) -> jax.Array:
-    """y = f(x, w) + b; oneDNN writes y once."""
-    return _at_once(x, kernel, bias, window, False)
+def biased(x, kernel, bias, problem, execution) -> jax.Array:
+    """y = f(x, w) + b; the compiled library writes y once."""
+    return _at_once(x, kernel, bias, problem, execution, False)
 
 
-@custom_vjp("window", stock=partial(_one_by_one, relu=True))
-def biased_relu(x, kernel, bias, window) -> jax.Array:
-    """y = relu(f(x, w) + b); oneDNN writes y once."""
-    return _at_once(x, kernel, bias, window, True)
+@custom_vjp("problem", "execution", stock=partial(_one_by_one, relu=True))
+def biased_relu(x, kernel, bias, problem, execution) -> jax.Array:
+    """y = relu(f(x, w) + b); the compiled library writes y once."""
+    return _at_once(x, kernel, bias, problem, execution, True)
 
 
-def _at_once(x, kernel, bias, window, relu):
-    if explicit.refusal(x, kernel):
-        return _one_by_one(x, kernel, bias, window, relu)
-    shapes = x.shape, kernel.shape
-    native, cpu, other = _implementations("forward", *shapes, window, x.dtype)
-    if native not in (cpu, other) or 0 in x.shape:
-        return _one_by_one(x, kernel, bias, window, relu)
-    finished = partial(native.forward, window=window, relu=relu)
+def _at_once(x, kernel, bias, problem, execution, relu):
+    cpu, other = _chosen(Map.FORWARD, problem, execution, x, kernel)
+    if cpu not in (native_conv, input_dilation) or 0 in problem.x:
+        return _one_by_one(x, kernel, bias, problem, execution, relu)
+    window = problem.window(execution.precision)
+    finished = partial(cpu.forward, window=window, relu=relu)
     if cpu is other:
         return finished(x, kernel, bias=bias)
     return lax.platform_dependent(
@@ -84,108 +160,55 @@ def _finish(implementation, window, relu, x, kernel, bias):
     return jnp.maximum(y, 0) if relu else y
 
 
-@custom_vjp("window", "sizes", linear=("dy", "kernel"))
-def input_gradient(
-    dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
-) -> jax.Array:
-    """dx = g(dy, w), for an input of spatial ``sizes``."""
-    shape = (dy.shape[0], *sizes, kernel.shape[-2] * window.groups)
-    return _run("input_gradient", shape, kernel.shape, window, dy, kernel, sizes=sizes)
+def _forward_fwd(x, kernel, problem, execution):
+    return forward(x, kernel, problem, execution), (x, kernel)
 
 
-@custom_vjp("window", "taps", linear=("x", "dy"))
-def kernel_gradient(
-    x: jax.Array, dy: jax.Array, window: Window, taps: tuple[int, ...]
-) -> jax.Array:
-    """dw = h(x, dy), for a kernel of spatial size ``taps``."""
-    shape = (*taps, x.shape[-1] // window.groups, dy.shape[-1])
-    return _run("kernel_gradient", x.shape, shape, window, x, dy, taps=taps)
-
-
-def _run(name, x_shape, kernel_shape, window, *arrays, **static):
-    """The map called ``name``, for arrays of these shapes."""
-
-    def of(implementation):
-        return partial(getattr(implementation, name), window=window, **static)
-
-    if reason := explicit.refusal(*arrays):
-        if window.backend == "native":
-            refuse(f"{name} of x {x_shape}", reason)
-        return of(xla)(*arrays)
-    dtype = arrays[0].dtype
-    _, cpu, other = _implementations(name, x_shape, kernel_shape, window, dtype)
-    if cpu is other:
-        return of(other)(*arrays)
-    return lax.platform_dependent(*arrays, cpu=of(cpu), default=of(other))
-
-
-def _implementations(name, x_shape, kernel_shape, window, dtype):
-    """oneDNN's, the one for a CPU, and the one for all other devices."""
-    native = input_dilation if max(window.input_dilation) > 1 else conv_native
-    found = native.implementation(name, x_shape, kernel_shape, window, dtype)
-    if window.backend == "native":
-        if found.reason:
-            arrays = f"{dtype} x {x_shape} and kernel {kernel_shape} with {window}"
-            refuse(f"{name} of {arrays}", found.reason)
-        return native, native, native
-    # Other devices have kernels for strides, which need no copy of x.
-    every = max(window.strides) == 1
-    product = every and pointwise.suits(kernel_shape, window)
-    other = pointwise if product else xla
-    faster = choose.prefers_native(name, x_shape, kernel_shape, window, found)
-    if window.backend == "auto" and faster:
-        return native, native, other
-    return native, choose.choose(name, x_shape, kernel_shape, window), other
-
-
-def _forward_fwd(x, kernel, window):
-    return forward(x, kernel, window), (x, kernel)
-
-
-def _forward_bwd(window, residuals, dy):
+def _forward_bwd(problem, execution, residuals, dy):
     x, kernel = residuals
-    dx = input_gradient(dy, kernel, window, x.shape[1:-1])
-    dkernel = kernel_gradient(x, dy, window, kernel.shape[:-2])
-    return dx, dkernel
+    dx = input_gradient(dy, kernel, problem, execution)
+    return dx, kernel_gradient(x, dy, problem, execution)
 
 
-def _biased_fwd(x, kernel, bias, window):
-    return biased(x, kernel, bias, window), (x, kernel, bias)
+def _biased_fwd(x, kernel, bias, problem, execution):
+    return biased(x, kernel, bias, problem, execution), (x, kernel, bias)
 
 
-def _biased_bwd(window, residuals, dy):
+def _biased_bwd(problem, execution, residuals, dy):
     x, kernel, bias = residuals
     _, bias_rule = jax.vjp(add_bias, dy, bias)  # its value is not computed
     dy, dbias = bias_rule(dy)
-    return *_forward_bwd(window, (x, kernel), dy), dbias
+    return *_forward_bwd(problem, execution, (x, kernel), dy), dbias
 
 
-def _biased_relu_fwd(x, kernel, bias, window):
-    y = biased_relu(x, kernel, bias, window)
+def _biased_relu_fwd(x, kernel, bias, problem, execution):
+    y = biased_relu(x, kernel, bias, problem, execution)
     return y, (x, kernel, bias, y)
 
 
-def _biased_relu_bwd(window, residuals, dy):
+def _biased_relu_bwd(problem, execution, residuals, dy):
     *residuals, y = residuals
-    return _biased_bwd(window, residuals, jnp.where(y > 0, dy, 0))
+    return _biased_bwd(problem, execution, residuals, jnp.where(y > 0, dy, 0))
 
 
-def _input_gradient_fwd(dy, kernel, window, sizes):
-    return input_gradient(dy, kernel, window, sizes), (dy, kernel)
+def _input_gradient_fwd(dy, kernel, problem, execution):
+    return input_gradient(dy, kernel, problem, execution), (dy, kernel)
 
 
-def _input_gradient_bwd(window, sizes, residuals, g):
+def _input_gradient_bwd(problem, execution, residuals, g):
     dy, kernel = residuals
-    return forward(g, kernel, window), kernel_gradient(g, dy, window, kernel.shape[:-2])
+    ddy = forward(g, kernel, problem, execution)
+    return ddy, kernel_gradient(g, dy, problem, execution)
 
 
-def _kernel_gradient_fwd(x, dy, window, taps):
-    return kernel_gradient(x, dy, window, taps), (x, dy)
+def _kernel_gradient_fwd(x, dy, problem, execution):
+    return kernel_gradient(x, dy, problem, execution), (x, dy)
 
 
-def _kernel_gradient_bwd(window, taps, residuals, g):
+def _kernel_gradient_bwd(problem, execution, residuals, g):
     x, dy = residuals
-    return input_gradient(dy, g, window, x.shape[1:-1]), forward(x, g, window)
+    dx = input_gradient(dy, g, problem, execution)
+    return dx, forward(x, g, problem, execution)
 
 
 forward.defvjp(_forward_fwd, _forward_bwd)

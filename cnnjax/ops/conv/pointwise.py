@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnnjax.ops.conv.problem import ConvProblem
 from cnnjax.typing import Window
 
 
-def suits(kernel_shape: tuple[int, ...], window: Window) -> bool:
+def suits(problem: ConvProblem) -> bool:
     """Whether every output sees one position, and all of its channels."""
-    sides = {side for pair in window.padding for side in pair}
-    ones = {*kernel_shape[:-2], *window.input_dilation, window.groups}
+    sides = {side for pair in problem.padding for side in pair}
+    ones = {*problem.taps, *problem.input_dilation, problem.groups}
     return ones == {1} and sides == {0}
 
 

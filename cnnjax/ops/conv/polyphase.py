@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.ops.conv import im2col, xla
+from cnnjax.ops.conv.problem import ConvProblem
 from cnnjax.ops.gradient import vary_alike
 from cnnjax.ops.taps import LARGEST_UNROLLED
 from cnnjax.typing import Window
@@ -24,17 +25,17 @@ FEWEST_INPUTS = 16
 """Channels of x below which the products of a phase are too narrow."""
 
 
-def suits(kernel_shape: tuple[int, ...], window: Window) -> bool:
-    """Whether phases save more products than it costs to interleave them.
+def suits(problem: ConvProblem) -> bool:
+    """Whether polyphase saves more products than it costs to interleave the parts.
 
-    With no more taps than strides most phases are one product or none, and so are those
-    with few channels to come out. In 1-D XLA saves as many by itself.
+    If a kernel has no more taps than the stride, most parts are one product or none; if
+    x has few channels, the products are narrow. In 1-D, XLA saves as much by itself.
     """
-    axes = list(zip(kernel_shape[:-2], window.strides, strict=True))
-    dense = {*window.dilation, *window.input_dilation, window.groups} == {1}
+    axes = list(zip(problem.taps, problem.strides, strict=True))
+    dense = {*problem.dilation, *problem.input_dilation, problem.groups} == {1}
     saves = len(axes) > 1 and all(taps > stride for taps, stride in axes if stride > 1)
-    enough = kernel_shape[-2] >= FEWEST_INPUTS
-    return dense and saves and enough and math.prod(window.strides) <= LARGEST_UNROLLED
+    enough = problem.kernel[-2] >= FEWEST_INPUTS
+    return dense and saves and enough and math.prod(problem.strides) <= LARGEST_UNROLLED
 
 
 def input_gradient(

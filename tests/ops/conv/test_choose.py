@@ -1,14 +1,18 @@
 """What is chosen on a CPU, and that it is chosen there alone."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from cnnjax import ops
-from cnnjax.ops.conv import choose
+from cnnjax.errors import BackendError
+from cnnjax.native.conv import find
+from cnnjax.ops.conv.choose import explain
 from tests.support.ops.conv.cases import Case
-from tests.support.ops.conv.map_check import make_window
+from tests.support.ops.conv.map_check import make_problem, make_window
 
 MAPS = ("forward", "input_gradient", "kernel_gradient")
 LARGE = Case((128, 32, 32, 16), (3, 3, 16, 32), {"strides": 2})
@@ -54,11 +58,35 @@ CHOICES = {
 def test_chooses_by_shape(name):
     case, expected = CHOICES[name]
     window = make_window(case)
-    gaps = case.option("input_dilation")
-    window = window._replace(input_dilation=gaps)
-    chosen = [choose.choose(name, case.x, case.kernel, window) for name in MAPS]
-    names = [module.__name__.split(".")[-1] for module in chosen]
-    assert names == expected.split()
+    window = window._replace(input_dilation=case.option("input_dilation"))
+    problem = make_problem(case.x, case.kernel, window)
+    choices = [explain(problem, name, "cpu", "xla") for name in MAPS]
+    assert [choice.implementation for choice in choices] == expected.split()
+    assert all(choice.reason for choice in choices)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_other_devices_use_xla_or_a_matrix_product(name):
+    case, expected = CHOICES[name]
+    window = make_window(case)
+    window = window._replace(input_dilation=case.option("input_dilation"))
+    problem = make_problem(case.x, case.kernel, window)
+    chosen = [explain(problem, name, "gpu").implementation for name in MAPS]
+    strided = max(window.strides) > 1
+    is_product = "pointwise" in expected and not strided
+    assert set(chosen) == {"pointwise" if is_product else "xla"}
+
+
+def test_explains_what_the_compiled_library_does():
+    case = Case((8, 14, 14, 64), (3, 3, 64, 64), {})
+    problem = make_problem(case.x, case.kernel, make_window(case))
+    choice = explain(problem, "kernel_gradient")
+    assert choice.implementation == "native"
+    found = find("kernel_gradient", case.x, case.kernel, problem.window(), "float32")
+    assert choice.reason == f"{found.name} is fastest here"
+    spread = dataclasses.replace(problem, strides=(2, 2), input_dilation=(2, 2))
+    with pytest.raises(BackendError, match="besides an input dilation; use 'auto'"):
+        explain(spread, "forward", backend="native")
 
 
 def gradient_of(case):

@@ -70,8 +70,9 @@ CNNJAX_EXPORT void cnnjax_isa(char* buffer, std::size_t size) {
 
 CNNJAX_EXPORT int cnnjax_threads() { return cnnjax::threads(); }
 
-// Writes the name of the implementation that would run, and returns 0; or the reason
-// why there is none, and returns 1. Each array of numbers has an entry per axis.
+// Returns the number of the implementation that would run (`Implementation` in
+// conv/plan.h), and writes its name for people; or returns 0, and writes why there is
+// none. Each array of numbers has an entry per axis.
 CNNJAX_EXPORT int cnnjax_conv_implementation(
     int map, bool is_bfloat16, int spatial, const std::int64_t* x,
     const std::int64_t* kernel, const std::int64_t* y, const std::int64_t* strides,
@@ -81,15 +82,15 @@ CNNJAX_EXPORT int cnnjax_conv_implementation(
   using Type = dnnl::memory::data_type;
   try {
     const int rank = spatial + 2;
-    write(cnnjax::implementation(
-              {static_cast<cnnjax::Map>(map), is_bfloat16 ? Type::bf16 : Type::f32,
-               Dims(x, x + rank), Dims(kernel, kernel + rank), Dims(y, y + rank),
-               Dims(strides, strides + spatial), Dims(dilation, dilation + spatial),
-               Dims(low, low + spatial), Dims(high, high + spatial), groups}),
-          buffer, size);
-    return 0;
+    const cnnjax::Answer answer = cnnjax::find_implementation(
+        {static_cast<cnnjax::Map>(map), is_bfloat16 ? Type::bf16 : Type::f32,
+         Dims(x, x + rank), Dims(kernel, kernel + rank), Dims(y, y + rank),
+         Dims(strides, strides + spatial), Dims(dilation, dilation + spatial),
+         Dims(low, low + spatial), Dims(high, high + spatial), groups});
+    write(answer.name, buffer, size);
+    return static_cast<int>(answer.implementation);
   } catch (const std::exception& error) {
     write(error.what(), buffer, size);
-    return 1;
+    return 0;
   }
 }

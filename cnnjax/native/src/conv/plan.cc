@@ -138,18 +138,32 @@ Names names(Map map) {
   }
 }
 
+// oneDNN tells what it chose only by a name such as "jit:avx2", "jit_dw:avx512_core" or
+// "gemm:ref": this is the one place that reads it.
+Implementation kind_of(const std::string& name) {
+  const std::string parts = ":" + name + ":";
+  const auto has = [&](const char* part) {
+    return parts.find(part) != std::string::npos;
+  };
+  if (has(":gemm:")) return Implementation::kGemm;
+  if (has(":ref:")) return Implementation::kReference;
+  return has("dw:") ? Implementation::kJitDepthwise : Implementation::kJit;
+}
+
 }  // namespace
 
-std::string implementation(const ConvProblem& problem) {
+Answer find_implementation(const ConvProblem& problem) {
   switch (choose(problem)) {
     case Way::kProducts:
-      return "products";
+      return {Implementation::kMatrixProducts, "matrix products"};
     case Way::kOuter:
-      return "outer products";
+      return {Implementation::kOuterProducts, "outer products"};
     case Way::kGather:
-      return implementation(ConvGather::without_strides(problem));
-    default:
-      return describe(problem).impl_info_str();
+      return find_implementation(ConvGather::without_strides(problem));
+    default: {
+      const std::string name = describe(problem).impl_info_str();
+      return {kind_of(name), name};
+    }
   }
 }
 

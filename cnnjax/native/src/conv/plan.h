@@ -15,9 +15,24 @@
 
 namespace cnnjax {
 
-// Which implementation would run: oneDNN's name of it, "products" or "outer products".
-// Throws where there is none.
-std::string implementation(const ConvProblem& problem);
+// What computes a convolution. `Implementation` in cnnjax/native/conv.py has the same
+// numbers, and 0 for none.
+enum class Implementation : int {
+  kJit = 1,             // oneDNN's generated code
+  kJitDepthwise = 2,    // the same, made for one channel per group
+  kGemm = 3,            // oneDNN's im2col with a matrix product
+  kReference = 4,       // oneDNN's plain loops
+  kMatrixProducts = 5,  // products.h
+  kOuterProducts = 6,   // outer.h
+};
+
+struct Answer {
+  Implementation implementation;
+  std::string name;  // for people: oneDNN's name of it, or ours
+};
+
+// What would compute the problem. Throws where nothing can.
+Answer find_implementation(const ConvProblem& problem);
 
 class ConvPlan {
  public:

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from cnnjax.ops.conv.problem import ConvProblem
 from cnnjax.typing import Window
 from tests import reference
 from tests.support.ops.closeness import normal
@@ -15,6 +16,11 @@ def make_window(case: Case, backend="xla"):
     strides, dilation, gaps = geometry.strides, geometry.dilation, (1,) * case.rank
     groups = case.options.get("groups", 1)
     return Window(strides, pairs, dilation, gaps, groups, None, backend)
+
+
+def make_problem(x, kernel, window: Window, dtype="float32"):
+    geometry = window.strides, window.padding, window.dilation, window.input_dilation
+    return ConvProblem(x, kernel, dtype, *geometry, window.groups)
 
 
 def make_arrays(case: Case):
