@@ -158,12 +158,12 @@ class TrainStep:
         (loss, correct, count), grads, statistics = gradients
         grads = jax.tree.map(lambda g: (g / count).astype(g.dtype), grads)
         grads = zero_frozen(self.freeze, grads)
-        rate = jnp.asarray(self.schedule(state.step), jnp.float32) * state.rate_scale
         metrics = TrainMetrics(
             loss=loss / count,
             accuracy=correct / count,
             gradient_norm=optax.tree.norm(grads),
-            learning_rate=rate,
+            learning_rate=jnp.asarray(self.schedule(state.step), jnp.float32)
+            * state.rate_scale,
             skipped=jnp.zeros(()),
         )
         opt_state = at_step(state.opt_state, state.step)
