@@ -169,7 +169,7 @@ def check_noted(
     Args:
         notes: of the checkpoint.
         checkpoint: its folder.
-        normalization: of the run's file, or measured anew where that is missing.
+        normalization: of the run's file, or measured again if that is missing.
         identity: of the data as it is now.
 
     Raises:

@@ -157,7 +157,7 @@ class Checkpoints:
         if self._step is not None and self._step not in steps:
             raise CheckpointError(
                 f"the last state, of step {self._step}, could not be written to"
-                f" {self._folder}; whole states are those of steps {list(steps)}; make"
+                f" {self._folder}; intact ones are those of steps {list(steps)}; make"
                 " room and rerun the same command"
             )
         if self._hold:

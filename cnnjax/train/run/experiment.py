@@ -162,7 +162,7 @@ def _make_lengths(config, examples) -> Lengths:
             total_steps=total,
         )
         if duration.amount == 0 and least:
-            raise ConfigError(f"{name} is {text!r}, expected more than nothing")
+            raise ConfigError(f"{name} is {text!r}, expected more than 0")
         if count >= 2**31:
             raise ConfigError(f"{name} is {text!r}, expected fewer than 2^31 steps")
         return max(count, least)
@@ -172,7 +172,7 @@ def _make_lengths(config, examples) -> Lengths:
     seconds = to_seconds(parse_duration(settings.every))
     if seconds == 0:
         raise ConfigError(
-            f"checkpoint.every is {settings.every!r}, expected more than nothing"
+            f"checkpoint.every is {settings.every!r}, expected more than 0"
         )
     boundaries = [
         steps("schedule.boundaries", text, total) for text in config.schedule.boundaries
@@ -210,7 +210,7 @@ def _make_model(config, num_classes):
     options = _options("model", config.model, _MODEL_KEYS)
     for key, source in _RESERVED.items():
         if key in options:
-            raise ConfigError(f"model.{key} comes from {source}")
+            raise ConfigError(f"model.{key} cannot be set: it comes from {source}")
     fields = getattr(MODELS.get(config.model.name), "__dataclass_fields__", None)
     if config.sync_batch_norm:
         if fields and "axis_name" not in fields:

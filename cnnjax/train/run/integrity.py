@@ -129,9 +129,9 @@ def none_is_whole(folder: Path, reasons: Mapping[int, str]) -> CheckpointError:
     """
     each = "; ".join(f"step {step}: {reason}" for step, reason in reasons.items())
     return CheckpointError(
-        f"no whole state in {folder} ({each}); nothing was moved. If the disk or this"
-        " process is at fault, fix that and rerun the same command; to start a new run,"
-        f" give another --workdir, or move {folder.parent} away"
+        f"no intact checkpoint in {folder} ({each}); nothing was moved. If the disk or"
+        " this process is at fault, fix that and rerun the same command; to start a new"
+        f" run, give another --workdir, or move {folder.parent} away"
     )
 
 

@@ -67,7 +67,7 @@ def train(
     Args:
         config: checked settings.
         workdir: the run's own working directory.
-        reporter: is told of everything.
+        reporter: receives progress, metrics and messages.
         resume: ``"auto"``; ``"never"``, which refuses a folder that holds a run; or
             another run's working directory or checkpoint, from whose state a new run
             continues exactly.
@@ -78,7 +78,7 @@ def train(
             a ``workdir`` that is in use or cannot be written.
         DataError: data that cannot be read.
         CheckpointError: a state that cannot be written, or is of another network.
-        FileNotFoundError: another run that holds no whole state.
+        FileNotFoundError: another run that holds no intact checkpoint.
         NonFiniteLossError: a loss that is NaN or infinite.
         Interrupted: a signal asked the run to stop; its state is saved.
     """

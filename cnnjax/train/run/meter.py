@@ -36,7 +36,7 @@ class Meter:
     """Reports each step, and the means over the steps between two log lines.
 
     Args:
-        reporter: is told the metrics.
+        reporter: receives the metrics.
         lengths: the length of the run and the steps between two log lines.
         batch_size: examples of a step.
         examples: of the training split.

@@ -41,7 +41,7 @@ class Run(NamedTuple):
         experiment: what they stand for: data, network, optimizer, lengths.
         devices: where the run computes.
         hold: its working directory, locked.
-        reporter: is told of everything.
+        reporter: receives progress, metrics and messages.
         shapes: of a state.
         identity: of the data.
         origin: the run to resume: this one, or another that it branches off; ``None``
@@ -105,7 +105,7 @@ class Run(NamedTuple):
         }
 
     def summary(self, state: TrainState) -> dict[str, Any]:
-        """What a reporter's ``start`` is told."""
+        """What a reporter's ``start`` receives."""
         total, batch_size = self.experiment.lengths.total, self.config.batch_size
         return {
             "name": self.config.model.name,
@@ -134,7 +134,7 @@ def prepare(
     Args:
         config: checked settings.
         workdir: the run's own folder.
-        reporter: is told of everything.
+        reporter: receives progress, metrics and messages.
         resume: see ``cnnjax.train.run.loop.train``.
 
     Yields:

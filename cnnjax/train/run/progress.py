@@ -1,4 +1,4 @@
-"""The progress of a run beside its arrays: time, best score, patience, rollbacks."""
+"""The progress of a run, apart from its arrays: time, best score, rollbacks."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The state from which a run continues: its own, another run's, a new or a good one."""
+"""The state from which a run continues: from disk, new, or rolled back to."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ from cnnjax.train.step.state import TrainState
 def resume_run(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress]:
     """The state from which a run continues and its progress, which are reported.
 
-    That is the newest whole state of the run, else a state of the run that it branches
+    That is the newest intact state of the run, else a state of the run that it branches
     off, else a new one.
 
     Args:
@@ -39,7 +39,7 @@ def resume_run(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress
     Raises:
         ConfigError: a finished run, or a state that does not match the run's files.
         CheckpointError: a state of another network or optimizer.
-        FileNotFoundError: no whole state in the run to branch off.
+        FileNotFoundError: no intact checkpoint in the run to branch off.
     """
     tell, folder = run.reporter.message, run.hold.workdir
     if slow := why_slow(run.config.precision, run.devices.platform):
@@ -50,7 +50,7 @@ def resume_run(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress
         found = _branch_off(run.origin, run.shapes, run.config, tell)
     changes: list[Change] = []
     if found is None:
-        state, progress = _start_anew(run)
+        state, progress = _start_new(run)
     else:
         changes = _check_found(found, folder, run)
         for difference in differences(found.notes, run.machine_notes()):
@@ -97,7 +97,7 @@ def roll_back(
     if error.step == first + 1:  # No rate can help: that state gives the loss.
         checkpoints.discard(first, "its loss is not finite")
     found = checkpoints.restore(run.shapes)
-    state, progress = _place(found, run) if found else _start_anew(run)
+    state, progress = _place(found, run) if found else _start_new(run)
     scale = settings.factor**count
     run.reporter.rewind(int(state.step))
     run.reporter.message(
@@ -114,7 +114,7 @@ def _place(found: Restored, run: Run) -> tuple[TrainState, Progress]:
     return state, read_progress(found.notes)
 
 
-def _start_anew(run: Run) -> tuple[TrainState, Progress]:
+def _start_new(run: Run) -> tuple[TrainState, Progress]:
     """The state before the first step, with the weights of ``init_from``.
 
     Raises:
@@ -145,7 +145,7 @@ def _branch_off(
 
     Raises:
         CheckpointError: a state of another network or optimizer.
-        FileNotFoundError: no whole state.
+        FileNotFoundError: no intact checkpoint.
     """
     settings = config.to_dict()
     other = Checkpoints(
@@ -156,7 +156,7 @@ def _branch_off(
     finally:
         other.close()
     if found is None:
-        raise FileNotFoundError(f"no whole state in {origin.checkpoints}")
+        raise FileNotFoundError(f"no intact checkpoint in {origin.checkpoints}")
     tell(f"branching off {origin.folder}")
     # The best state is not here, but there.
     found.notes["progress"] |= {"best": None, "stale": 0}

@@ -103,7 +103,7 @@ def make_run_state(
     Raises:
         ConfigError: images that the network cannot take, or no run in ``workdir``.
         CheckpointError: a state of another network or optimizer.
-        FileNotFoundError: no whole state in ``workdir``.
+        FileNotFoundError: no intact checkpoint in ``workdir``.
     """
     shapes = describe_state(experiment, config)
     if workdir is None:
@@ -117,7 +117,7 @@ def read_trained(origin: Origin) -> tuple[dict[str, Any], int]:
 
     Raises:
         ConfigError: a damaged config, or a best state that is missing.
-        FileNotFoundError: no whole state.
+        FileNotFoundError: no intact checkpoint.
     """
     found = _read(origin, read_config(origin.folder), None).arrays
     # An empty mapping may leave nothing on disk.
@@ -137,7 +137,7 @@ def _read(
     Raises:
         ConfigError: that state is missing or damaged, or ``config.json`` is not that
             of the run.
-        FileNotFoundError: no whole state.
+        FileNotFoundError: no intact checkpoint.
     """
     found = None
     step = origin.step if step is None else step
@@ -158,7 +158,7 @@ def _read(
             checkpoints.close()
     if found is None:
         raise FileNotFoundError(
-            f"no whole state in {origin.checkpoints}: train the run first"
+            f"no intact checkpoint in {origin.checkpoints}: train the run first"
         )
     return found
 

@@ -51,7 +51,7 @@ def verify_resume(
         overrides: changes to its settings, as texts.
         steps: how long the run is.
         pieces: processes that the second run takes; all but the last are killed.
-        reporter: is told of both runs, in their processes.
+        reporter: receives the metrics of both runs, in their processes.
         tell: takes a sentence for people.
 
     Returns:

@@ -56,7 +56,7 @@ def test_saves_can_go_by_the_clock(tmp_path, small_config, recorder, monkeypatch
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"checkpoint__every": "0 minutes"}, "expected more than nothing"),
+        ({"checkpoint__every": "0 minutes"}, "expected more than 0"),
         ({"eval_every": "3 minutes"}, "is not a fixed number of steps"),
         ({"checkpoint__keep_every": "1 hour"}, "is not a fixed number of steps"),
         ({"checkpoint__every": "3 fortnights"}, "unit in duration"),

@@ -48,7 +48,7 @@ def test_step_schedule_in_percent(small_config):
     [
         (
             {"duration": "0 epochs"},
-            "duration is '0 epochs', expected more than nothing",
+            "duration is '0 epochs', expected more than 0",
         ),
         ({"duration": "3 epoks"}, "did you mean"),
         ({"eval_every": "soon"}, "eval_every: duration 'soon'"),
@@ -64,7 +64,10 @@ def test_step_schedule_in_percent(small_config):
         ({"data__num_classes": "7"}, "data.num_classes is 7, but digits has 10"),
         ({"data__num_classes": "11"}, "data.num_classes is 11, but digits has 10"),
         ({"data__crop_padding": "8"}, "data.crop_padding is 8, expected less than"),
-        ({"model__num_classes": "3"}, "model.num_classes comes from the data"),
+        (
+            {"model__num_classes": "3"},
+            "model.num_classes cannot be set: it comes from the data",
+        ),
         ({"duration": "1e9 epochs"}, "expected fewer than 2^31 steps"),
         ({"batch_size": "2000"}, "batch_size is 2000, expected at most the 1259"),
     ],

@@ -112,7 +112,7 @@ def test_evaluating_what_is_not_there_is_refused(tmp_path, small_config, recorde
         evaluate_run(tmp_path, "test")
     train(small_config(duration="1 step"), tmp_path / "run", recorder)
     (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
-    with pytest.raises(FileNotFoundError, match="no whole state"):
+    with pytest.raises(FileNotFoundError, match="no intact checkpoint"):
         evaluate_run(tmp_path / "run", "test")
 
 

@@ -79,7 +79,7 @@ def test_where_no_checkpoint_can_be_read_the_run_stops_and_moves_nothing(run, ca
         assert command() == 1
         err = error(capfd)
         for word in (
-            "no whole state in",
+            "no intact checkpoint in",
             "step 15: ",
             "step 20: ",
             "nothing was moved",
