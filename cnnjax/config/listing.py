@@ -42,8 +42,8 @@ def _default(setting: Setting) -> str:
 
 def _describe(line: str, setting: Setting) -> str:
     text = f"{setting.sentence} Expected: {values_of(setting)}."
-    kwargs = {"initial_indent": "    ", "subsequent_indent": "    "}
-    return f"{line}\n{textwrap.fill(text.replace('`', ''), _WIDTH, **kwargs)}\n"
+    sentence = textwrap.fill(text.replace("`", ""), _WIDTH - 4)
+    return f"{line}\n{textwrap.indent(sentence, '    ')}\n"
 
 
 def values_of(setting: Setting) -> str:
