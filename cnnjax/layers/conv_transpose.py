@@ -20,7 +20,7 @@ class ConvTranspose(nn.ConvTranspose):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Convolves ``inputs`` with gaps between its values.
+        """Convolves ``inputs``, spread by the strides.
 
         Args:
             inputs: ``(*batch, *spatial, channels)`` with any number of batch axes.
@@ -58,7 +58,7 @@ class ConvTranspose(nn.ConvTranspose):
 
 
 def _wrap(layer, y, sizes):
-    """Adds what reaches over an edge at the other side, as on a ring.
+    """Adds what extends over an edge to the opposite side, as on a ring.
 
     The ring of each axis has ``stride * size`` positions. Zeros around y make it an
     odd number of rings long, the middle of y in the middle of one; an odd number of

@@ -46,11 +46,11 @@ def _number(value):
 def positions(
     sizes: tuple[int, ...], taps: tuple[int, ...], window: Window
 ) -> tuple[int, ...]:
-    """How many places the window has on each axis of an image of ``sizes``."""
+    """How many positions the window has on each axis of an image of ``sizes``."""
     rows = sizes, taps, *window[:4]
     return tuple(
-        ((n - 1) * gap + low + high - (k - 1) * d) // s + 1
-        for n, k, s, (low, high), d, gap in zip(*rows, strict=True)
+        ((n - 1) * spread + low + high - (k - 1) * d) // s + 1
+        for n, k, s, (low, high), d, spread in zip(*rows, strict=True)
     )
 
 

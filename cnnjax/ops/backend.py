@@ -1,9 +1,10 @@
-"""Which implementation computes an operation on a CPU: oneDNN's kernels or XLA's.
+"""Which kernels compute an operation on a CPU: the compiled library's or XLA's.
 
-``auto`` takes oneDNN on a CPU for what it computes fast, where the library was built,
-and XLA for everything else and everywhere else. ``native`` refuses what oneDNN cannot
-compute; ``xla`` is XLA alone. The choice is made when an operation is traced and holds
-for its gradients too; ``jax.jit`` keeps the backends apart in its cache.
+``auto`` uses the compiled library on a CPU where it was built and is fast, and XLA for
+everything else and on other devices. ``native`` is an error where the library cannot
+compute an operation; ``xla`` is XLA alone. The choice is made when an operation is
+traced and holds for its gradients too; the cache of ``jax.jit`` keeps the backends
+apart.
 """
 
 import contextlib
@@ -40,7 +41,7 @@ def backend(name: Backend) -> Iterator[None]:
 def current_backend() -> Backend:
     """The backend chosen by the innermost context, or by the environment.
 
-    While Flax makes a table of a network, it is ``xla``.
+    It is ``xla`` while Flax tabulates a network.
 
     Raises:
         ValueError: the environment variable holds another name.

@@ -1,12 +1,12 @@
-"""Arrays that the kernels for CPUs cannot take, whatever their values.
+"""Arrays that the CPU kernels cannot take, because of their type.
 
-``jax.make_mesh`` makes explicit axes: how they divide an array is a part of its type,
-and JAX asks where it cannot tell the type of a result. The compiler cannot divide the
-calls of these kernels, so XLA computes such arrays; inside of ``jax.shard_map`` each
-device has an array of its own.
+``jax.make_mesh`` makes explicit axes: how they divide an array is part of its type, and
+JAX raises an error where it cannot infer the type of a result. The compiler cannot
+divide calls of these kernels, so XLA computes such arrays; inside of ``jax.shard_map``
+each device has an array of its own.
 
-``jax.export`` accepts shapes with symbolic sizes. An implementation that depends on
-sizes cannot be chosen then, so XLA computes these arrays, too.
+``jax.export`` accepts shapes with symbolic sizes. No implementation can
+be chosen by size then, so XLA computes these arrays too.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def is_divided(*arrays: jax.Array) -> bool:
 
 
 def refusal(*arrays: jax.Array) -> str:
-    """Why oneDNN's kernels cannot take these arrays; empty where they can."""
+    """Why the CPU kernels cannot take these arrays; empty where they can."""
     if is_divided(*arrays):
         return (
             "a mesh with explicit axes divides the arrays; call it inside of"

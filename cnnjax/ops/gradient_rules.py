@@ -1,7 +1,7 @@
 """What JAX does with a hand-written gradient in forward mode and in transposition.
 
-Forward mode cannot use a rule for reverse mode. JAX notices that late, within
-``jax.jit`` only when the program is lowered; the error still names the function. The
+Forward mode cannot use a rule for reverse mode. JAX notices this late (under
+``jax.jit``, only when it lowers the program), but the error names the function. The
 transpose of a linear function is its gradient.
 """
 
@@ -15,7 +15,7 @@ functions: dict[str, Any] = {}  # each ``CustomVJP`` by its name
 
 
 def _function_of(rule):
-    """The function whose backward rule JAX holds, ``None`` if it is not one of ours."""
+    """The function that a backward rule belongs to; ``None`` if it is not ours."""
     return functions.get(rule.debug_info.func_name)
 
 

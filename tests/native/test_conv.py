@@ -22,7 +22,7 @@ DTYPES = [jnp.float32, jnp.bfloat16]
 
 
 def is_possible(case, dtype):
-    """Whether oneDNN computes all three maps: no cropping, strides or gaps alone."""
+    """Whether oneDNN has all maps: no cropping, no strides with input dilation."""
     if dtype == jnp.bfloat16 and not HAS_AVX512 and 0 not in case.x:
         return False
     padding = np.asarray(case.geometry.padding)

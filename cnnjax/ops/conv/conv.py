@@ -40,12 +40,12 @@ def conv(
             ``"REFLECT"``, ``"CAUSAL"`` (1-D: all of it before the signal), one whole
             number, or for each axis a whole number or a pair (before, after).
         dilation: distance between two taps of the kernel.
-        input_dilation: distance between two inputs, the gaps being zeros.
-        groups: splits the channels into parts that do not see each other.
-        flip_kernel: ``True`` turns the kernel by 180 degrees: the convolution of the
+        input_dilation: distance between two inputs, with zeros between them.
+        groups: number of parts the channels are split into, each on its own.
+        flip_kernel: ``True`` rotates the kernel by 180 degrees: the convolution of
             mathematics textbooks. ``False`` is the cross-correlation of every
             framework.
-        relu: whether ReLU comes last.
+        relu: whether to apply ReLU last.
         precision: as in ``jax.lax.Precision``.
         backend: as in ``cnnjax.ops.backend``; ``None`` is the current one.
 

@@ -1,12 +1,12 @@
 """The three maps of a depthwise convolution as a loop over the taps, for CPUs.
 
 With one input and one output per group, ``y[n, o, c] = sum_k x[n, s o + d k - p, c]
-w[k, c]`` is a few products of whole images, where XLA's grouped convolution on a CPU
-works through the groups one by one: 10 to 50 times slower at 3x3 taps.
+w[k, c]`` is a few products of whole images, while XLA's grouped convolution on a CPU
+computes the groups one by one, which is 10 to 50 times slower for 3x3 taps.
 
-* input gradient: each tap's ``w[k] dy`` goes back to the positions it came from;
-* kernel gradient: ``dw[k, c]`` sums ``x dy`` over images and positions. One image after
-  the other is added to the sums of all taps, which stay in the cache meanwhile.
+* input gradient: each tap's ``w[k] dy`` is added at the positions that the tap read;
+* kernel gradient: ``dw[k, c]`` sums ``x dy`` over images and positions. Image by image,
+  the products are added to the sums of all taps, which stay in the cache.
 
 Half precision is summed in float32.
 """

@@ -1,14 +1,14 @@
-"""Convolutions that XLA must not be given, and the same sums in another form.
+"""Convolutions that XLA computes incorrectly, rewritten as ones that it computes right.
 
-Two faults of XLA depend on shapes alone:
+Two faults of XLA depend only on shapes:
 
 * On a CPU, the float32 convolution without strides and dilations reads outside its
   arrays where an axis is cropped before (``low < 0``) and padded after (``high > 0``)
   and no axis is padded by more than it is cropped. The input gradient is such a sum
-  where the padding is larger than the kernel. So what is cropped is cut off by a slice
-  first; a negative ``pad`` would not help, for XLA merges it with the convolution.
-* XLA exchanges operand and kernel where the kernel has more values. If an axis has no
-  padding, a base dilation of k and a stride of k - 1 for k taps, the exchanged window
+  where the padding is larger than the kernel. So a slice crops first; a negative
+  ``pad`` would not help, because XLA merges it with the convolution.
+* XLA swaps operand and kernel where the kernel has more values. If an axis has no
+  padding, a base dilation of k and a stride of k - 1 for k taps, the swapped window
   keeps the size of the kernel instead of the operand's, and the process aborts.
   One more zero at the end of the operand, with that much less padding, avoids it.
 """
@@ -49,7 +49,7 @@ class Sum(NamedTuple):
 
 
 def avoid(operand: jax.Array, whole: Sum) -> tuple[jax.Array, Pairs]:
-    """The operand and the padding of the same sum in a form without faults.
+    """The operand and padding of the same sum, in a form that XLA computes right.
 
     Args:
         operand: ``(n, *sizes, c)``.
@@ -57,7 +57,7 @@ def avoid(operand: jax.Array, whole: Sum) -> tuple[jax.Array, Pairs]:
     """
     if whole.is_dense:
         return crop(operand, whole.padding)
-    return append_zeros(operand, whole, exchange_aborts(whole))
+    return append_zeros(operand, whole, swap_aborts(whole))
 
 
 def crop(operand: jax.Array, padding: Pairs) -> tuple[jax.Array, Pairs]:
@@ -73,7 +73,7 @@ def crop(operand: jax.Array, padding: Pairs) -> tuple[jax.Array, Pairs]:
         first, last = max(-low, 0), size - max(-high, 0)
         if first < last:
             left.append((max(low, 0), max(high, 0)))
-        else:  # the window sees nothing but padding
+        else:  # the window covers only padding
             first, last = 0, 0
             left.append((size + low + high, 0))
         start.append(first)
@@ -84,10 +84,10 @@ def crop(operand: jax.Array, padding: Pairs) -> tuple[jax.Array, Pairs]:
     return operand, tuple(left)
 
 
-def exchange_aborts(whole: Sum) -> tuple[bool, ...]:
-    """On which axes an exchange of operand and kernel would go wrong.
+def swap_aborts(whole: Sum) -> tuple[bool, ...]:
+    """On which axes swapping operand and kernel would abort.
 
-    Whether XLA exchanges them depends on sizes that it changes first; so an exchange is
+    Whether XLA swaps them depends on sizes that it changes first; so a swap is
     assumed wherever another axis could make the kernel larger, and also with groups,
     which XLA may take apart first. A size that is unknown while tracing could be any
     size.
@@ -112,8 +112,8 @@ def append_zeros(
     if not any(axes):
         return operand, whole.padding
     padding = tuple(
-        (low, high - gap if chosen else high)
-        for (low, high), gap, chosen in zip(
+        (low, high - spread if chosen else high)
+        for (low, high), spread, chosen in zip(
             whole.padding, whole.lhs_dilation, axes, strict=True
         )
     )

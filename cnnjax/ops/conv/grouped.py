@@ -1,7 +1,7 @@
 """Two maps of a convolution in a few groups as one convolution each, for CPUs.
 
-XLA's own on a CPU works through the groups without the fast product of matrices that
-each of them could have.
+XLA's own grouped convolution on a CPU lacks the fast matrix product that each group
+alone would get.
 """
 
 from collections.abc import Callable

@@ -1,14 +1,14 @@
 """The three maps of a convolution as products of matrices, for CPUs.
 
-Unfolded, each output position is a row of all the inputs that its window sees::
+In im2col form, each output position is a row of all the inputs under its window::
 
     y[(n,o), f]  = sum_(k,c) patches[(n,o), (k,c)] w[(k,c), f]
     dw[(k,c), f] = sum_(n,o) patches[(n,o), (k,c)] dy[(n,o), f]
 
 and the input gradient without strides is the forward map of dy with the kernel rotated.
-The patches are as many times x as there are taps and never exist as a whole: a scan
-goes over a few images at a time, whose patches stay in the cache between their writing
-and the product.
+The patches are larger than x by the number of taps and never exist as a whole: a scan
+processes a few images at a time, whose patches stay in the cache between being written
+and being multiplied.
 
 Half precision is summed in float32.
 """
@@ -27,10 +27,10 @@ from cnnjax.ops.taps import tap_slices
 from cnnjax.typing import Window
 
 STEP_BYTES = 2**19
-"""How large the patches of one step are: a part of any second-level cache."""
+"""Size of the patches of one step: a part of any second-level cache."""
 
 MOST_BYTES = 2**25
-"""How large the patches of one image may be."""
+"""Largest size of the patches of one image."""
 
 FLOATS_PER_LINE = 16
 
@@ -39,7 +39,7 @@ Shape = tuple[int, ...]
 
 
 def suits(x_shape: Shape, y_shape: Shape, taps: Shape) -> bool:
-    """Whether the patches of one image, by which memory grows, are of bounded size."""
+    """Whether the patches of one image, which cost extra memory, are small enough."""
     return _image_bytes(x_shape, y_shape, taps) <= MOST_BYTES
 
 
@@ -65,8 +65,8 @@ def input_gradient(
         reach = (kernel.shape[axis] - 1) * window.dilation[axis]
         low = reach - window.padding[axis][0]
         padding.append((low, size + reach - dy.shape[1 + axis] - low))
-    turned = rotate_and_exchange(kernel, 1)
-    return forward(dy, turned, window._replace(padding=tuple(padding)))
+    rotated = rotate_and_exchange(kernel, 1)
+    return forward(dy, rotated, window._replace(padding=tuple(padding)))
 
 
 def kernel_gradient(
@@ -75,7 +75,7 @@ def kernel_gradient(
     """dw of spatial size ``taps``: ``x, dy -> (*taps, in/groups, out)``."""
     groups, inputs, outputs = window.groups, x.shape[-1], dy.shape[-1]
     columns = math.prod(taps) * inputs // groups
-    # A product copies what it transposes, so let that be the narrow one.
+    # A product copies what it transposes, so transpose the narrow one.
     is_wide = columns > outputs // groups
 
     def product(x, dy):
@@ -102,7 +102,7 @@ def kernel_gradient(
 
 
 def _parts(length, count):
-    """Slices of ``length`` images: what makes whole steps, and the rest."""
+    """Slices of ``length`` images: those in whole steps, and the rest."""
     whole = length // count * count
     parts = slice(0, whole), slice(whole, length)
     return [part for part in parts if part.start < part.stop]
@@ -117,10 +117,10 @@ def _split(x, groups, count):
 
 
 def _patches(x, taps, window):
-    """What each window sees: ``(n, *positions, taps * c)``.
+    """What each window covers: ``(n, *positions, taps * c)``.
 
-    What is contiguous is copied fastest. So runs shorter than a line of the cache are
-    first made longer: the taps of the last axis make a run for those of the others.
+    Long contiguous runs are copied fastest. So runs shorter than a cache line are first
+    made longer: the taps of the last axis form a run for those of the others.
     """
     if x.shape[-1] < FLOATS_PER_LINE and len(taps) > 1:
         ones = (1,) * (len(taps) - 1)
@@ -136,7 +136,7 @@ def _patches(x, taps, window):
 
 
 def _images_a_step(x_shape, y_shape, taps):
-    """How many images fit; fewer, down to a half, where that leaves no rest."""
+    """How many images fit; fewer, down to half, where that leaves no rest."""
     length, fit = x_shape[0], STEP_BYTES // _image_bytes(x_shape, y_shape, taps)
     fit = max(1, min(length, fit))
     return next((n for n in range(fit, fit // 2, -1) if length % n == 0), fit)

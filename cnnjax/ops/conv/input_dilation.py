@@ -1,13 +1,13 @@
-"""The three maps of a convolution whose input has gaps, by oneDNN.
+"""The three maps of a convolution with input dilation, by the compiled library.
 
-oneDNN knows no zeros between inputs. But with stride 1 and inputs ``s`` apart, each
-input adds its kernel to the output at places that are ``s`` apart, which is what the
-input gradient of a convolution with stride ``s`` does::
+oneDNN has no input dilation. But with stride 1 and inputs ``s`` apart, each input adds
+its kernel to the output at positions that are ``s`` apart, which is what the input
+gradient of a convolution with stride ``s`` does::
 
     y_o = sum_(j,k : s j - d k + p = o) x_j w_k
 
-So image and output exchange their roles, the kernel is rotated and its channels
-exchanged, and a padding of ``p`` becomes one of ``(taps - 1) d - p``.
+So image and output swap their roles, the kernel is rotated and its channels
+swapped, and a padding of ``p`` becomes one of ``(taps - 1) d - p``.
 """
 
 import jax
@@ -18,7 +18,7 @@ from cnnjax.ops.conv.problem import ConvProblem, Map
 from cnnjax.ops.conv.xla import rotate_and_exchange
 from cnnjax.typing import Window
 
-_TURNED = {
+_SWAPPED = {
     Map.FORWARD: Map.INPUT_GRADIENT,
     Map.INPUT_GRADIENT: Map.FORWARD,
     Map.KERNEL_GRADIENT: Map.KERNEL_GRADIENT,
@@ -29,12 +29,12 @@ def find(which: Map, problem: ConvProblem) -> conv_native.Found:
     """What the compiled library has for a map."""
     if set(problem.strides) != {1}:
         return conv_native.no_implementation(
-            f"strides {problem.strides} besides an input dilation"
+            f"strides {problem.strides} together with input dilation"
         )
     *taps, inputs, outputs = problem.kernel
-    turned = (*taps, outputs // problem.groups, inputs * problem.groups)
-    window = _turn(problem.window(), taps)
-    return conv_native.find(_TURNED[which], problem.y, turned, window, problem.dtype)
+    rotated = (*taps, outputs // problem.groups, inputs * problem.groups)
+    window = _swap(problem.window(), taps)
+    return conv_native.find(_SWAPPED[which], problem.y, rotated, window, problem.dtype)
 
 
 def forward(
@@ -46,8 +46,8 @@ def forward(
 ) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``."""
     sizes = conv_native.output_shape(x.shape, kernel.shape, window)[1:-1]
-    turned = rotate_and_exchange(kernel, window.groups)
-    y = conv_native.input_gradient(x, turned, _turn(window, kernel.shape[:-2]), sizes)
+    rotated = rotate_and_exchange(kernel, window.groups)
+    y = conv_native.input_gradient(x, rotated, _swap(window, kernel.shape[:-2]), sizes)
     y = y if bias is None else y + bias
     return jnp.maximum(y, 0) if relu else y
 
@@ -56,19 +56,19 @@ def input_gradient(
     dy: jax.Array, kernel: jax.Array, window: Window, sizes: tuple[int, ...]
 ) -> jax.Array:
     """dx of spatial ``sizes``."""
-    turned = rotate_and_exchange(kernel, window.groups)
-    return conv_native.forward(dy, turned, _turn(window, kernel.shape[:-2]))
+    rotated = rotate_and_exchange(kernel, window.groups)
+    return conv_native.forward(dy, rotated, _swap(window, kernel.shape[:-2]))
 
 
 def kernel_gradient(
     x: jax.Array, dy: jax.Array, window: Window, taps: tuple[int, ...]
 ) -> jax.Array:
     """dw of spatial size ``taps``: ``x, dy -> (*taps, in/groups, out)``."""
-    turned = conv_native.kernel_gradient(dy, x, _turn(window, taps), taps)
-    return rotate_and_exchange(turned, window.groups)
+    rotated = conv_native.kernel_gradient(dy, x, _swap(window, taps), taps)
+    return rotate_and_exchange(rotated, window.groups)
 
 
-def _turn(window, taps):
+def _swap(window, taps):
     """The window of the strided convolution, from the output to the input."""
     reach = [(k - 1) * d for k, d in zip(taps, window.dilation, strict=True)]
     padding = tuple(

@@ -15,7 +15,7 @@ from cnnjax.typing import Window
 
 
 def suits(problem: ConvProblem) -> bool:
-    """Whether every output sees one position, and all of its channels."""
+    """Whether every output depends on one position, with all its channels."""
     sides = {side for pair in problem.padding for side in pair}
     ones = {*problem.taps, *problem.input_dilation, problem.groups}
     return ones == {1} and sides == {0}
@@ -33,8 +33,8 @@ def input_gradient(
     dx = _product(dy, kernel.reshape(kernel.shape[-2:]).T, window)
     if max(window.strides) == 1:
         return dx
-    gaps = zip(sizes, dy.shape[1:-1], window.strides, strict=True)
-    between = [(0, n - (count - 1) * s - 1, s - 1) for n, count, s in gaps]
+    axes = zip(sizes, dy.shape[1:-1], window.strides, strict=True)
+    between = [(0, n - (count - 1) * s - 1, s - 1) for n, count, s in axes]
     return lax.pad(dx, jnp.zeros((), dx.dtype), [(0, 0, 0), *between, (0, 0, 0)])
 
 

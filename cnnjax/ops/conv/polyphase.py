@@ -1,12 +1,12 @@
-"""The input gradient of a strided convolution without its zeros, for CPUs.
+"""The input gradient of a strided convolution in polyphase form, for CPUs.
 
 With stride s, pixel ``i = s m + r`` meets only those taps k that leave the remainder
-``(r + p) mod s``. So each of the s phases of an axis is a dense convolution of dy with
-every s-th tap, and the gradient is the phases, interleaved::
+``(r + p) mod s``. So for each of the s remainders, the gradient is a dense convolution
+of dy with every s-th tap, and these components are interleaved::
 
     dL/dx_(s m + r) = sum_t dL/dy_(m + q - t) w_(s t + b),    q, b = divmod(r + p, s)
 
-Put as one convolution, dy would have s - 1 zeros between its values, and all but one of
+As one convolution, dy would have s - 1 zeros between its values, and all but one of
 ``s^axes`` products would be with a zero.
 """
 
@@ -22,14 +22,15 @@ from cnnjax.ops.taps import LARGEST_UNROLLED
 from cnnjax.typing import Window
 
 FEWEST_INPUTS = 16
-"""Channels of x below which the products of a phase are too narrow."""
+"""With fewer channels of x, the products of a component are too narrow."""
 
 
 def suits(problem: ConvProblem) -> bool:
-    """Whether polyphase saves more products than it costs to interleave the parts.
+    """Whether polyphase saves more products than it costs to interleave its components.
 
-    If a kernel has no more taps than the stride, most parts are one product or none; if
-    x has few channels, the products are narrow. In 1-D, XLA saves as much by itself.
+    If a kernel has no more taps than the stride, most components are one product or
+    none; if x has few channels, the products are narrow. In 1-D, XLA saves as much by
+    itself.
     """
     axes = list(zip(problem.taps, problem.strides, strict=True))
     dense = {*problem.dilation, *problem.input_dilation, problem.groups} == {1}
@@ -48,7 +49,7 @@ def input_gradient(
 
 
 def _interleave(dy, kernel, window, counts, axis):
-    """The phases of this axis and of those after it, each of ``counts`` pixels."""
+    """The components of this axis and those after it, ``counts`` pixels each."""
     if 0 in kernel.shape:
         zeros = jnp.zeros((dy.shape[0], *counts, kernel.shape[-2]), dy.dtype)
         return vary_alike(zeros, dy)[0]
@@ -56,7 +57,7 @@ def _interleave(dy, kernel, window, counts, axis):
         dense = im2col if len(counts) == 3 else xla
         return dense.input_gradient(dy, kernel, window, counts)
     stride, low = window.strides[axis], window.padding[axis][0]
-    phases = []
+    components = []
     for remainder in range(stride):
         quotient, first = divmod(remainder + low, stride)
         part = window._replace(
@@ -64,8 +65,8 @@ def _interleave(dy, kernel, window, counts, axis):
             padding=_put(window.padding, axis, (quotient, 0)),
         )
         taps = kernel[(slice(None),) * axis + (slice(first, None, stride),)]
-        phases.append(_interleave(dy, taps, part, counts, axis + 1))
-    dx = jnp.stack(phases, axis + 2)
+        components.append(_interleave(dy, taps, part, counts, axis + 1))
+    dx = jnp.stack(components, axis + 2)
     size = counts[axis] * stride
     return dx.reshape(*dx.shape[: axis + 1], size, *dx.shape[axis + 3 :])
 

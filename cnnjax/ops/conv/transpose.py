@@ -25,18 +25,18 @@ def conv_transpose(
     transpose_kernel: bool = False,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """Slides ``kernel`` over ``x`` with gaps, as ``jax.lax.conv_transpose``.
+    """Slides ``kernel`` over a spread ``x``, as ``jax.lax.conv_transpose`` does.
 
     Args:
         x: ``(batch, *spatial, in)`` with 1 to 3 spatial axes.
         kernel: ``(*window, in, out)``, or ``(*window, out, in)`` with
             ``transpose_kernel``.
         bias: ``(out,)``, added at every position.
-        strides: how many positions of the output one step of the input makes.
+        strides: positions of the output per step of the input.
         padding: ``"SAME"`` (the output is ``strides`` times the input), ``"VALID"``,
             or what to add around the spread input, as in ``conv``.
         dilation: distance between two taps of the kernel.
-        transpose_kernel: whether to rotate the kernel by 180 degrees and exchange its
+        transpose_kernel: whether to rotate the kernel by 180 degrees and swap its
             channels: then this is the input gradient of the convolution with it.
         precision: as in ``jax.lax.Precision``.
 

@@ -2,17 +2,17 @@
 
 XLA computes ``y[n, o] = sum_k x[n, s o + d k - low] w[k]`` with zeros between the
 inputs (``lhs_dilation``) and between the taps (``rhs_dilation``). Each gradient is the
-same sum read for another unknown, so each is again one call with the roles exchanged:
+same sum solved for another unknown, so each is again one call, with the roles swapped:
 
 * kernel gradient ``dw[k] = sum_(n,o) x[n, s o + d k - low] dy[n, o]``: the window is
   dy, its taps are ``s`` apart, and the output positions ``k`` are ``d`` apart; images
-  take the part of channels, for it is over them that we sum;
+  play the part of channels, because the sum runs over them;
 * input gradient ``dx[n, i] = sum_(o,k : s o + d k - low = i) dy[n, o] w[k]``: the
   window is the kernel rotated by 180 degrees, and dy has ``s - 1`` zeros between its
   values.
 
-The padding at the end of each axis is what makes the output come out at its given size.
-Every call avoids XLA's faults, see ``faults``.
+The padding at the end of each axis gives the output its size. Every call avoids XLA's
+faults (see ``faults``).
 """
 
 import jax
@@ -34,7 +34,7 @@ def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
 
 
 def stock_forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
-    """y, for JAX to differentiate: the sums that it derives have no faults either."""
+    """y, for JAX to differentiate: the sums that it derives avoid the faults too."""
     taps = kernel.shape[:-2]
     whole = _forward_sum(x.shape[1:-1], taps, window)
     if whole.is_dense:
@@ -61,7 +61,7 @@ def stock_forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
             _input_sum(sizes, taps, outputs, window),
             _kernel_sum(sizes, taps, outputs, window),
         )
-        aborts = (faults.exchange_aborts(each) for each in sums)
+        aborts = (faults.swap_aborts(each) for each in sums)
         axes = [any(axis) for axis in zip(*aborts, strict=True)]
         x, padding = faults.append_zeros(x, whole, axes)
         window = window._replace(padding=padding)
@@ -73,8 +73,8 @@ def input_gradient(
 ) -> jax.Array:
     """dx of spatial ``sizes``: ``(n, *positions, out), kernel -> (n, *sizes, in)``."""
     whole = _input_sum(sizes, kernel.shape[:-2], dy.shape[1:-1], window)
-    turned = rotate_and_exchange(kernel, window.groups)
-    return _convolve(dy, turned, whole, window)
+    rotated = rotate_and_exchange(kernel, window.groups)
+    return _convolve(dy, rotated, whole, window)
 
 
 def kernel_gradient(
@@ -97,7 +97,7 @@ def kernel_gradient(
 
 
 def rotate_and_exchange(kernel, groups):
-    """Rotates the taps by 180 degrees; ``(in/groups, out) -> (out/groups, in)``."""
+    """Rotates the taps by 180 degrees: ``(in/groups, out) -> (out/groups, in)``."""
     rank = kernel.ndim - 2
     *taps, inputs, outputs = kernel.shape
     kernel = lax.rev(kernel, tuple(range(rank)))
@@ -118,14 +118,14 @@ def _forward_sum(sizes, taps, window):
 
 
 def _input_sum(sizes, taps, outputs, window):
-    """dx: the rotated kernel slides over dy, whose values are the strides apart."""
+    """dx: the rotated kernel slides over dy, spread by the strides."""
     padding = []
-    for n, k, m, s, (before, _), d, gap in zip(
+    for n, k, m, s, (before, _), d, spread in zip(
         *(sizes, taps, outputs), *window[:4], strict=True
     ):
         reach = (k - 1) * d
         low = reach - before
-        padding.append((low, (n - 1) * gap + reach - (m - 1) * s - low))
+        padding.append((low, (n - 1) * spread + reach - (m - 1) * s - low))
     return faults.Sum(
         outputs,
         taps,
@@ -137,12 +137,12 @@ def _input_sum(sizes, taps, outputs, window):
 
 
 def _kernel_sum(sizes, taps, outputs, window):
-    """dw: dy, whose values are the strides apart, slides over x."""
+    """dw: dy, spread by the strides, slides over x."""
     padding = []
-    for n, k, m, s, (low, _), d, gap in zip(
+    for n, k, m, s, (low, _), d, spread in zip(
         *(sizes, taps, outputs), *window[:4], strict=True
     ):
-        padding.append((low, (k - 1) * d + (m - 1) * s - (n - 1) * gap - low))
+        padding.append((low, (k - 1) * d + (m - 1) * s - (n - 1) * spread - low))
     return faults.Sum(
         sizes,
         outputs,
@@ -168,8 +168,8 @@ def _call(operand, kernel, whole, window, **options):
         }
     if any(explicit.is_symbolic(pair) for pair in whole.padding):
         # JAX requires numbers for the padding of a convolution.
-        gaps = zip(whole.padding, whole.lhs_dilation, strict=True)
-        config = [(0, 0, 0), *((*pair, gap - 1) for pair, gap in gaps), (0, 0, 0)]
+        axes = zip(whole.padding, whole.lhs_dilation, strict=True)
+        config = [(0, 0, 0), *((*pair, spread - 1) for pair, spread in axes), (0, 0, 0)]
         operand = lax.pad(operand, jnp.zeros((), operand.dtype), config)
         rank = len(whole.taps)
         whole = whole._replace(padding=((0, 0),) * rank, lhs_dilation=(1,) * rank)

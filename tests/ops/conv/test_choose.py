@@ -29,7 +29,7 @@ CHOICES = {
     "few columns": (Case((128, 28, 28, 1), (3, 3, 1, 32), {}), "xla xla xla"),
     "volume": (Case((2, 9, 8, 7, 3), (3, 2, 3, 3, 4), {}), "im2col im2col im2col"),
     "huge": (Case((1, 99, 99, 99, 64), (3, 3, 3, 64, 64), {}), "xla xla xla"),
-    "gaps": (
+    "input dilation": (
         Case((2, 9, 8, 7, 3), (3, 2, 3, 3, 4), {"input_dilation": 2}),
         "xla xla xla",
     ),
@@ -85,7 +85,7 @@ def test_explains_what_the_compiled_library_does():
     found = find("kernel_gradient", case.x, case.kernel, problem.window(), "float32")
     assert choice.reason == f"{found.name} is fastest here"
     spread = dataclasses.replace(problem, strides=(2, 2), input_dilation=(2, 2))
-    with pytest.raises(BackendError, match="besides an input dilation; use 'auto'"):
+    with pytest.raises(BackendError, match="together with input dilation; use 'auto'"):
         explain(spread, "forward", backend="native")
 
 

@@ -1,4 +1,4 @@
-"""The input gradient of a strided convolution, phase by phase."""
+"""The input gradient of a strided convolution in polyphase form."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Transposed convolution against XLA's own, and against ``conv`` turned around."""
+"""Transposed convolution against XLA's own, and as the adjoint of ``conv``."""
 
 import jax
 import jax.numpy as jnp

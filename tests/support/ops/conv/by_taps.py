@@ -38,7 +38,7 @@ def conv_gradients(x, kernel, dy, where: Geometry, groups=1):
 
 
 def _image(x, where):
-    """``x`` with its gaps and padding; cropping is left to where the window starts."""
+    """``x`` spread and padded; the start of the window does the cropping."""
     image = np.zeros((len(x), *_padded(x.shape[1:-1], where), x.shape[-1]))
     image[_pixels(x.shape, where)] = x
     return image
@@ -46,8 +46,8 @@ def _image(x, where):
 
 def _padded(sizes, where):
     return [
-        max(low, 0) + (n - 1) * gap + 1 + max(high, 0)
-        for n, (low, high), gap in zip(
+        max(low, 0) + (n - 1) * spread + 1 + max(high, 0)
+        for n, (low, high), spread in zip(
             sizes, where.padding, where.input_dilation, strict=True
         )
     ]
@@ -55,8 +55,8 @@ def _padded(sizes, where):
 
 def _pixels(shape, where):
     axes = [
-        slice(max(low, 0), max(low, 0) + (n - 1) * gap + 1, gap)
-        for n, (low, _), gap in zip(
+        slice(max(low, 0), max(low, 0) + (n - 1) * spread + 1, spread)
+        for n, (low, _), spread in zip(
             shape[1:-1], where.padding, where.input_dilation, strict=True
         )
     ]

@@ -21,10 +21,10 @@ def problem(
     padding,
     strides: Any = 1,
     dilation: Any = 1,
-    gaps: Any = 1,
+    input_dilation: Any = 1,
     dtype="float32",
 ):
-    where = geometry(len(x) - 2, padding, strides, dilation, gaps)
+    where = geometry(len(x) - 2, padding, strides, dilation, input_dilation)
     return Problem(x, kernel, dtype, where, 1)
 
 
@@ -41,22 +41,24 @@ EXCHANGED = [
     problem((3, 3, 4, 3), (3, 2, 3, 4), 1, (1, 2), (2, 1)),
     problem((2, 1, 4, 3), (2, 2, 3, 4), 1, 2, dtype="float64"),
     problem((2, 1, 4, 3), (2, 2, 3, 4), 1, 2, dtype="bfloat16"),
-    problem((2, 3, 1, 3), (2, 4, 3, 4), ((0, 0), (3, 2)), gaps=(2, 1)),
-    problem((2, 4, 2, 3), (3, 4, 3, 4), ((0, 0), (2, 2)), (2, 1), gaps=(3, 1)),
-    problem((2, 4, 2, 3, 3), (2, 4, 2, 3, 4), (0, 2, 0), gaps=(2, 1, 2)),
+    problem((2, 3, 1, 3), (2, 4, 3, 4), ((0, 0), (3, 2)), input_dilation=(2, 1)),
+    problem(
+        (2, 4, 2, 3), (3, 4, 3, 4), ((0, 0), (2, 2)), (2, 1), input_dilation=(3, 1)
+    ),
+    problem((2, 4, 2, 3, 3), (2, 4, 2, 3, 4), (0, 2, 0), input_dilation=(2, 1, 2)),
     # The window of the kernel gradient is dy, of size (2, 4) here.
-    problem((2, 3, 2, 3), (4, 1, 3, 4), ((0, 0), (1, 1)), gaps=(2, 1)),
+    problem((2, 3, 2, 3), (4, 1, 3, 4), ((0, 0), (1, 1)), input_dilation=(2, 1)),
     problem(
         (2, 4, 2, 4, 9),
         (3, 3, 3, 3, 6),
         ((0, 0), (1, 0), (-2, 1)),
         (2, 1, 1),
-        gaps=(3, 1, 1),
+        input_dilation=(3, 1, 1),
         dtype="float64",
     )._replace(groups=3),
-    problem((2, 4, 2, 6), (3, 4, 2, 6), ((0, 0), (2, 2)), (2, 1), gaps=(3, 1))._replace(
-        groups=3
-    ),
+    problem(
+        (2, 4, 2, 6), (3, 4, 2, 6), ((0, 0), (2, 2)), (2, 1), input_dilation=(3, 1)
+    )._replace(groups=3),
 ]
 
 

@@ -56,13 +56,17 @@ def _draw(rng, rank):
     sizes, taps = numbers(LARGEST[rank]), numbers(MOST_TAPS[rank])
     padding = rng.integers(-3, 5, (rank, 2)) * (rng.random((rank, 1)) < 0.8)
     pairs = tuple((int(low), int(high)) for low, high in padding)
-    kind = rng.choice(["dense", "strides", "gaps", "all"], p=[0.4, 0.3, 0.2, 0.1])
+    kind = rng.choice(
+        ["dense", "strides", "input dilation", "all"], p=[0.4, 0.3, 0.2, 0.1]
+    )
     ones = (1,) * rank
     strides = numbers(3) if kind in ("strides", "all") else ones
-    gaps = numbers(3) if kind in ("gaps", "all") else ones
+    input_dilation = numbers(3) if kind in ("input dilation", "all") else ones
     dilation = numbers(2) if kind != "dense" else ones
     if rng.random() < 0.2:
-        strides, gaps, pairs = _tile(rng, taps, strides, gaps, pairs)
+        strides, input_dilation, pairs = _tile(
+            rng, taps, strides, input_dilation, pairs
+        )
     groups = int(rng.choice([1, 1, 1, 2, 3]))
     widths = [1, 2, 3, 4, 8, 17]
     inputs, outputs = int(rng.choice(widths)), int(rng.choice(widths)) * groups
@@ -71,13 +75,13 @@ def _draw(rng, rank):
         (int(rng.integers(1, 4)), *sizes, inputs * groups),
         (*taps, inputs, outputs),
         dtype,
-        Geometry(strides, pairs, dilation, gaps),
+        Geometry(strides, pairs, dilation, input_dilation),
         groups,
     )
 
 
-def _tile(rng, taps, strides, gaps, pairs):
-    """On one axis dy or x has gaps as large as the window, without padding."""
+def _tile(rng, taps, strides, input_dilation, pairs):
+    """On one axis dy or x is spread as far as the window, without padding."""
     axis = int(rng.integers(len(taps)))
 
     def put(values, value):
@@ -85,8 +89,12 @@ def _tile(rng, taps, strides, gaps, pairs):
 
     k = taps[axis]
     if k == 1 or rng.random() < 0.5:
-        return put(strides, k), put(gaps, max(k - 1, 1)), put(pairs, (k - 1, k - 1))
-    return put(strides, k - 1), put(gaps, k), put(pairs, (0, 0))
+        return (
+            put(strides, k),
+            put(input_dilation, max(k - 1, 1)),
+            put(pairs, (k - 1, k - 1)),
+        )
+    return put(strides, k - 1), put(input_dilation, k), put(pairs, (0, 0))
 
 
 def check(problem: Problem, ways: Sequence[str], tell: Callable = print) -> None:

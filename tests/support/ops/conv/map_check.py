@@ -1,4 +1,4 @@
-"""Holds one formulation of the three maps of a convolution to loops in NumPy."""
+"""Holds one implementation of the three maps of a convolution to loops in NumPy."""
 
 import jax
 import numpy as np
@@ -13,9 +13,9 @@ from tests.support.ops.conv.cases import Case
 def make_window(case: Case, backend="xla"):
     geometry = case.geometry
     pairs = tuple(map(tuple, geometry.padding))
-    strides, dilation, gaps = geometry.strides, geometry.dilation, (1,) * case.rank
+    strides, dilation, ones = geometry.strides, geometry.dilation, (1,) * case.rank
     groups = case.options.get("groups", 1)
-    return Window(strides, pairs, dilation, gaps, groups, None, backend)
+    return Window(strides, pairs, dilation, ones, groups, None, backend)
 
 
 def make_problem(x, kernel, window: Window, dtype="float32"):
