@@ -51,7 +51,7 @@ def test_step_schedule_in_percent(small_config):
             "duration is '0 epochs', expected more than 0",
         ),
         ({"duration": "3 epoks"}, "did you mean"),
-        ({"eval_every": "soon"}, "eval_every: duration 'soon'"),
+        ({"eval_every": "soon"}, "eval_every: duration is 'soon'"),
         ({"duration": "10%"}, "duration: 10%"),
         ({"schedule__warmup": "200%"}, "schedule: warmup_steps"),
         ({"schedule__name": "cosin"}, "did you mean 'cosine'"),
