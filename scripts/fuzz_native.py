@@ -152,7 +152,7 @@ def run_problems(seed: int, problems: list[Problem], counts: Counter) -> list[st
     """Checks some problems in one program; returns a sentence per wrong result."""
     arrays = [make_arrays(seed, problem) for problem in problems]
     given = [
-        [jnp.asarray(a, problem.dtype) for a in each]
+        [jax.device_put(a.astype(jnp.dtype(problem.dtype))) for a in each]
         for problem, each in zip(problems, arrays, strict=True)
     ]
 

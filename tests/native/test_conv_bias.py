@@ -43,7 +43,7 @@ def test_equals_one_after_the_other(case, relu, order, x64):
     shapes.append(shapes[1][-1:])
     arrays = [rng.standard_normal(shape) for shape in shapes]
     arrays[1] = arrays[1] / np.sqrt(arrays[1][..., 0].size)
-    narrow = [jnp.asarray(a, jnp.float32) for a in arrays]
+    narrow = [jax.device_put(a.astype(np.float32)) for a in arrays]
     found = gradients(options, relu, "native", order)(*narrow)
     expected = gradients(options, relu, "xla", order)(*arrays)
     tolerance = 2e-5 if order == 1 else 1e-3

@@ -50,9 +50,9 @@ def test_equals_float64(case, relu, x64):
         found = find(name, x, kernel, window, "float32")
         assert found.implementation is Implementation.MATRIX_PRODUCTS and found.is_fast
     arrays = arrays_for(x, kernel)
-    narrow = [jnp.asarray(a, jnp.float32) for a in arrays]
+    narrow = [jax.device_put(np.asarray(a, np.float32)) for a in arrays]
     actual = value_and_gradients(narrow, "native", relu=relu, **options)
-    wide = [jnp.asarray(a, jnp.float64) for a in narrow]
+    wide = [jax.device_put(np.asarray(a, np.float64)) for a in narrow]
     expected = value_and_gradients(wide, "xla", relu=relu, **options)
     for a, b in zip(actual, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())

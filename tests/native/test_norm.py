@@ -38,7 +38,7 @@ def make_loss(weight, relu, backend):
 
 
 def as_dtype(arrays, dtype):
-    return [None if a is None else jnp.asarray(a, dtype) for a in arrays]
+    return [None if a is None else jax.device_put(np.asarray(a, dtype)) for a in arrays]
 
 
 def derivatives(loss, order):

@@ -14,6 +14,8 @@ from tests.support.ops.closeness import normal
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
+pytestmark = pytest.mark.slow
+
 
 def network(x, params):
     """One value per image; ``x (n, h, w, 8)``."""

@@ -13,6 +13,8 @@ from cnnjax import ops
 
 ROOT = str(Path(__file__).parents[3])
 
+pytestmark = pytest.mark.slow
+
 
 def run(program, *args):
     """Runs it in its own process, which finds the tests after the installed package."""

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_four_devices_share_one_large_batch():
     root = Path(__file__).parents[3]
     environment = {

@@ -82,7 +82,7 @@ def check_second_order(which):
     """<f(x, w), dy> is linear in x: the gradient of |dx|^2 / 2 by dy is f(dx, w)."""
     rng = np.random.default_rng(1)
     x, kernel = (
-        jnp.asarray(rng.standard_normal(n), jnp.float32)
+        jax.device_put(rng.standard_normal(n).astype(np.float32))
         for n in (which.x, which.kernel)
     )
 
