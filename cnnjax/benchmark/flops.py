@@ -7,7 +7,7 @@ operations, whatever computes them in the end.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -29,9 +29,20 @@ def count_forward(model: nn.Module, variables: Any, images: Any) -> list[int]:
     def forward(variables, x):
         return model.apply(variables, x, train=False)
 
+    return count_products(forward, variables, images)
+
+
+def count_products(function: Callable[..., Any], *arguments: Any) -> list[int]:
+    """The operations of each product in ``function``, first to last.
+
+    Args:
+        function: of arrays.
+        arguments: arrays, or their shapes and dtypes.
+    """
     with gradients("autodiff"), backend("xla"):
         # A new function each time: another backend's trace is of no use here.
-        return list(_products(jax.make_jaxpr(forward)(variables, images).jaxpr))
+        jaxpr = jax.make_jaxpr(lambda *arrays: function(*arrays))(*arguments)
+    return list(_products(jaxpr.jaxpr))
 
 
 def count_training(forward: list[int]) -> int:

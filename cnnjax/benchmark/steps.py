@@ -61,16 +61,13 @@ def benchmark(config: Config, steps: int) -> dict[str, Any]:
         ConfigError: fewer than one step, or settings that cannot be.
         DataError: data that cannot be read.
     """
-    if steps < 1:
-        raise ConfigError(f"steps is {steps}, expected 1 or more")
+    check_steps(steps)
     # A program found on disk would say nothing of what compiling costs.
     jax.config.update("jax_enable_compilation_cache", False)
-    devices, experiment = devices_of(config), make_experiment(config)
-    describe_state(experiment, config, training=True)  # refuses what memory cannot hold
-    state = devices.put_state(make_initial_state(experiment, config))
-    problem = Problem(config, experiment, devices, state)
+    problem = make_problem(config)
+    devices = problem.devices
     forward = _count(problem)
-    found = _describe(problem)
+    found = describe(problem)
     # Thrice, as a machine has its slow moments.
     peaks = [_peak(devices)]
     # Before the training step, which overwrites the memory of the state.
@@ -89,13 +86,37 @@ def benchmark(config: Config, steps: int) -> dict[str, Any]:
     }
 
 
+def check_steps(steps: int) -> None:
+    """Refuses fewer than one step.
+
+    Raises:
+        ConfigError: ``steps`` is not positive.
+    """
+    if steps < 1:
+        raise ConfigError(f"steps is {steps}, expected 1 or more")
+
+
+def make_problem(config: Config) -> Problem:
+    """The run that ``config`` describes, with its first state on the devices.
+
+    Raises:
+        ConfigError: settings that cannot be, or too little memory.
+        DataError: data that cannot be read.
+    """
+    devices, experiment = devices_of(config), make_experiment(config)
+    describe_state(experiment, config, training=True)  # refuses what memory cannot hold
+    state = devices.put_state(make_initial_state(experiment, config))
+    return Problem(config, experiment, devices, state)
+
+
 def _count(problem: Problem) -> list[int]:
     shape = problem.experiment.dataset.train.images.shape[1:]
     images = jax.ShapeDtypeStruct((problem.config.batch_size, *shape), jnp.float32)
     return count_forward(problem.experiment.model, problem.state.variables, images)
 
 
-def _describe(problem: Problem) -> dict[str, Any]:
+def describe(problem: Problem) -> dict[str, Any]:
+    """The network, its data and the machine, as values for JSON."""
     config, device = problem.config, problem.devices.mesh.devices[0]
     return {
         "model": config.model.name,
@@ -106,7 +127,7 @@ def _describe(problem: Problem) -> dict[str, Any]:
         "device": f"{device.platform} ({device.device_kind})",
         "devices": problem.devices.count,
         "cores": len(os.sched_getaffinity(0)),
-        "backend": current_backend(),
+        "backend": current_backend() if config.backend == "auto" else config.backend,
         "gradients": config.gradients,
         "jax": jax.__version__,
     }

@@ -31,11 +31,12 @@ def benchmark_table(values: Mapping[str, Any]) -> Group:
     training, inference = map(_texts, sides)
     for label, text in training.items():
         table.add_row(label, text, inference[label])
-    title = Text(printable(_title(values)))  # names in it are not markup
+    title = Text(printable(headline(values)))  # names in it are not markup
     return Group(title, table, _caption(values), "", LEGEND)
 
 
-def _title(values: Mapping[str, Any]) -> str:
+def headline(values: Mapping[str, Any]) -> str:
+    """One sentence: the network, its data and the machine."""
     shape = "x".join(map(str, values["image_shape"]))
     many = f"{values['devices']} x " if values["devices"] > 1 else ""
     return (
