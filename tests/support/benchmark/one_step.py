@@ -9,6 +9,8 @@ import re
 import sys
 from collections import Counter
 
+import jax
+
 from cnnjax.benchmark.layers import find_layers
 from cnnjax.benchmark.steps import make_problem
 from cnnjax.config.files import load_config
@@ -28,11 +30,11 @@ def main(path: str, changes: dict[str, str]) -> None:
     compiled = lower_step(*problem).compile()
     split, config = problem.experiment.dataset.train, problem.config
     batch = next(train_batches(split, config.batch_size, config.seed))
-    compiled(problem.state, problem.devices.put_batch(batch))
+    jax.block_until_ready(compiled(problem.state, problem.devices.put_batch(batch)))
     text = compiled.as_text()
     calls = Counter(re.findall(r'custom_call_target="(cnnjax_\w+)"', text))
-    convolutions = len(re.findall(r" convolution\(", text))
-    found = {"claims": claims, "calls": calls, "convolutions": convolutions}
+    products = {name: text.count(f" {name}(") for name in ("convolution", "dot")}
+    found = {"claims": claims, "calls": calls, "products": products}
     print(json.dumps(found), flush=True)
 
 
