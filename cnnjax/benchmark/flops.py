@@ -1,9 +1,9 @@
-"""How many floating-point operations a network takes, counted from its jaxpr.
+"""The number of floating-point operations of a network, counted from its jaxpr.
 
-Only products count, convolutions and matrix products, a multiplication and an addition
-each: 2 * outputs * terms of each output. Terms with padding count too, as in every
-published number. Custom calls cannot be looked into, so the count is of the stock
-operations, whatever computes them in the end.
+Only the products in convolutions and dense layers count, with one multiplication and
+one addition each: 2 * outputs * terms per output. Terms in the padding count, too, as
+in all published numbers. A custom call hides its operations, so the stock operations
+are counted, whatever implementation runs.
 """
 
 import math
@@ -18,7 +18,7 @@ from cnnjax.ops import backend, gradients
 
 
 def count_forward(model: nn.Module, variables: Any, images: Any) -> list[int]:
-    """The operations of each product of the network's inference, first to last.
+    """The operations of each product of the network's inference, in order.
 
     Args:
         model: called as ``model(x, train=False)``.
@@ -33,14 +33,14 @@ def count_forward(model: nn.Module, variables: Any, images: Any) -> list[int]:
 
 
 def count_products(function: Callable[..., Any], *arguments: Any) -> list[int]:
-    """The operations of each product in ``function``, first to last.
+    """The operations of each product in ``function``, in order.
 
     Args:
         function: of arrays.
         arguments: arrays, or their shapes and dtypes.
     """
     with gradients("autodiff"), backend("xla"):
-        # A new function each time: another backend's trace is of no use here.
+        # A new function each time: JAX would reuse the trace of another backend.
         jaxpr = jax.make_jaxpr(lambda *arrays: function(*arrays))(*arguments)
     return list(_products(jaxpr.jaxpr))
 
@@ -48,8 +48,8 @@ def count_products(function: Callable[..., Any], *arguments: Any) -> list[int]:
 def count_training(forward: list[int]) -> int:
     """The operations of one training step.
 
-    Each product has two gradients, each of as many operations; the first one's input is
-    the images, whose gradient nobody takes.
+    Each product has two gradients with as many operations each. The input of the first
+    product is the images, whose gradient is not needed.
 
     Args:
         forward: from ``count_forward``.

@@ -1,4 +1,4 @@
-"""The command ``cnnjax benchmark``: what a run's two steps cost on this machine."""
+"""What a training step and an inference step cost on this machine."""
 
 import itertools
 import os
@@ -48,29 +48,29 @@ def benchmark(config: Config, steps: int) -> dict[str, Any]:
     """Measures the training step and the inference step of ``config``.
 
     They are the programs that ``cnnjax train`` and ``cnnjax evaluate`` run, on batches
-    of the config's data that are on the devices already.
+    of the config's data that are already on the devices.
 
     Args:
         config: checked settings.
-        steps: how many of each are timed, after a few that are not.
+        steps: how many of each are timed, after a few warm-up steps.
 
     Returns:
-        A tree for JSON; ``cnnjax.benchmark.table`` shows it to people.
+        Values for JSON; ``cnnjax.benchmark.table`` shows them to people.
 
     Raises:
-        ConfigError: fewer than one step, or settings that cannot be.
-        DataError: data that cannot be read.
+        ConfigError: ``steps`` is less than 1, or settings do not fit together.
+        DataError: the data cannot be read.
     """
     check_steps(steps)
-    # A program found on disk would say nothing of what compiling costs.
+    # A program from the cache would hide how long compilation takes.
     jax.config.update("jax_enable_compilation_cache", False)
     problem = make_problem(config)
     devices = problem.devices
     forward = _count(problem)
     found = describe(problem)
-    # Thrice, as a machine has its slow moments.
+    # Three times, because a machine has slow moments.
     peaks = [_peak(devices)]
-    # Before the training step, which overwrites the memory of the state.
+    # Before the training step, which reuses the memory of the state.
     inference = _measure(problem, lower_eval_step, steps, sum(forward))
     peaks.append(_peak(devices))
     training = _measure(problem, lower_step, steps, count_training(forward))
@@ -90,18 +90,18 @@ def check_steps(steps: int) -> None:
     """Refuses fewer than one step.
 
     Raises:
-        ConfigError: ``steps`` is not positive.
+        ConfigError: ``steps`` is less than 1.
     """
     if steps < 1:
         raise ConfigError(f"steps is {steps}, expected 1 or more")
 
 
 def make_problem(config: Config) -> Problem:
-    """The run that ``config`` describes, with its first state on the devices.
+    """The run that ``config`` describes, with its initial state on the devices.
 
     Raises:
-        ConfigError: settings that cannot be, or too little memory.
-        DataError: data that cannot be read.
+        ConfigError: settings do not fit together, or memory is too small.
+        DataError: the data cannot be read.
     """
     devices, experiment = devices_of(config), make_experiment(config)
     describe_state(experiment, config, training=True)  # refuses what memory cannot hold
@@ -134,7 +134,7 @@ def describe(problem: Problem) -> dict[str, Any]:
 
 
 def _measure(problem: Problem, lower: Callable, steps: int, operations: int) -> dict:
-    """Compiles a step, takes it again and again, and says what it cost."""
+    """Compiles a step, takes it many times, and reports its cost."""
     begin = time.perf_counter()
     compiled = lower(*problem).compile()
     compile_seconds = time.perf_counter() - begin
@@ -180,7 +180,7 @@ def _placed_batches(problem: Problem) -> Iterator[Any]:
 
 
 def _memory_bytes(compiled: Any) -> int | None:
-    """What the program needs on a device: arguments, results and all in between."""
+    """Memory of the program on a device: arguments, results and temporaries."""
     found = compiled.memory_analysis()
     if found is None:
         return None
@@ -193,9 +193,9 @@ def _memory_bytes(compiled: Any) -> int | None:
 
 
 def _peak(devices: Devices) -> float:
-    """GFLOP/s of a large matrix product in float32, the best of a few.
+    """GFLOP/s of a large matrix product in float32, the best of several.
 
-    On a CPU all devices share its cores; others have one peak each.
+    On a CPU, all devices share the cores; other devices have one peak each.
     """
     n = PRODUCT_SIZE
     a, b = jnp.ones((2, n, n))
@@ -206,6 +206,6 @@ def _peak(devices: Devices) -> float:
 
 
 def _process_peak_bytes() -> int:
-    """The most memory that this process ever held."""
+    """The peak memory of this process."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else size * 1024

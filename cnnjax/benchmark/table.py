@@ -1,4 +1,4 @@
-"""What ``cnnjax benchmark`` measured, as a table for people."""
+"""The measurements of ``cnnjax benchmark`` as a table for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +11,17 @@ from rich.text import Text
 from cnnjax.streams import printable
 
 LEGEND = """\
-GFLOP: products of convolutions and dense layers, a multiplication and an addition
-each; backward counts twice forward, but for the gradient of the images. Share: of the
-speed of a large float32 matrix product in the same run. Memory: arguments, results and
-all in between of the compiled program."""
+GFLOP: the products in convolutions and dense layers, with one multiplication and one
+addition each; backward counts twice forward, except for the gradient of the images.
+Share: of the speed of a large float32 matrix product in the same run. Memory: the
+arguments, results and temporaries of the compiled program."""
 
 
 def benchmark_table(values: Mapping[str, Any]) -> Group:
     """One benchmark, for rich to print.
 
     Args:
-        values: what ``cnnjax.benchmark.steps`` found.
+        values: from ``cnnjax.benchmark.steps.benchmark``.
     """
     table = Table(box=box.SIMPLE)
     table.add_column("")
@@ -48,7 +48,7 @@ def headline(values: Mapping[str, Any]) -> str:
 
 def _caption(values: Mapping[str, Any]) -> str:
     return (
-        f"Matrix product: {values['product_peak_gflop_per_second']:,.0f} GFLOP/s. Most"
+        f"Matrix product: {values['product_peak_gflop_per_second']:,.0f} GFLOP/s. Peak"
         f" memory of the process: {_size(values['process_peak_bytes'])}."
     )
 

@@ -1,4 +1,4 @@
-"""The command ``cnnjax compare``: sections of rows, and where they are written."""
+"""The command ``cnnjax compare``: what to compare, and where to write the result."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,8 @@ class Request(NamedTuple):
     """What to compare and where to write it.
 
     Attributes:
-        config: the run whose network is compared; ``None``: operations alone.
-        ops: names of the operations to compare; empty means all.
+        config: the run whose network is compared; ``None`` for operations only.
+        ops: names of the operations to compare; empty for all.
         checkpoint: the working directory of a trained run of ``config``, or one of its
             checkpoints.
         timing: whether to time the network's gradients.
@@ -34,7 +34,11 @@ class Request(NamedTuple):
 
 
 def run(request: Request) -> bool:
-    """Compares, prints and writes; whether every gradient is right."""
+    """Compares, prints and writes.
+
+    Returns:
+        Whether every gradient is right.
+    """
     sections: list[Section] = []
     timing = None
     if request.config:

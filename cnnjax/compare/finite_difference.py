@@ -1,10 +1,10 @@
 """Central differences along random directions, in float64.
 
 ``(L(x + h v) - L(x - h v)) / 2h`` should equal ``<dL/dx, v>``, up to h^2 and rounding.
-It is taken near the arguments, not at them: real data has ties and zeros (a white
-background), where max-pooling and ReLU have no derivative for a difference to find. A
-long step may pass a kink that a short one does not, and a short one rounds more: of
-several, the best counts.
+The difference is taken near the arguments, not at them: real data has ties and zeros,
+such as a white background, where max-pooling and ReLU have no derivative. A long step
+may cross a kink that a short one misses, and a short step has larger rounding errors,
+so the best of several step sizes counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,16 +21,17 @@ def relative_errors(
     leaves: Sequence[np.ndarray],
     seed: int,
 ) -> list[float]:
-    """For each leaf, how far the difference is from the slope that the gradient gives.
+    """The error of each leaf's gradient against a central difference.
 
-    The direction changes each value by a random share of the leaf's size; the error is
-    over the norms of gradient and direction, so that a slope near 0 does not mislead.
+    The direction changes each value by a random fraction of the leaf's root mean
+    square. The error is relative to the product of the norms of gradient and direction,
+    so a slope near 0 does not mislead.
 
     Args:
         loss: a scalar of all leaves.
-        gradient: of the loss, one array for each leaf.
+        gradient: of the loss, one array per leaf.
         leaves: float64 arrays.
-        seed: of the directions.
+        seed: for the directions.
     """
     compiled = jax.jit(loss)
     near = [x + NEAR * v for x, v in zip(leaves, _random(leaves, seed, 1), strict=True)]
@@ -54,7 +55,7 @@ def relative_errors(
 
 
 def _random(leaves, seed, use):
-    """For each leaf, normal numbers of its own size."""
+    """For each leaf, normally distributed numbers with its root mean square."""
     for i, leaf in enumerate(leaves):
         size = float(np.sqrt(np.mean(np.square(leaf)))) if leaf.size else 0.0
         draw = np.random.default_rng((seed, use, i))

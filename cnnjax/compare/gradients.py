@@ -1,4 +1,4 @@
-"""The gradients of two functions that should be the same, compared leaf by leaf."""
+"""The gradients of two functions that should agree, compared leaf by leaf."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -19,21 +19,22 @@ Function = Callable[..., Any]
 
 
 class Row(NamedTuple):
-    """How one argument's gradient compares.
+    """The comparison of one argument's gradients, f' of ``f`` and g' of ``g``.
 
     Attributes:
-        name: the path of the argument, as ``params.Conv_0.kernel``.
+        name: the path of the argument, such as ``params.Conv_0.kernel``.
         shape: of the argument.
-        max_abs: largest ``|f' - g'|`` in the arguments' own dtype.
-        max_rel: the same over the largest ``|g'|`` of the float64 run.
-        float64: largest ``|f' - g'|`` with both in float64, over the largest ``|g'|``.
-        f_ulp: error of f' against the float64 run of g, in units of the last place of
-            its largest value.
+        max_abs: the largest ``|f' - g'|`` in the arguments' own dtype.
+        max_rel: the same, divided by the largest ``|g'|`` of the float64 run.
+        float64: the largest ``|f' - g'|`` of the float64 runs, divided by the largest
+            ``|g'|``.
+        f_ulp: the error of f' against g' in float64, in units in the last place of the
+            largest value.
         g_ulp: the same for g'.
-        finite_difference: relative error of the float64 f' along a random direction
-            against a central difference; ``None`` where that was not asked for.
-        tolerance: the relative error allowed in the dtype that was computed in.
-        failures: what is off, in words; empty when the gradient is right.
+        finite_difference: the relative error of f' in float64 against a central
+            difference along a random direction; ``None`` if it was not computed.
+        tolerance: the relative error allowed for the dtype of the computation.
+        failures: what is wrong, in words; empty when the gradient is right.
     """
 
     name: str
@@ -49,12 +50,12 @@ class Row(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is off."""
+        """Whether the gradient is right."""
         return not self.failures
 
 
 class Comparison(NamedTuple):
-    """The rows of all arguments."""
+    """One row for each argument."""
 
     rows: tuple[Row, ...]
 
@@ -74,24 +75,25 @@ def compare_gradients(
 ) -> Comparison:
     """Compares the gradient of ``f`` with that of ``g``, which should equal it.
 
-    Both are pulled back from one random cotangent (1 for a scalar output), once in the
-    arguments' own dtype and once in float64; the float64 gradient of ``g`` is the
-    truth.
+    Both gradients start from the same random cotangent (1 for a scalar output). They
+    are computed in the arguments' own dtype and in float64, and the float64 gradient of
+    ``g`` counts as the truth.
 
     Args:
         f: the function under test, from arrays to an array or a tree of arrays.
-        g: the reference, as the same function of stock operations.
-        arguments: arrays or trees of arrays; what is not floating is passed through.
-        finite_differences: whether to compare with central differences too; these are
-            taken near the arguments, so as not to meet a kink at them.
-        dtype: in which both functions compute, where that is not the arguments' own.
-        seed: of the cotangent and the directions.
+        g: the reference, such as the same function built from stock operations.
+        arguments: arrays or trees of arrays; those that are not floating-point are
+            passed through.
+        finite_differences: whether to compare with central differences, too. These are
+            taken near the arguments, which may lie on a kink.
+        dtype: that in which both functions compute, if it is not that of the arguments.
+        seed: for the cotangent and the directions.
 
     Returns:
-        One row for each floating array among the arguments.
+        One row for each floating-point array among the arguments.
 
     Raises:
-        ValueError: no floating array among the arguments.
+        ValueError: no argument is a floating-point array.
     """
     names, leaves, rebuild = _flatten(arguments)
     terms = sum(leaf.size for leaf in leaves)
@@ -109,7 +111,7 @@ def compare_gradients(
 
 
 def _flatten(arguments):
-    """Names and values of the floating leaves, and the way back to all arguments."""
+    """The floating-point leaves with their names, and how to rebuild all arguments."""
     paths, tree = jax.tree_util.tree_flatten_with_path(arguments)
     values = [np.asarray(value) for _, value in paths]
     places = [i for i, v in enumerate(values) if jnp.issubdtype(v.dtype, jnp.floating)]
@@ -134,7 +136,7 @@ def _name(path, count):
 
 
 def _loss(function, rebuild, seed):
-    """The function's output times a random cotangent, as a function of the leaves."""
+    """The product of the function's output and a random cotangent, from the leaves."""
 
     def loss(leaves):
         outputs = jax.tree.leaves(function(*rebuild(leaves)))
@@ -151,7 +153,7 @@ def _cotangent(shape, dtype, seed, number):
     if shape == ():
         return np.ones((), dtype)
     draw = np.random.default_rng((seed, number)).standard_normal(shape)
-    # Half a dozen bits: the same number in every dtype.
+    # A few bits only: the same number in every dtype.
     return np.asarray(np.round(draw * 16) / 16, dtype)
 
 
@@ -181,13 +183,13 @@ def _row(terms, dtype, name, leaf, f_own, g_own, f_wide, g_wide, difference) -> 
         tolerance=relative_tolerance(dtype, terms),
         failures=(),
     )
-    # Rounding may turn a decision (which is the maximum?): then g is off as well.
+    # Rounding may flip a decision, such as which value is largest: then g errs, too.
     allowed = max(row.tolerance * scale, 2 * g_error)
     return row._replace(failures=_failures(row, f_error, allowed, terms))
 
 
 def _failures(row, f_error, allowed, terms) -> tuple[str, ...]:
-    """What is off; written so that NaN is."""
+    """What is wrong; the comparisons are written so that NaN fails."""
     found = []
     if not row.float64 <= relative_tolerance(np.dtype(np.float64), terms):
         found.append(f"differs by {row.float64:.1e} in float64")

@@ -1,7 +1,8 @@
-"""A grid of small cases of every operation, hand-written against stock.
+"""A grid of small cases of every operation, hand-written against stock gradients.
 
-Shapes have every axis different, windows do not fit nicely, and some inputs are whole
-numbers, so that zeros and ties occur where the gradient is a matter of convention.
+Every axis of a shape has a different size, and windows do not divide their inputs. Some
+inputs are whole numbers, so that zeros and ties occur, where the gradient is a matter
+of convention.
 """
 
 import inspect
@@ -22,11 +23,11 @@ class Case(NamedTuple):
     """One operation on one set of arguments.
 
     Attributes:
-        op: the operation, as ``conv``.
+        op: the name of the operation, such as ``conv``.
         what: what is special about the case.
         function: of the arrays alone.
         shapes: of the arrays.
-        whole: whether the arguments are small whole numbers, full of ties and zeros.
+        whole: whether the arguments are small whole numbers, with many ties and zeros.
     """
 
     op: str
@@ -37,7 +38,7 @@ class Case(NamedTuple):
 
     @property
     def arguments(self) -> list[str]:
-        """What the operation calls its arrays."""
+        """The operation's names for its arrays."""
         names = inspect.signature(getattr(ops, self.op)).parameters
         return [name for name in names if name != "key"]
 
@@ -131,10 +132,10 @@ CASES = (
 
 
 def compare_ops(names: Sequence[str] = ()) -> Iterator[tuple[Case, Comparison]]:
-    """Compares each case of the grid, or of the operations called ``names``.
+    """Compares the cases of the operations called ``names``; by default, all cases.
 
     Raises:
-        ConfigError: an operation that is not in the grid.
+        ConfigError: there is no such operation in the grid.
     """
     known = sorted({case.op for case in CASES})
     for name in names:
@@ -146,7 +147,7 @@ def compare_ops(names: Sequence[str] = ()) -> Iterator[tuple[Case, Comparison]]:
 
 
 def compare_case(case: Case, seed: int = 0) -> Comparison:
-    """Compares one case, on numbers that it alone decides."""
+    """Compares one case on random arguments that depend on ``seed`` alone."""
 
     def stock(*arrays):
         with gradients("autodiff"):

@@ -33,7 +33,7 @@ class Timing(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A loss with gradients of both kinds, its arguments, and what it computes in."""
+    """A loss with gradients of both kinds, its arguments and its dtype."""
 
     custom: Any
     autodiff: Any
@@ -45,19 +45,19 @@ class Problem(NamedTuple):
 def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     """The loss of the network that ``config`` names on its first training batch.
 
-    Dropout is left out: its masks would differ between float32 and float64. It is
-    compared among the operations. In float64 the loss is the true one, whatever
-    precision and backend the config names: half precision and oneDNN have no float64.
+    Dropout is left out, because its masks would differ between float32 and float64; it
+    is compared among the operations. In float64, the loss uses neither half precision
+    nor the native backend, whatever the config says: these have no float64.
 
     Args:
-        config: of a run; with ``checkpoint``, of the run that made it.
+        config: of a run; with ``checkpoint``, of the run that wrote it.
         checkpoint: the working directory of a trained run, or one of its checkpoints,
-            for its parameters; by default they are those at the start.
+            which the parameters come from; by default, they are the initial ones.
 
     Raises:
-        ConfigError: settings that cannot be.
-        DataError: data that cannot be read.
-        FileNotFoundError: no finished state in ``checkpoint``.
+        ConfigError: settings are invalid or do not fit together.
+        DataError: the data cannot be read.
+        FileNotFoundError: ``checkpoint`` holds no complete state.
     """
     experiment = make_experiment(config)
     state = make_run_state(experiment, config, checkpoint)
@@ -100,7 +100,7 @@ def compare_problem(problem: Problem) -> Comparison:
 
 
 def time_problem(problem: Problem) -> Timing:
-    """Times both gradients of the parameters, in turns."""
+    """Times both gradients of the parameters, taking turns."""
     sides = [jax.jit(jax.grad(side)) for side in (problem.custom, problem.autodiff)]
     seconds = time_in_turns(sides, problem.params, problem.x, rounds=ROUNDS)
     return Timing(*np.median(seconds, axis=1).tolist())

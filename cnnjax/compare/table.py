@@ -1,4 +1,4 @@
-"""A comparison as lines of text and as plain values."""
+"""A comparison as lines of text and as values for JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -23,13 +23,14 @@ HEADINGS = (
 )
 
 LEGEND = f"""\
-max abs, relative: largest difference between the hand-written gradient and autodiff's,
-and the same over the largest value; float64: relative, with both in float64.
-ulp: error against autodiff's float64 run, in units of the last place of the largest
-value. slope: relative error against a central difference along a random direction.
-A gradient is off above {FACTOR} sqrt(n) eps of its dtype, n the number of values in all
-arguments, and twice autodiff's own error; or above that with eps = 2^-52 in float64; or
-above {FINITE_DIFFERENCE:.0e} for the slope."""
+max abs, relative: the largest difference between the hand-written gradient and
+autodiff's, and the same divided by the largest value; float64: the same in float64.
+ulp: the error against autodiff's float64 run, in units in the last place of the largest
+value. slope: the relative error against a central difference in a random direction.
+A gradient is off if its error exceeds both {FACTOR} sqrt(n) eps of its dtype (n is the
+number of values in all arguments) and twice autodiff's own error; if its float64 error
+exceeds that limit with eps = 2^-52; or if the error of the slope exceeds
+{FINITE_DIFFERENCE:.0e}."""
 
 
 def lines(sections: Iterable[Section], timing: Timing | None = None) -> list[str]:
@@ -53,7 +54,7 @@ def lines(sections: Iterable[Section], timing: Timing | None = None) -> list[str
 
 
 def summary(sections: Iterable[Section]) -> str:
-    """One sentence: all is right, or what is off."""
+    """Whether all gradients are right, and which are off."""
     rows = [row for _, rows in sections for row in rows]
     wrong = [
         printable(f"{row.name}: {'; '.join(row.failures)}")

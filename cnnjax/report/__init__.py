@@ -1,4 +1,4 @@
-"""What people look at while a network trains and afterwards."""
+"""What people look at while a network trains, and afterwards."""
 
 from cnnjax.report.metrics_file import MetricsFile, check_records, read_metrics
 from cnnjax.report.reporters import Reporters

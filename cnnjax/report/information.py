@@ -1,4 +1,4 @@
-"""What is installed and in use here, as text for people and for bug reports."""
+"""Versions, devices and caches as text, for people and for bug reports."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 
 
 def describe_installation(compilation_cache: Path) -> str:
-    """Versions, devices, the backend of the kernels, and the caches, a line each.
+    """Versions, devices, the backend and the caches, one per line.
 
     Args:
         compilation_cache: the folder of compiled programs.
@@ -46,7 +46,7 @@ def _device(device) -> str:
 
 
 def _tfds_folder() -> Path:
-    """Where TensorFlow Datasets keeps prepared sets, by its own rule."""
+    """The folder where TensorFlow Datasets stores prepared data, by its own rule."""
     chosen = os.environ.get("TFDS_DATA_DIR")
     return Path(chosen) if chosen else Path(os.path.expanduser("~/tensorflow_datasets"))
 

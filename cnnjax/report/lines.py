@@ -7,10 +7,10 @@ GAP = "  "
 
 
 def header(info: Mapping[str, Any]) -> list[str]:
-    """What a run is, in a few short lines.
+    """A description of a run in a few short lines.
 
     Args:
-        info: what a reporter's ``start`` is given.
+        info: the argument of a reporter's ``start``.
     """
     return [
         f"{info['name']}: {info['parameters']:,} parameters on {info['device']}",
@@ -26,9 +26,9 @@ def log_line(
     """A logged record in one line, aligned with the other records of its run.
 
     Args:
-        record: what a reporter's ``log`` is given; what it lacks is left blank.
+        record: the argument of a reporter's ``log``; missing fields are left blank.
         total_steps: the length of the run, for the width of the step.
-        width: how many characters there are; the fields that matter least give way.
+        width: of the terminal in columns; the least important fields are left out.
     """
     kind = str(record["kind"])
     fields = [
@@ -45,7 +45,7 @@ def log_line(
 
 
 def step_text(step: int, total_steps: int) -> str:
-    """A step out of all, as ``" 40/1000"``: as wide for the first as for the last."""
+    """A step and the number of steps, such as ``" 40/1000"``, in a fixed width."""
     total = str(total_steps)
     return f"{step:>{len(total)}}/{total}"
 
@@ -60,11 +60,11 @@ def duration_text(seconds: float) -> str:
 
 
 def fit(fields: Iterable[tuple[int, str]], width: int | None) -> str:
-    """As many of the fields as find room in a line, in their order.
+    """As many of the fields as fit in a line, in their order.
 
     Args:
-        fields: a rank and a text each; those of the highest ranks are left out first.
-        width: how many characters there are, or None for as many as it takes.
+        fields: a rank and a text each; the highest ranks are left out first.
+        width: of the line in columns; ``None`` for any width.
     """
     kept = list(fields)
     line = GAP.join(text for _, text in kept).rstrip()

@@ -1,4 +1,4 @@
-"""The metrics of a run as a file: one JSON object a line."""
+"""The metrics of a run as a file with one JSON object per line."""
 
 import json
 import math
@@ -19,17 +19,17 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 class MetricsFile:
     """A reporter that appends each logged record to a file as one line of JSON.
 
-    Each line is handed to the operating system when it is logged, so a killed process
-    loses at most the line it was writing. Numbers that are not finite are written as
-    the strings "NaN", "Infinity" and "-Infinity".
+    Each line goes to the operating system when it is logged, so a killed process loses
+    at most the line that it was writing. Numbers that are not finite are written as the
+    strings "NaN", "Infinity" and "-Infinity".
 
-    A full disk does not end a run: records wait in memory, and are written, in order,
-    as soon as there is room again.
+    A full disk does not end a run: records wait in memory, and are written in order as
+    soon as there is room again.
 
     Args:
-        path: the file; it and its folders are made with the first record if missing,
-            and what it holds is kept, except for a torn last line.
-        tell: takes a sentence for people if records have to wait.
+        path: the file. It and its folders are created with the first record. Existing
+            lines are kept, except for an incomplete last line.
+        tell: called with a sentence for people if records have to wait.
     """
 
     def __init__(self, path: str | Path, tell: Callable[[str], None] = warn):
@@ -40,12 +40,12 @@ class MetricsFile:
         self._failure = ""
 
     def start(self, info: Mapping[str, Any]) -> None:
-        """Nothing: what the run is stands in its config."""
+        """Do nothing: the config describes the run."""
 
     def rewind(self, step: int) -> None:
-        """Cut the records of steps that are taken again, and of the end.
+        """Remove the records of steps that will be repeated, and of the final test.
 
-        The file stays open from here on, so that the run's own file is written even if
+        The file stays open from here on, so the run writes to its own file even if
         somebody moves its folder away.
         """
         self._close_file()
@@ -56,15 +56,15 @@ class MetricsFile:
             self._write()
 
     def step(self, record: Mapping[str, Any]) -> None:
-        """Nothing: single steps are not kept."""
+        """Do nothing: single steps are not recorded."""
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Append a record, flat, of strings and of numbers of Python or NumPy."""
+        """Append a flat record of strings and of Python or NumPy numbers."""
         self._waiting.append(dict(record))
         self._write()
 
     def _write(self) -> None:
-        """Writes the records that wait, or says why they keep waiting."""
+        """Writes the waiting records, or tells why they have to wait."""
         try:
             self._file = self._file or _open(self._path)
             _append(self._file, "".join(map(_line, self._waiting)).encode())
@@ -84,13 +84,13 @@ class MetricsFile:
         self._waiting, self._failure = [], ""
 
     def message(self, text: str) -> None:
-        """Nothing: messages are for people."""
+        """Do nothing: messages are for people."""
 
     def close(self) -> None:
         """Close the file.
 
         Raises:
-            OSError: records that could not be written until now.
+            OSError: some records still cannot be written.
         """
         if self._waiting:
             self._write()
@@ -126,7 +126,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _append(file: BinaryIO, content: bytes) -> None:
-    """Writes all of ``content`` at the end of a file, or nothing of it."""
+    """Appends all of ``content`` to a file, or nothing."""
     number, size = file.fileno(), os.fstat(file.fileno()).st_size
     try:
         while content:
@@ -137,7 +137,7 @@ def _append(file: BinaryIO, content: bytes) -> None:
 
 
 def _cut(path: Path, last_step: int) -> None:
-    """Removes records of later steps; those at the end need no room on the disk."""
+    """Removes the records of later steps; shortening a file needs no disk space."""
     lines = [line + b"\n" for line in _whole_lines(path).split(b"\n")[:-1]]
     kept = [
         line
@@ -154,15 +154,15 @@ def _cut(path: Path, last_step: int) -> None:
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     """The records of a metrics file, in the order in which they were logged.
 
-    A last line without its end, as a killed process leaves it, is passed over. The
-    strings "NaN", "Infinity" and "-Infinity" come back as numbers.
+    An incomplete last line, which a killed process leaves, is skipped. The strings
+    "NaN", "Infinity" and "-Infinity" come back as numbers.
 
     Args:
-        path: what ``MetricsFile`` wrote.
+        path: a file that ``MetricsFile`` wrote.
 
     Raises:
-        OSError: no regular file there.
-        ValueError: if any other line is not a JSON object.
+        OSError: there is no regular file at ``path``.
+        ValueError: another line is not a JSON object.
     """
     path = Path(path)
     lines = _whole_lines(path).split(b"\n")[:-1]
@@ -170,11 +170,11 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 
 
 def check_records(path: str | Path) -> None:
-    """Refuses a file that a run cannot continue.
+    """Refuses a file to which a resumed run cannot append.
 
     Raises:
-        OSError: no regular file there.
-        ValueError: a line that is not the record of a step.
+        OSError: there is no regular file at ``path``.
+        ValueError: a line is not the record of a step.
     """
     for number, record in enumerate(read_metrics(path), start=1):
         if not isinstance(record.get("step"), int) or "kind" not in record:
@@ -185,7 +185,7 @@ def check_records(path: str | Path) -> None:
 
 
 def _whole_lines(path: Path) -> bytes:
-    """What the file holds up to the end of its last whole line."""
+    """The file's content up to the end of its last complete line."""
     with open_regular(path, follow_links=False) as file:
         content = file.read()
     return content[: content.rfind(b"\n") + 1]

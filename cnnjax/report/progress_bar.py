@@ -20,10 +20,10 @@ _SHORTEST_BAR = 10
 class ProgressBar:
     """A reporter that keeps a progress bar on the last line of a terminal.
 
-    The bar is drawn at most every ``REFRESH_SECONDS``, by the thread that trains: in
-    between, a step costs a look at the clock. Evaluations and messages are printed
-    above it; logged training records only change the accuracy beside it. Standard
-    output and error go above it as well until ``close`` is called.
+    The training thread draws the bar, at most every ``REFRESH_SECONDS``; in between, a
+    step only reads the clock. Evaluations and messages are printed above the bar;
+    logged training records only change the accuracy beside it. Until ``close`` is
+    called, standard output and standard error appear above the bar, too.
 
     Args:
         stream: a terminal.
@@ -41,7 +41,7 @@ class ProgressBar:
         )
 
     def start(self, info: Mapping[str, Any]) -> None:
-        """Print what the run is and draw the empty bar."""
+        """Print a description of the run and draw the empty bar."""
         self._total_steps = info["total_steps"]
         self._shown["epochs"] = info["epochs"]
         for line in header(info):
@@ -49,11 +49,11 @@ class ProgressBar:
         self._live.start(refresh=True)
 
     def rewind(self, step: int) -> None:
-        """Move the bar back; the pace is measured anew."""
+        """Move the bar back, and start to measure the pace again."""
         self._latest, self._first = {"step": step}, None
 
     def step(self, record: Mapping[str, Any]) -> None:
-        """Move the bar, if it is time to draw it."""
+        """Move the bar, if enough time has passed."""
         self._latest = record
         now = time.monotonic()
         if now < self._next_refresh and record["step"] < self._total_steps:
@@ -72,11 +72,11 @@ class ProgressBar:
         self.message(log_line(record, total_steps=self._total_steps, width=width))
 
     def message(self, text: str) -> None:
-        """Print a text above the bar."""
+        """Print a sentence above the bar."""
         self._console.print(printable(text))
 
     def close(self) -> None:
-        """Draw the bar a last time and give the terminal back."""
+        """Draw the bar once more and release the terminal."""
         self._live.stop()
 
     def _render(self) -> Table:
@@ -91,7 +91,7 @@ class ProgressBar:
         return table
 
     def _fields(self, step: int) -> list[tuple[int, str]]:
-        """The numbers beside the bar; those with a high rank give way to narrowness."""
+        """The numbers beside the bar; on a narrow terminal, high ranks are left out."""
         shown = self._shown
         fields = [
             (0, step_text(step, self._total_steps)),
@@ -104,7 +104,7 @@ class ProgressBar:
         return [(rank, text) for rank, text in fields if text]
 
     def _time_left(self, step: int) -> str:
-        """From the pace since the first step seen, so that a resumed run is right."""
+        """The time left, from the pace since this process took its first step."""
         if self._first is None or step <= self._first[0]:
             return ""
         first_step, first_time = self._first

@@ -13,12 +13,12 @@ from cnnjax.typing import Reporter
 def make_terminal_reporter(stream: TextIO | None = None) -> Reporter:
     """A reporter for a stream: a progress bar on a terminal, plain lines elsewhere.
 
-    Lines are plain too, without any escape codes, where the environment sets
-    ``NO_COLOR`` (https://no-color.org) or ``TERM=dumb``. What cannot be written,
-    such as to a closed pipe or terminal, is dropped: a run outlives its output.
+    If the environment sets ``NO_COLOR`` (https://no-color.org) or ``TERM=dumb``, a
+    terminal gets plain lines, too, without escape codes. Output that cannot be written,
+    such as to a closed pipe or terminal, is dropped, and the run continues.
 
     Args:
-        stream: where to write; standard output if left out.
+        stream: where to write; by default, standard output.
     """
     target = cast(TextIO, Lasting(sys.stdout if stream is None else stream))
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
@@ -41,24 +41,24 @@ class PlainLines:
         self._total_steps = 0
 
     def start(self, info: Mapping[str, Any]) -> None:
-        """Print what the run is."""
+        """Print a description of the run."""
         self._total_steps = info["total_steps"]
         for line in header(info):
             self.message(line)
 
     def rewind(self, step: int) -> None:
-        """Nothing: what is printed is printed."""
+        """Do nothing: printed lines stay."""
 
     def step(self, record: Mapping[str, Any]) -> None:
-        """Nothing: a line for each step would be too many."""
+        """Do nothing: one line per step would be too many."""
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Print a record."""
         self.message(log_line(record, total_steps=self._total_steps))
 
     def message(self, text: str) -> None:
-        """Print a text."""
+        """Print a sentence."""
         print(printable(text), file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Nothing: each line is out already."""
+        """Do nothing: each line has been flushed."""
