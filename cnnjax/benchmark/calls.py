@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
-from cnnjax.ops.backend import current_backend
+from cnnjax.ops.backend import Backend, current_backend
 from cnnjax.ops.gradient import CustomVJP, watch_calls
 
 
@@ -26,7 +26,7 @@ class Call(NamedTuple):
     module: str
     function: CustomVJP
     arguments: Mapping[str, Any]
-    backend: str
+    backend: Backend
 
     @property
     def arrays(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -37,7 +37,7 @@ class Call(NamedTuple):
     def apply(self, *arrays: jax.Array) -> Any:
         """Calls the operation on other values of its arrays."""
         given = dict(zip(self.arrays, arrays, strict=True))
-        return self.function(*(self.arguments | given).values())
+        return self.function(*{**self.arguments, **given}.values())
 
 
 @contextmanager

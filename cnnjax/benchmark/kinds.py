@@ -12,7 +12,7 @@ from cnnjax.ops.conv.choose import explain
 from cnnjax.ops.norm.choose import choose as choose_norm
 from cnnjax.ops.norm.problem import make_problem as make_norm_problem
 
-MAPS = ("forward", "input_gradient", "kernel_gradient")
+MAPS: tuple[str, ...] = ("forward", "input_gradient", "kernel_gradient")
 
 CONV_FUSED = {
     "forward": "",
@@ -51,7 +51,7 @@ def _conv(call: Call, platform: str) -> Description:
     for name in ("strides", "dilation", "input_dilation"):
         words += _unless_one(name.replace("_", " "), getattr(problem, name))
     words += [f"groups {problem.groups}"] * (problem.groups > 1)
-    title = ", ".join(words) + CONV_FUSED[call.function.__name__]
+    title = ", ".join(words) + CONV_FUSED[_name(call)]
     if title.endswith("ReLU") and "native" in choices["forward"].implementation:
         title += " in one call"
     return Description(title, choices, kernel="kernel")
@@ -59,7 +59,7 @@ def _conv(call: Call, platform: str) -> Description:
 
 def _pool(call: Call, platform: str) -> Description:
     problem = call.arguments["problem"]
-    is_max = call.function.__name__ == "max_and_which"
+    is_max = _name(call) == "max_and_which"
     name = "max_pool" if is_max else "avg_pool"
     choices = pool.explain(problem, name, platform)
     words = [f"{'max' if is_max else 'average'} pool {_times(problem.taps)}"]
@@ -96,6 +96,10 @@ def _normalize(call: Call, platform: str) -> Description:
         choice = choose_norm(problem, platform)
         choice = choice if choice.implementation == "xla" else SHARED
     return Description(title, dict.fromkeys(MAPS, choice), kernel="scale")
+
+
+def _name(call: Call) -> str:
+    return call.function.name.rpartition(".")[2]
 
 
 def _times(sizes: tuple[int, ...]) -> str:

@@ -12,10 +12,10 @@ from cnnjax.benchmark.calls import Call
 from cnnjax.benchmark.layers import Layer
 from cnnjax.benchmark.timer import time_in_turns
 from cnnjax.ops.backend import backend
-from cnnjax.ops.gradient import gradients
+from cnnjax.ops.gradient import Mode, gradients
 
 
-def time_layer(layer: Layer, rounds: int, mode: str = "custom") -> dict[str, float]:
+def time_layer(layer: Layer, rounds: int, mode: Mode = "custom") -> dict[str, float]:
     """Median milliseconds of each map that the layer has, on random numbers.
 
     A gradient starts from what the forward pass kept for it, and computes nothing but
@@ -34,7 +34,7 @@ def time_layer(layer: Layer, rounds: int, mode: str = "custom") -> dict[str, flo
             for name, array in names.items()
             if name in totals and array in call.arrays
         }
-        with gradients(mode), backend(call.backend):  # type: ignore[arg-type]
+        with gradients(mode), backend(call.backend):
             for name, seconds in _time_call(call, wanted, rounds).items():
                 totals[name] += seconds * 1e3
     return totals

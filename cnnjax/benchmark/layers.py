@@ -92,7 +92,7 @@ def find_layers(problem: Problem) -> Network:
             first = ()
             paths.add(call.path)
         else:
-            others[call.function.__name__.strip("_")] += 1
+            others[name.rpartition(".")[2].strip("_")] += 1
     return Network(tuple(layers), others)
 
 
