@@ -103,7 +103,7 @@ def _layer(layer: Mapping[str, Any], width: int, timed: bool) -> Iterator[str]:
     before = None
     for name, row in rows.items():
         time = f"{row['milliseconds']:9.3f} ms  " if timed else ""
-        head = f"  {NAMES[name]:<16}{time}{row['implementation']:<{longest}}  "
+        head = f"  {NAMES[name]:<17}{time}{row['implementation']:<{longest}}  "
         reason = "the same reason" if row["reason"] == before else row["reason"]
         yield from _wrap(head + reason, width, rest=" " * len(head))
         before = row["reason"]
