@@ -48,25 +48,33 @@ def run(tmp_path):
 
 
 def test_without_arguments_every_test_runs(run):
-    installed, together, alone = run()
+    installed, compiling, others, alone = run()
     assert installed == "install test"
-    assert "-m not alone" in together
-    assert "first-cases" not in together
-    assert together.endswith(f"with 1 {FLAG}")
+    for call in (compiling, others):
+        assert "-m not alone" in call
+        assert "first-cases" not in call
+    assert compiling.endswith(f"with 1 {FLAG}")
+    assert others.endswith("with 1")
+    paths = [word for word in compiling.split() if word.startswith("tests/")]
+    left_out = [word for word in others.split() if word.startswith("--ignore=")]
+    assert left_out == [f"--ignore={path}" for path in paths]
+    for path in paths:
+        assert (SCRIPTS.parent / path).is_dir(), path
     assert alone == "pytest -m alone with"
 
 
 @pytest.mark.parametrize("words", [[], ["-x"]])
 def test_quick_is_no_argument_of_pytest(run, words):
-    _, quick = run("--quick", *words)
-    assert "--quick" not in quick
-    assert "--first-cases -m not alone and not slow" in quick
-    assert " ".join(words) in quick
+    for quick in run("--quick", *words)[1:]:
+        assert "--quick" not in quick
+        assert "--first-cases -m not alone and not slow" in quick
+        assert " ".join(words) in quick
 
 
 def test_quick_names_files_that_exist(run):
-    _, quick = run("--quick")
-    paths = [word for word in quick.split() if word.startswith("tests/")]
+    _, compiling, others = run("--quick")
+    words = f"{compiling} {others}".split()
+    paths = [word for word in words if word.startswith("tests/")]
     assert len(paths) > 10
     for path in paths:
         assert (SCRIPTS.parent / path).exists(), path
@@ -93,13 +101,13 @@ def test_other_arguments_go_to_pytest(run):
 
 
 def test_a_release_of_xla_without_the_flag_goes_without(run):
-    _, together, _ = run(flag_exists=False)
-    assert together.endswith("with 1")
+    _, compiling, _, _ = run(flag_exists=False)
+    assert compiling.endswith("with 1")
 
 
 def test_the_flags_of_the_environment_stay(run):
-    _, together, _ = run(XLA_FLAGS="--xla_dump_to=x")
-    assert together.endswith(f"with 1 --xla_dump_to=x {FLAG}")
+    _, compiling, _, _ = run(XLA_FLAGS="--xla_dump_to=x")
+    assert compiling.endswith(f"with 1 --xla_dump_to=x {FLAG}")
 
 
 def test_first_cases_are_chosen_after_marks(tmp_path):
