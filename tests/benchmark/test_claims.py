@@ -64,7 +64,7 @@ def differences(claims, ran):
         if title.startswith("conv "):
             if implementation == "native":
                 calls[f"cnnjax_conv_{name}_v1"] += 1
-                kernel = reason.removesuffix(" is fastest here").removeprefix("oneDNN ")
+                kernel = reason.removeprefix("fastest here: ").removeprefix("oneDNN ")
                 if ":" in kernel:  # oneDNN's; ours have plain names
                     primitives[PROPAGATION[name], kernel] += 1
             products["convolution"] += implementation == "xla"

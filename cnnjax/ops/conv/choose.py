@@ -127,7 +127,7 @@ def choose(
             refuse(f"{which} of {problem}", found.reason)
         return Choice(native, f"backend is 'native': {found.name}")
     if backend == "auto" and is_fastest(found, problem, which):
-        return Choice(native, f"{found.name} is fastest here")
+        return Choice(native, f"fastest here: {found.name}")
 
     if pointwise.suits(problem):
         fewer = " with strides: fewer rows in the" if strided else ": one"

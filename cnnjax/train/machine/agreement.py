@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax._src.distributed import global_state
+from jax._src.distributed import global_state  # its client has no public name
 
 from cnnjax import __version__
 from cnnjax.config import Config

@@ -12,8 +12,8 @@ from collections import Counter
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src.clusters import ClusterEnv
-from jax._src.distributed import global_state
+from jax._src.clusters import ClusterEnv  # no public way to find a launcher
+from jax._src.distributed import global_state  # its client has no public name
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import jax
-from jax._src.distributed import global_state
+from jax._src.distributed import global_state  # its client has no public name
 from jax.experimental import multihost_utils
 
 from cnnjax.streams import printable

@@ -83,7 +83,7 @@ def test_explains_what_the_compiled_library_does():
     choice = explain(problem, "kernel_gradient")
     assert choice.implementation == "native"
     found = find("kernel_gradient", case.x, case.kernel, problem.window(), "float32")
-    assert choice.reason == f"{found.name} is fastest here"
+    assert choice.reason == f"fastest here: {found.name}"
     spread = dataclasses.replace(problem, strides=(2, 2), input_dilation=(2, 2))
     with pytest.raises(BackendError, match="together with input dilation; use 'auto'"):
         explain(spread, "forward", backend="native")

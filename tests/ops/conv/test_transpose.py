@@ -83,7 +83,7 @@ def test_value_and_gradients_equal_autodiff(case, x64):
 
 
 def numpy_conv_transpose(x, kernel, stride, before, length):
-    """Each value adds its scaled kernel, turned around, to the output."""
+    """Each value adds its scaled kernel, rotated by 180 degrees, to the output."""
     y = np.zeros((len(x), length, kernel.shape[-1]))
     for o, k in np.ndindex(x.shape[1], len(kernel)):
         i = o * stride - k + before

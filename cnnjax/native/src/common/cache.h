@@ -33,7 +33,7 @@ class Cache {
   explicit Cache(std::size_t capacity) : capacity_(capacity) {}
 
   // The value of a key, made by `make` where it is not there. Making takes
-  // milliseconds, so it happens without the lock: other threads go on looking up. Two
+  // milliseconds, so it happens without the lock: other threads keep looking up. Two
   // threads may make the same value; the first one to be done keeps it.
   template <class Make>
   Pointer get(const Key& key, const Make& make) {
