@@ -8,8 +8,10 @@ from jax import lax
 
 from cnnjax import cli
 from cnnjax.compare.grid import CASES, compare_case
-from cnnjax.ops import activation, bias, norm, pool
+from cnnjax.ops import activation, bias
 from cnnjax.ops.conv import xla
+from cnnjax.ops.norm import maps as norm
+from cnnjax.ops.pool import maps as pool
 from cnnjax.ops.taps import scatter_taps, tap_slices
 
 DIGITS = "configs/digits.py"
@@ -47,15 +49,15 @@ def bias_over_the_wrong_axes(patch):
 
 
 def ties_to_all_maxima(patch):
-    def rule(taps, window, sizes, residuals, cotangents):
+    def rule(problem, residuals, cotangents):
         x, y = residuals
         dy = cotangents[0]
-        slices = tap_slices(x, taps, window, -jnp.inf)
+        slices = tap_slices(x, problem.taps, problem.window, -jnp.inf)
         chosen = (jnp.where(value == y, dy, 0) for value in slices)
-        return (scatter_taps(chosen, taps, window, sizes),)
+        return (scatter_taps(chosen, problem.taps, problem.window, problem.sizes),)
 
-    def forward(x, taps, window, sizes):
-        outputs = pool.max_and_which(x, taps, window, sizes)
+    def forward(x, problem):
+        outputs = pool.max_and_which(x, problem)
         return outputs, (x, outputs[0])
 
     patch.setattr(pool.max_and_which._custom, "fwd", forward)

@@ -122,7 +122,12 @@ def test_scaled_widths_are_multiples_of_8(width, multiplier, channels):
             (1, 32, 32, 3),
             "unknown stem 'mnist'.*cifar, imag",
         ),
-        ("resnet18", {"blocks": (1, 2)}, (1, 32, 32, 3), r"\(1, 2\) and widths \(64,"),
+        (
+            "resnet18",
+            {"blocks": (1, 2)},
+            (1, 32, 32, 3),
+            r"\(1, 2\) and widths is \(64,",
+        ),
         ("resnet20", {}, (1, 32, 3), r"\(1, 32, 3\), expected 2-D"),
         ("vgg11", {}, (1, 28, 28, 1), r"\(1, 28, 28, 1\).*32x32 or larger"),
         ("mobilenet_v2", {}, (1, 32, 3), r"\(1, 32, 3\), expected 2-D"),

@@ -100,7 +100,7 @@ def test_native_is_refused_for_stock_gradients_and_other_devices(
     with pytest.raises(ConfigError, match="'autodiff' runs JAX's own operations"):
         make_experiment(small_config(backend="native", gradients="autodiff"))
     monkeypatch.setattr(numerics.jax, "default_backend", lambda: "gpu")
-    with pytest.raises(ConfigError, match="for CPUs, and the devices here are gpu"):
+    with pytest.raises(ConfigError, match="on CPUs only, and the devices here are gpu"):
         make_experiment(small_config(backend="native"))
 
 
