@@ -123,7 +123,8 @@ def copy(tmp_path):
     """A checkout at another place."""
     shutil.copytree(ROOT / "cnnjax/native", tmp_path / "cnnjax/native")
     (tmp_path / "cnnjax/__init__.py").touch()
-    shutil.copy(ROOT / "cnnjax/typing.py", tmp_path / "cnnjax")
+    for name in ("errors.py", "typing.py"):
+        shutil.copy(ROOT / "cnnjax" / name, tmp_path / "cnnjax")
     return tmp_path
 
 

@@ -136,7 +136,7 @@ def test_the_transpose_is_differentiable_and_has_a_transpose():
     [
         ("conv.maps.biased_relu", lambda x: ops.conv(x, KERNEL, BIAS, relu=True), [X]),
         ("activation.relu", ops.relu, [X]),
-        ("pool.max_and_which", lambda x: ops.max_pool(x, 2), [X]),
+        ("pool.maps.max_and_which", lambda x: ops.max_pool(x, 2), [X]),
         ("conv.maps.forward", ops.conv, [X, KERNEL]),
     ],
 )

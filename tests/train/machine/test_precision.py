@@ -80,7 +80,7 @@ def test_the_state_stays_float32_and_the_loss_is_near(
     np.testing.assert_allclose(ours, whole, rtol=0.02)
 
 
-def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, half, recorder):
+def test_a_stopped_run_resumes_bit_for_bit(tmp_path, half, recorder):
     config = half(average_decay="0.9", checkpoint__every="5 steps")
     expected = train(config, tmp_path / "whole", recorder)
     with pytest.raises(Interrupted):
@@ -106,7 +106,7 @@ def test_a_resumed_run_may_change_its_precision(tmp_path, half, recorder):
     train(half(precision="float32", duration="14 steps"), tmp_path / "run", recorder)
     told = (
         "changed setting precision: 'bfloat16' -> 'float32'; the numbers will differ"
-        " from about the third digit on"
+        " from about the third digit"
     )
     assert told in recorder.messages
     assert recorder.steps[-1]["step"] == 14
@@ -131,7 +131,9 @@ def test_other_precisions_are_refused(small_config):
     expected = r"precision is 'float16', expected 'float32' or 'bfloat16' \(in float16"
     with pytest.raises(ConfigError, match=expected):
         small_config(precision="float16")
-    with pytest.raises(ConfigError, match=r"model.dtype comes from .* precision"):
+    with pytest.raises(
+        ConfigError, match=r"model.dtype cannot be set: it comes from .* precision"
+    ):
         make_experiment(small_config(model__dtype="bfloat16"))
 
 
