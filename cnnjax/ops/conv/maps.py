@@ -22,10 +22,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from cnnjax.native import conv as native_conv
-from cnnjax.ops import explicit
+from cnnjax.ops import choice, explicit
 from cnnjax.ops.activation import relu as relu_op
 from cnnjax.ops.bias import add_bias
 from cnnjax.ops.channels import per_channel
@@ -56,20 +55,12 @@ _MODULES: dict[str, Any] = {
 
 
 def _chosen(which, problem, execution, *arrays):
-    """The modules that compute a map on a CPU and on other platforms."""
-    refusal = explicit.refusal(*arrays)
-    choices = [
-        choose(problem, which, platform, execution.backend, refusal)
-        for platform in ("cpu", "other")
-    ]
-    return [_MODULES[choice.implementation] for choice in choices]
-
-
-def _run(cpu, other, *arrays):
-    """Runs one of two functions, by the platform that the program is lowered for."""
-    if cpu.func is other.func:
-        return other(*arrays)
-    return lax.platform_dependent(*arrays, cpu=cpu, default=other)
+    """The choices of a map's implementation for a CPU and for other platforms."""
+    backend, refusal = execution.backend, explicit.refusal(*arrays)
+    return (
+        choose(problem, which, "cpu", backend, refusal),
+        choose(problem, which, "other", backend, refusal),
+    )
 
 
 def _stock_forward(x, kernel, problem, execution):
@@ -81,13 +72,10 @@ def forward(
     x: jax.Array, kernel: jax.Array, problem: ConvProblem, execution: Execution
 ) -> jax.Array:
     """y = f(x, w)."""
-    cpu, other = _chosen(Map.FORWARD, problem, execution, x, kernel)
+    choices = _chosen(Map.FORWARD, problem, execution, x, kernel)
     window = problem.window(execution.precision)
-    return _run(
-        partial(cpu.forward, window=window),
-        partial(other.forward, window=window),
-        *(x, kernel),
-    )
+    maps = {name: partial(_MODULES[name].forward, window=window) for name, _ in choices}
+    return choice.run(*choices, maps, x, kernel)
 
 
 @custom_vjp("problem", "execution", linear=("dy", "kernel"))
@@ -95,13 +83,13 @@ def input_gradient(
     dy: jax.Array, kernel: jax.Array, problem: ConvProblem, execution: Execution
 ) -> jax.Array:
     """dx = g(dy, w)."""
-    cpu, other = _chosen(Map.INPUT_GRADIENT, problem, execution, dy, kernel)
+    choices = _chosen(Map.INPUT_GRADIENT, problem, execution, dy, kernel)
     window, sizes = problem.window(execution.precision), problem.x[1:-1]
-    return _run(
-        partial(cpu.input_gradient, window=window, sizes=sizes),
-        partial(other.input_gradient, window=window, sizes=sizes),
-        *(dy, kernel),
-    )
+    maps = {
+        name: partial(_MODULES[name].input_gradient, window=window, sizes=sizes)
+        for name, _ in choices
+    }
+    return choice.run(*choices, maps, dy, kernel)
 
 
 @custom_vjp("problem", "execution", linear=("x", "dy"))
@@ -109,13 +97,13 @@ def kernel_gradient(
     x: jax.Array, dy: jax.Array, problem: ConvProblem, execution: Execution
 ) -> jax.Array:
     """dw = h(x, dy)."""
-    cpu, other = _chosen(Map.KERNEL_GRADIENT, problem, execution, x, dy)
+    choices = _chosen(Map.KERNEL_GRADIENT, problem, execution, x, dy)
     window, taps = problem.window(execution.precision), problem.taps
-    return _run(
-        partial(cpu.kernel_gradient, window=window, taps=taps),
-        partial(other.kernel_gradient, window=window, taps=taps),
-        *(x, dy),
-    )
+    maps = {
+        name: partial(_MODULES[name].kernel_gradient, window=window, taps=taps)
+        for name, _ in choices
+    }
+    return choice.run(*choices, maps, x, dy)
 
 
 def _one_by_one(x, kernel, bias, problem, execution, relu):
@@ -140,18 +128,18 @@ def biased_relu(x, kernel, bias, problem, execution) -> jax.Array:
 
 
 def _at_once(x, kernel, bias, problem, execution, relu):
-    cpu, other = _chosen(Map.FORWARD, problem, execution, x, kernel)
-    if cpu not in (native_conv, input_dilation) or 0 in problem.x:
+    on_cpu, elsewhere = _chosen(Map.FORWARD, problem, execution, x, kernel)
+    native, other = _MODULES[on_cpu.implementation], _MODULES[elsewhere.implementation]
+    if native not in (native_conv, input_dilation) or 0 in problem.x:
         return _one_by_one(x, kernel, bias, problem, execution, relu)
     window = problem.window(execution.precision)
-    finished = partial(cpu.forward, window=window, relu=relu)
-    if cpu is other:
-        return finished(x, kernel, bias=bias)
-    return lax.platform_dependent(
-        *(x, kernel, bias),
-        cpu=lambda x, kernel, bias: finished(x, kernel, bias=bias),
-        default=partial(_finish, other, window, relu),
-    )
+    maps = {
+        elsewhere.implementation: partial(_finish, other, window, relu),
+        on_cpu.implementation: lambda x, kernel, bias: native.forward(
+            x, kernel, window=window, bias=bias, relu=relu
+        ),
+    }
+    return choice.run(on_cpu, elsewhere, maps, x, kernel, bias)
 
 
 def _finish(implementation, window, relu, x, kernel, bias):
