@@ -9,10 +9,11 @@ from cnnjax.benchmark.calls import Call
 from cnnjax.ops import pool
 from cnnjax.ops.choice import Choice
 from cnnjax.ops.conv.choose import explain
+from cnnjax.ops.conv.problem import Map
 from cnnjax.ops.norm.choose import choose as choose_norm
 from cnnjax.ops.norm.problem import make_problem as make_norm_problem
 
-MAPS: tuple[str, ...] = ("forward", "input_gradient", "kernel_gradient")
+MAPS = tuple(which.value for which in Map)
 
 CONV_FUSED = {
     "forward": "",

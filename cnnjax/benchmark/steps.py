@@ -18,7 +18,6 @@ from cnnjax.benchmark.timer import seconds_of
 from cnnjax.config import Config
 from cnnjax.data import train_batches
 from cnnjax.errors import ConfigError
-from cnnjax.ops.backend import current_backend
 from cnnjax.train.machine.compile import (
     describe_state,
     lower_eval_step,
@@ -26,6 +25,7 @@ from cnnjax.train.machine.compile import (
     make_initial_state,
 )
 from cnnjax.train.machine.devices import Devices, devices_of
+from cnnjax.train.machine.numerics import backend_name
 from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.step.state import TrainState, count_parameters
 
@@ -127,7 +127,7 @@ def describe(problem: Problem) -> dict[str, Any]:
         "device": f"{device.platform} ({device.device_kind})",
         "devices": problem.devices.count,
         "cores": len(os.sched_getaffinity(0)),
-        "backend": current_backend() if config.backend == "auto" else config.backend,
+        "backend": backend_name(config),
         "gradients": config.gradients,
         "jax": jax.__version__,
     }

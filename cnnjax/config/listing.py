@@ -21,10 +21,11 @@ def list_config(config: Config) -> str:
 
 
 def _lines(config: Config) -> Iterator[str]:
-    defaults, order = default_config(), [*BY_NAME]
-    settings = [*flatten(config.to_dict())]
-    settings.sort(key=lambda pair: order.index(pair[0]) if pair[0] in BY_NAME else 999)
-    for name, value in settings:
+    defaults, order = default_config(), {name: i for i, name in enumerate(BY_NAME)}
+    settings = flatten(config.to_dict())
+    for name, value in sorted(
+        settings, key=lambda pair: order.get(pair[0], len(order))
+    ):
         setting = BY_NAME.get(name)
         line = f"{name} = {show(value)}"
         if value != find(defaults, name):

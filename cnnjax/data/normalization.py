@@ -77,8 +77,12 @@ def normalize(images: Images, normalization: Normalization) -> Images:
 
 def write_normalization(normalization: Normalization, path: str | Path) -> None:
     """Writes a JSON file atomically: other processes see all of it or nothing."""
-    content = {name: x.tolist() for name, x in normalization._asdict().items()}
-    write_whole(Path(path), json.dumps(content))
+    write_whole(Path(path), json.dumps(as_lists(normalization)))
+
+
+def as_lists(normalization: Normalization) -> dict[str, list[float]]:
+    """The statistics as values for JSON, bit for bit."""
+    return {name: x.tolist() for name, x in normalization._asdict().items()}
 
 
 def read_normalization(path: str | Path) -> Normalization:

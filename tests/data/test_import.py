@@ -10,12 +10,17 @@ import cnnjax.data
 HEAVY = "jax", "grain", "sklearn", "tensorflow_datasets", "tensorflow", "PIL"
 
 
-def test_import_is_light():
-    code = f"import cnnjax.data, sys; print([m for m in {HEAVY} if m in sys.modules])"
+def printed(code):
+    """What a process of its own prints."""
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == "[]"
+    return result.stdout.strip()
+
+
+def test_import_is_light():
+    code = f"import cnnjax.data, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    assert printed(code) == "[]"
 
 
 def test_digits_are_read_without_scikit_learn_s_import():
@@ -23,10 +28,7 @@ def test_digits_are_read_without_scikit_learn_s_import():
         "import sys; from cnnjax.data.digits import load_digits; load_digits();"
         " print('sklearn' in sys.modules)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "False"
+    assert printed(code) == "False"
 
 
 def test_every_public_name_is_there():

@@ -82,12 +82,17 @@ def adapt_backend(config: Config, tell: Callable[[str], None]) -> Config:
     return config
 
 
+def backend_name(config: Config) -> str:
+    """The backend that the config chooses; with ``"auto"``, the current one."""
+    return current_backend() if config.backend == "auto" else config.backend
+
+
 def describe_backend(config: Config, platform: str) -> str:
     """The kernels that compute on devices of ``platform``.
 
     Runs with equal descriptions have equal numbers, bit for bit.
     """
-    name = current_backend() if config.backend == "auto" else config.backend
+    name = backend_name(config)
     is_stock = config.gradients == "autodiff" or name == "xla"
     if platform != "cpu" or is_stock or library.status().library is None:
         return "XLA's kernels"

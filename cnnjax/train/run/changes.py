@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from cnnjax.config import Config
 from cnnjax.config.files import from_json
-from cnnjax.data import Normalization
+from cnnjax.data.normalization import Normalization, as_lists
 from cnnjax.errors import ConfigError, UnknownSettingError
 from cnnjax.train.run import data_identity
 from cnnjax.train.run.experiment import Experiment
@@ -151,7 +151,7 @@ def describe_run(
     """The settings, normalization and data of a run, as values for JSON."""
     return {
         "config": config.to_dict(),
-        "normalization": _as_lists(experiment.normalization),
+        "normalization": as_lists(experiment.normalization),
         "data": identity,
     }
 
@@ -190,7 +190,7 @@ def check_noted(
 def _check_normalization(
     noted: Any, checkpoint: Path, normalization: Normalization
 ) -> None:
-    for name, found in _as_lists(normalization).items():
+    for name, found in as_lists(normalization).items():
         for channel, (now, then) in enumerate(zip(found, noted[name], strict=True)):
             if now != then:
                 raise ConfigError(
@@ -198,10 +198,6 @@ def _check_normalization(
                     f" channel {channel}, but {checkpoint} was trained with {then};"
                     " restore the file"
                 )
-
-
-def _as_lists(normalization: Normalization) -> dict[str, list[float]]:
-    return {name: x.tolist() for name, x in normalization._asdict().items()}
 
 
 def noted_config(notes: Mapping[str, Any], checkpoint: Path) -> Config | None:

@@ -79,8 +79,7 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._step: int | None = None
         self._named = Folder(self._folder, create=not read_only)
-        if not read_only:
-            self._delete_removed()
+        self._delete_removed()
         check_files(self._folder)
         self._manager = open_manager(self._named, rules, read_only=read_only)
         if not read_only:
