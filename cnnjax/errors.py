@@ -52,12 +52,14 @@ class Interrupted(Exception):
     """A run that was asked to stop and saved its state.
 
     Attributes:
+        signal: the name of the signal, such as "SIGTERM".
         status: the exit status that shells expect, 128 plus the signal's number.
     """
 
     def __init__(self, number: int, step: int):
+        self.signal = signal.Signals(number).name
         super().__init__(
-            f"Stopped by {signal.Signals(number).name} after step {step} (checkpoint"
+            f"Stopped by {self.signal} after step {step} (checkpoint"
             " saved); rerun the same command to resume."
         )
         self.status = 128 + number

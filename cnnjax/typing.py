@@ -85,6 +85,26 @@ class Reporter(Protocol):
         """Called with a sentence for people."""
         ...
 
+    def checkpoint(self, step: int, folder: str) -> None:
+        """Called once the checkpoint of ``step`` is complete on disk, in ``folder``.
+
+        Saving runs beside training, so this may be some steps after ``step``.
+        """
+        ...
+
+    def wants_stop(self) -> bool:
+        """Whether the run should save a checkpoint and end after the current step."""
+        ...
+
+    def end(self, info: Mapping[str, Any]) -> None:
+        """Called when training has ended and its last checkpoint is complete.
+
+        Args:
+            info: step, reason ("finished", "early stopping", "callback", or the name of
+                a signal).
+        """
+        ...
+
     def close(self) -> None:
         """Called when the run is over, whether it succeeded or not."""
         ...

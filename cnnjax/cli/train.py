@@ -77,9 +77,10 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
 
 
 def _train(config: Config, workdir: Path, resume: str) -> int:
+    from cnnjax.report import make_reporter
     from cnnjax.train.run.loop import train
 
-    reporter = _make_reporter(workdir)
+    reporter = make_reporter(workdir)
     try:
         test = train(config, workdir, reporter, resume).test
         reporter.message(
@@ -95,25 +96,3 @@ def _train(config: Config, workdir: Path, resume: str) -> int:
         raise
     reporter.close()
     return status
-
-
-def _make_reporter(workdir: Path):
-    """The terminal and ``metrics.jsonl``; nothing in processes other than the first.
-
-    Raises:
-        ConfigError: the file exists, but does not hold metrics.
-    """
-    from cnnjax import report
-    from cnnjax.train.machine.processes import is_first
-
-    if not is_first():
-        return report.Reporters()
-    metrics = workdir / "metrics.jsonl"
-    try:
-        report.check_records(metrics)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{error}; move the file away") from error
-    terminal = report.make_terminal_reporter()
-    return report.Reporters(terminal, report.MetricsFile(metrics, terminal.message))

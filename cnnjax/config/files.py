@@ -51,13 +51,22 @@ def load_config(path: str | Path, overrides: Mapping[str, str] | None = None) ->
     config = _run_file(Path(os.path.expanduser(path)))
     for name, text in (overrides or {}).items():
         _override(config, name, text)
-    return _checked(config, path)
+    return check_config(config.to_dict(), path)
 
 
-def _checked(config, path) -> Config:
-    """The same settings on top of the defaults: types, names and values checked."""
+def check_config(changes: Mapping[str, Any], path: str | Path = "config") -> Config:
+    """The default settings with changes, checked.
+
+    Args:
+        changes: values by name, in nested mappings or by dotted names.
+        path: where they come from, for the message.
+
+    Raises:
+        ConfigError: a name that does not exist, or a value of the wrong type or range.
+    """
     try:
-        changes = json.loads(to_json(config), object_pairs_hook=_with_tuples)
+        text = json.dumps(changes, default=_scalar)
+        changes = json.loads(text, object_pairs_hook=_with_tuples)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{path}: a setting is a string, a number, true, false, None or a tuple of"
@@ -98,6 +107,13 @@ def _from_settings(changes: Mapping[str, Any]) -> Config:
         _set(config, name, value)
     validate(config)
     return config
+
+
+def _scalar(value: Any) -> Any:
+    """A NumPy scalar as a value for JSON."""
+    if getattr(value, "shape", None) != () or not hasattr(value, "item"):
+        raise TypeError(f"{show(value)} is a {type(value).__name__}")
+    return value.item()
 
 
 def _with_tuples(pairs):

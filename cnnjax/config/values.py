@@ -13,6 +13,9 @@ EXPECTED = {
     tuple: "a list, such as (1, 2)",
 }
 
+FROM_PYTHON = "<python>"
+"""The source of data, or the name of a model, that a Python caller passed itself."""
+
 LARGEST = 3.4e38
 """The largest number that float32 holds."""
 

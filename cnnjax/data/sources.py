@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Callable
 
+from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data.dataset import Dataset, RawDataset, make_dataset
 from cnnjax.data.digits import load_digits
 from cnnjax.data.glyphs import load_glyphs
@@ -80,6 +81,11 @@ def _check_text(source: str) -> None:
 
 
 def _loader(kind: str, streaming: bool) -> Callable[[str], RawDataset]:
+    if kind == FROM_PYTHON:
+        raise DataError(
+            "the run was trained on data that a Python program passed to cnnjax.train:"
+            " pass the same data again as its argument data"
+        )
     if kind not in SOURCES:
         near = difflib.get_close_matches(kind, SOURCES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

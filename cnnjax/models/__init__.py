@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnjax import layers as nn
+from cnnjax.config.values import FROM_PYTHON
 from cnnjax.errors import unknown_name
 from cnnjax.models.cnn import SimpleCNN, SmallCNN
 from cnnjax.models.lenet import LeNet5
@@ -54,6 +55,11 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     Raises:
         ValueError: an unknown name or option, or an invalid value of an option.
     """
+    if name == FROM_PYTHON:
+        raise ValueError(
+            "the run was trained on a module that a Python program passed to"
+            " cnnjax.train; pass the same module again as the argument model"
+        )
     if name not in MODELS:
         raise unknown_name("model", name, MODELS)
     options = check_options(name, MODELS[name], options)

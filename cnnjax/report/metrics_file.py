@@ -86,6 +86,16 @@ class MetricsFile:
     def message(self, text: str) -> None:
         """Do nothing: messages are for people."""
 
+    def checkpoint(self, step: int, folder: str) -> None:
+        """Do nothing: the file holds metrics only."""
+
+    def wants_stop(self) -> bool:
+        """Never."""
+        return False
+
+    def end(self, info: Mapping[str, Any]) -> None:
+        """Do nothing: the file holds metrics only."""
+
     def close(self) -> None:
         """Close the file.
 

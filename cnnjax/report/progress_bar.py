@@ -75,6 +75,16 @@ class ProgressBar:
         """Print a sentence above the bar."""
         self._console.print(printable(text))
 
+    def checkpoint(self, step: int, folder: str) -> None:
+        """Do nothing: one line per checkpoint would be too many."""
+
+    def wants_stop(self) -> bool:
+        """Never."""
+        return False
+
+    def end(self, info: Mapping[str, Any]) -> None:
+        """Do nothing: the run says how it ended."""
+
     def close(self) -> None:
         """Draw the bar once more and release the terminal."""
         self._live.stop()

@@ -1,10 +1,19 @@
-"""Several reporters of a training run as one."""
+"""The reporters of a training run, and several as one."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from cnnjax.errors import ConfigError
+from cnnjax.report.callbacks import Callback, CallbackReporter
+from cnnjax.report.metrics_file import MetricsFile, check_records
+from cnnjax.report.terminal import make_terminal_reporter
+from cnnjax.streams import warn
+from cnnjax.train.machine.processes import is_first
 from cnnjax.typing import Reporter
+
+METRICS = "metrics.jsonl"
 
 
 class Reporters:
@@ -42,8 +51,52 @@ class Reporters:
         for reporter in self._reporters:
             reporter.message(text)
 
+    def checkpoint(self, step: int, folder: str) -> None:
+        """Tell all reporters that a checkpoint is complete."""
+        for reporter in self._reporters:
+            reporter.checkpoint(step, folder)
+
+    def wants_stop(self) -> bool:
+        """Whether any of the reporters asks the run to stop."""
+        return any(reporter.wants_stop() for reporter in self._reporters)
+
+    def end(self, info: Mapping[str, Any]) -> None:
+        """Tell all reporters that training has ended."""
+        for reporter in self._reporters:
+            reporter.end(info)
+
     def close(self) -> None:
         """Close all reporters, even after one of them fails; raise the last error."""
         with contextlib.ExitStack() as stack:
             for reporter in reversed(self._reporters):
                 stack.callback(reporter.close)
+
+
+def make_reporter(
+    workdir: Path, callbacks: Sequence[Callback] = (), progress: str = "auto"
+) -> Reporters:
+    """The reporters of a run: the terminal, ``metrics.jsonl``, and callbacks.
+
+    Processes other than the first report nothing.
+
+    Args:
+        workdir: the run's working directory.
+        callbacks: called after the others.
+        progress: ``"bar"``, ``"lines"``, ``"none"``, or ``"auto"``, which is a bar on a
+            terminal and lines elsewhere.
+
+    Raises:
+        ConfigError: the file exists, but does not hold metrics.
+    """
+    if not is_first():
+        return Reporters()
+    metrics = workdir / METRICS
+    try:
+        check_records(metrics)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{error}; move the file away") from error
+    shown = [] if progress == "none" else [make_terminal_reporter(progress=progress)]
+    tell = shown[0].message if shown else warn
+    return Reporters(*shown, MetricsFile(metrics, tell), CallbackReporter(callbacks))

@@ -10,7 +10,9 @@ from cnnjax.streams import Lasting, printable
 from cnnjax.typing import Reporter
 
 
-def make_terminal_reporter(stream: TextIO | None = None) -> Reporter:
+def make_terminal_reporter(
+    stream: TextIO | None = None, progress: str = "auto"
+) -> Reporter:
     """A reporter for a stream: a progress bar on a terminal, plain lines elsewhere.
 
     If the environment sets ``NO_COLOR`` (https://no-color.org) or ``TERM=dumb``, a
@@ -19,10 +21,11 @@ def make_terminal_reporter(stream: TextIO | None = None) -> Reporter:
 
     Args:
         stream: where to write; by default, standard output.
+        progress: ``"bar"`` or ``"lines"`` instead of ``"auto"``.
     """
     target = cast(TextIO, Lasting(sys.stdout if stream is None else stream))
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    if plain or not target.isatty():
+    if progress == "lines" or (progress == "auto" and (plain or not target.isatty())):
         return PlainLines(target)
     from cnnjax.report.progress_bar import ProgressBar  # rich takes 50 ms to load
 
@@ -59,6 +62,16 @@ class PlainLines:
     def message(self, text: str) -> None:
         """Print a sentence."""
         print(printable(text), file=self._stream, flush=True)
+
+    def checkpoint(self, step: int, folder: str) -> None:
+        """Do nothing: one line per checkpoint would be too many."""
+
+    def wants_stop(self) -> bool:
+        """Never."""
+        return False
+
+    def end(self, info: Mapping[str, Any]) -> None:
+        """Do nothing: the run says how it ended."""
 
     def close(self) -> None:
         """Do nothing: each line has been flushed."""

@@ -16,7 +16,7 @@ class Recorder:
 
     def __init__(self):
         self.info, self.steps, self.records, self.messages = {}, [], [], []
-        self.rewinds = []
+        self.rewinds, self.checkpoints, self.ends = [], [], []
         self.closed = False
 
     def start(self, info):
@@ -33,6 +33,15 @@ class Recorder:
 
     def message(self, text):
         self.messages.append(text)
+
+    def checkpoint(self, step, folder):
+        self.checkpoints.append((step, folder))
+
+    def wants_stop(self):
+        return False
+
+    def end(self, info):
+        self.ends.append(dict(info))
 
     def close(self):
         self.closed = True

@@ -14,18 +14,21 @@ class StopRequest(NamedTuple):
     Attributes:
         signal: the number of the signal that asks to stop; ``None`` if none came.
         save: whether a checkpoint is due by the clock.
+        end: whether a reporter asks training to end.
     """
 
     signal: int | None = None
     save: bool = False
+    end: bool = False
 
 
-WIDTH = len(SIGNALS) + 1
+WIDTH = len(SIGNALS) + 2
 
 
 def encode(request: StopRequest) -> np.ndarray:
     """A request as counts, which add up over all processes: int32 ``(WIDTH,)``."""
-    counts = [*(request.signal == number for number in SIGNALS), request.save]
+    signals = [request.signal == number for number in SIGNALS]
+    counts = [*signals, request.save, request.end]
     return np.array(counts, np.int32)
 
 
@@ -35,6 +38,6 @@ def decode(total: Array) -> StopRequest:
     Args:
         total: the sum of their encoded requests.
     """
-    *stops, save = np.asarray(total).tolist()
+    *stops, save, end = np.asarray(total).tolist()
     signals = [number for number, count in zip(SIGNALS, stops, strict=True) if count]
-    return StopRequest(signals[0] if signals else None, save > 0)
+    return StopRequest(signals[0] if signals else None, save > 0, end > 0)

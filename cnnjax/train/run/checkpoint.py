@@ -53,8 +53,8 @@ class Checkpoints:
             even if a later part of the run has another ``keep_every``.
         settings: of the run, for the message if a state does not match them.
         read_only: to look at a run that another process may be writing.
-        hold: the locked working directory; it must still be there at each save, and
-            notes what is on disk.
+        tell_saved: called with the step and the folder of each complete checkpoint.
+        hold: the locked working directory, which notes what is on disk.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Checkpoints:
         keep_every: int | None = None,
         settings: Mapping[str, Any] | None = None,
         read_only: bool = False,
+        tell_saved: Callable[[int, str], None] | None = None,
         hold: Hold | None = None,
     ):
         quieten_orbax()
@@ -74,10 +75,12 @@ class Checkpoints:
         rules = [policies.LatestN(keep), self._best, self._permanent]
         self._hold = hold
         self._tell = tell
+        self._tell_saved = tell_saved
         self._settings = settings or {}
         self._read_only = read_only
         self._folder = folder.absolute()
         self._step: int | None = None
+        self._in_flight: int | None = None  # the same, until its save has ended
         self._named = Folder(self._folder, create=not read_only)
         self._delete_removed()
         check_files(self._folder)
@@ -111,7 +114,7 @@ class Checkpoints:
         self._best.step = best_step
         self._wait()
         if step not in self._manager.all_steps():
-            self._step = step
+            self._step = self._in_flight = step
             if agree(self._finds_room(arrays)):
                 self._start(step, arrays, notes)
         self._note_saved([older for older in self.steps() if older != step])
@@ -180,6 +183,9 @@ class Checkpoints:
         if failure:
             self._give_up(failure)
         self._delete_removed()
+        step, self._in_flight = self._in_flight, None
+        if self._tell_saved and step is not None and step in self.steps():
+            self._tell_saved(step, str(self._folder / str(step)))
 
     def _delete_removed(self) -> None:
         """Deletes the files of checkpoints that are no longer kept."""
@@ -218,8 +224,8 @@ class Checkpoints:
     ) -> Restored | None:
         """The newest state that is whole; ``None`` if none was saved.
 
-        Damaged ones are moved away only once another one was read: if none can be read,
-        this process may be at fault.
+        Damaged ones are moved away only once another one was read: otherwise this
+        process may be at fault.
 
         Args:
             like: a state of the same network and optimizer; ``None`` for whatever is

@@ -2,37 +2,25 @@
 
 import difflib
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import optax
 from flax import linen as nn
 
-from cnnjax.config import Config, find
+from cnnjax.config import Config
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.models import MODELS, make_model
 from cnnjax.optim import (
     make_optimizer,
     make_schedule,
-    parse_duration,
-    to_seconds,
-    to_steps,
 )
 from cnnjax.streams import warn
 from cnnjax.train.machine.devices import AXIS
 from cnnjax.train.machine.numerics import check_backend
+from cnnjax.train.run.lengths import Lengths, check_durations, make_lengths, naming
 from cnnjax.train.step.loss import Loss, make_loss
 
-Result = TypeVar("Result")
-
-_DURATIONS = (
-    "duration",
-    "eval_every",
-    "log_every",
-    "checkpoint.every",
-    "checkpoint.keep_every",
-    "schedule.warmup",
-)
 _MODEL_KEYS = ("name",)
 _RESERVED = {
     "num_classes": "the data: data.num_classes",
@@ -40,30 +28,6 @@ _RESERVED = {
     "dtype": "the setting precision",
 }
 _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_norm")
-
-
-class Lengths(NamedTuple):
-    """The durations of a run in steps.
-
-    Attributes:
-        total: its length.
-        eval_every: between validations.
-        log_every: between lines of training metrics.
-        save_every: between saves, unless they go by the clock.
-        save_seconds: between saves that go by the clock, else ``None``.
-        keep_every: between checkpoints that are kept for good; ``None`` for none.
-        warmup: the linear rise of the learning rate.
-        boundaries: after which the learning rate falls.
-    """
-
-    total: int
-    eval_every: int
-    log_every: int
-    save_every: int
-    save_seconds: float | None
-    keep_every: int | None
-    warmup: int
-    boundaries: tuple[int, ...]
 
 
 class Experiment(NamedTuple):
@@ -78,10 +42,26 @@ class Experiment(NamedTuple):
     lengths: Lengths
 
 
+class Parts(NamedTuple):
+    """Parts of a run that a Python caller has made; ``None`` where the config decides.
+
+    Attributes:
+        dataset: checked, instead of ``data.source``.
+        model: instead of ``model.name`` and its options.
+    """
+
+    dataset: Dataset | None = None
+    model: nn.Module | None = None
+
+
+ALL_FROM_CONFIG = Parts()
+
+
 def make_experiment(
     config: Config,
     normalization: Normalization | None = None,
     tell: Callable[[str], None] = warn,
+    parts: Parts = ALL_FROM_CONFIG,
 ) -> Experiment:
     """Builds the parts that ``config`` names, before any work.
 
@@ -89,13 +69,14 @@ def make_experiment(
         config: checked settings.
         normalization: an earlier run's; by default measured on the training split.
         tell: takes a sentence about data that may be a mistake.
+        parts: those that need not be built.
 
     Raises:
         ConfigError: settings that contradict each other or the data.
         DataError: data that cannot be read.
     """
-    _check_early(config)
-    dataset = load_dataset(
+    _check_early(config, parts.model)
+    dataset = parts.dataset or load_dataset(
         config.data.source,
         validation_fraction=config.data.validation_fraction,
         test_fraction=config.data.test_fraction,
@@ -105,12 +86,12 @@ def make_experiment(
     for note in dataset.notes:
         tell(f"note: {note}")
     _check_against_data(config, dataset)
-    lengths = _make_lengths(config, len(dataset.train.labels))
+    lengths = make_lengths(config, len(dataset.train.labels))
     schedule = _make_schedule(config, lengths)
     return Experiment(
         dataset=dataset,
         normalization=normalization or measure(dataset.train.images),
-        model=_make_model(config, dataset.num_classes),
+        model=_make_model(config, dataset.num_classes, parts.model),
         optimizer=_make_optimizer(config, schedule),
         schedule=schedule,
         loss=make_loss(config.loss.name, config.loss.label_smoothing),
@@ -118,14 +99,11 @@ def make_experiment(
     )
 
 
-def _check_early(config):
+def _check_early(config, model):
     """Builds what needs no data, so that mistakes are found before data is read."""
-    for name in _DURATIONS:
-        text = find(config, name)
-        if text is not None:
-            _naming(name, parse_duration, text)
+    check_durations(config)
     check_backend(config)
-    _make_model(config, num_classes=1)
+    _make_model(config, None, model)
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
 
 
@@ -150,50 +128,8 @@ def _check_against_data(config, dataset):
         )
 
 
-def _make_lengths(config, examples) -> Lengths:
-    def steps(name, text, total=None, least=1):
-        duration = _naming(name, parse_duration, text)
-        count = _naming(
-            name,
-            to_steps,
-            duration,
-            examples=examples,
-            batch_size=config.batch_size,
-            total_steps=total,
-        )
-        if duration.amount == 0 and least:
-            raise ConfigError(f"{name} is {text!r}, expected more than 0")
-        if count >= 2**31:
-            raise ConfigError(f"{name} is {text!r}, expected fewer than 2^31 steps")
-        return max(count, least)
-
-    settings = config.checkpoint
-    total = steps("duration", config.duration)
-    seconds = to_seconds(parse_duration(settings.every))
-    if seconds == 0:
-        raise ConfigError(
-            f"checkpoint.every is {settings.every!r}, expected more than 0"
-        )
-    boundaries = [
-        steps("schedule.boundaries", text, total) for text in config.schedule.boundaries
-    ]
-    return Lengths(
-        total=total,
-        eval_every=steps("eval_every", config.eval_every, total),
-        log_every=steps("log_every", config.log_every, total),
-        save_every=total
-        if seconds
-        else steps("checkpoint.every", settings.every, total),
-        save_seconds=seconds,
-        keep_every=settings.keep_every
-        and steps("checkpoint.keep_every", settings.keep_every, total),
-        warmup=steps("schedule.warmup", config.schedule.warmup, total, least=0),
-        boundaries=tuple(boundaries),
-    )
-
-
 def _make_schedule(config, lengths):
-    return _naming(
+    return naming(
         "schedule",
         make_schedule,
         config.schedule.name,
@@ -206,12 +142,14 @@ def _make_schedule(config, lengths):
     )
 
 
-def _make_model(config, num_classes):
+def _make_model(config, num_classes, given=None):
+    """The network; ``num_classes`` is ``None`` before the data is read."""
     options = _options("model", config.model, _MODEL_KEYS)
     for key, source in _RESERVED.items():
         if key in options:
             raise ConfigError(f"model.{key} cannot be set: it comes from {source}")
-    fields = getattr(MODELS.get(config.model.name), "__dataclass_fields__", None)
+    kind = given if given is not None else MODELS.get(config.model.name)
+    fields = getattr(kind, "__dataclass_fields__", None)
     if config.sync_batch_norm:
         if fields and "axis_name" not in fields:
             raise ConfigError(
@@ -226,14 +164,37 @@ def _make_model(config, num_classes):
                 " has no field dtype"
             )
         options["dtype"] = config.precision
-    return _naming(
-        "model", make_model, config.model.name, num_classes=num_classes, **options
+    if given is not None:
+        _check_given(given, config, num_classes)
+        return given.clone(**options)
+    classes = 1 if num_classes is None else num_classes
+    return naming(
+        "model", make_model, config.model.name, num_classes=classes, **options
     )
+
+
+def _check_given(model, config, num_classes):
+    """Refuses a module of another number of classes, and options beside it.
+
+    Raises:
+        ConfigError: what does not fit.
+    """
+    for option in _options("model", config.model, _MODEL_KEYS):
+        raise ConfigError(
+            f"model.{option} is set, but the model was passed as a module; set its"
+            f" field {option} instead"
+        )
+    own = getattr(model, "num_classes", None)
+    if None not in (own, num_classes) and own != num_classes:
+        raise ConfigError(
+            f"the model's num_classes is {own}, expected {num_classes}, the number of"
+            " classes of the data"
+        )
 
 
 def _make_optimizer(config, schedule):
     settings = config.optimizer
-    return _naming(
+    return naming(
         "optimizer",
         make_optimizer,
         settings.name,
@@ -260,17 +221,3 @@ def _options(name, section, fixed) -> dict[str, Any]:
         for key, value in section.items()
         if key not in fixed and value is not None
     }
-
-
-def _naming(
-    name: str, make: Callable[..., Result], /, *args: Any, **kwargs: Any
-) -> Result:
-    """Calls ``make``; its errors get the name of the setting.
-
-    Raises:
-        ConfigError: whatever ``make`` refuses.
-    """
-    try:
-        return make(*args, **kwargs)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from error

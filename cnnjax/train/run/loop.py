@@ -15,7 +15,8 @@ from cnnjax.train.machine.signals import watch
 from cnnjax.train.machine.stop_request import StopRequest, decode
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
-from cnnjax.train.run.experiment import Lengths
+from cnnjax.train.run.experiment import ALL_FROM_CONFIG, Parts
+from cnnjax.train.run.lengths import Lengths
 from cnnjax.train.run.meter import Meter
 from cnnjax.train.run.prepare import Run, prepare
 from cnnjax.train.run.progress import Progress, judge
@@ -54,6 +55,7 @@ def train(
     reporter: Reporter,
     resume: str = "auto",
     watch_state: Callable[[TrainState], None] | None = None,
+    parts: Parts = ALL_FROM_CONFIG,
 ) -> Result:
     """Trains as ``config`` says and leaves everything in ``workdir``.
 
@@ -72,6 +74,7 @@ def train(
             another run's working directory or checkpoint, from whose state a new run
             continues exactly.
         watch_state: is shown the state after each step, for checks.
+        parts: of the run that a Python caller has made.
 
     Raises:
         ConfigError: invalid settings, settings with which the run cannot be resumed, or
@@ -83,7 +86,7 @@ def train(
         Interrupted: a signal asked the run to stop; its state is saved.
     """
     with (
-        prepare(config, Path(workdir), reporter, resume) as run,
+        prepare(config, Path(workdir), reporter, resume, parts) as run,
         watch() as stop,
         contextlib.closing(run.open_checkpoints()) as checkpoints,
     ):
@@ -99,7 +102,7 @@ def train(
             step += 1
             try:
                 with meter.host_work():  # which ends once the step is dispatched
-                    request = _request(stop, lengths, last_save)
+                    request = _request(stop, run, last_save)
                     batch = next(batches)
                     state, metrics, requests = train_step(state, batch, request)
                 running, done = Running(step, metrics, requests), running
@@ -107,8 +110,9 @@ def train(
                     watch_state(state)
                 if done:  # the step before: fetch, check and report its metrics
                     meter.step(done.step, done.metrics)
-                request = _agree(done, _request(stop, lengths, last_save))
-                saves = request.signal or request.save or _saves_after(step, lengths)
+                request = _agree(done, _request(stop, run, last_save))
+                stops = request.signal or request.end
+                saves = stops or request.save or _saves_after(step, lengths)
                 validates = step == lengths.total or step % lengths.eval_every == 0
                 if not saves and not validates:
                     continue
@@ -124,7 +128,11 @@ def train(
                         last_save = time.perf_counter()
                 if request.signal and not ends:
                     checkpoints.finish()  # otherwise it may not be saved
-                    raise Interrupted(request.signal, step)
+                    stopped = Interrupted(request.signal, step)
+                    reporter.end({"step": step, "reason": stopped.signal})
+                    raise stopped
+                if request.end:
+                    break
             except NonFiniteLossError as error:
                 state, progress = roll_back(run, checkpoints, progress, error, first)
                 step = first = int(state.step)
@@ -154,19 +162,17 @@ def _start_meter(run: Run, progress: Progress) -> Meter:
     return meter
 
 
-def _request(
-    stop: Callable[[], int | None], lengths: Lengths, last_save: float
-) -> StopRequest:
-    """What this process asks for: to stop because of a signal, or to save by the clock.
+def _request(stop: Callable[[], int | None], run: Run, last_save: float) -> StopRequest:
+    """What this process asks for: to stop, or to save by the clock.
 
     Args:
         stop: tells the number of a signal that came.
-        lengths: how many seconds are between two saves, if they go by the clock.
+        run: whose reporter may ask to stop.
         last_save: when the last one was, on this process's clock.
     """
-    seconds = lengths.save_seconds
+    seconds = run.experiment.lengths.save_seconds
     is_time = bool(seconds) and time.perf_counter() - last_save >= seconds
-    return StopRequest(stop(), is_time)
+    return StopRequest(stop(), is_time, run.reporter.wants_stop())
 
 
 def _agree(done: Running | None, own: StopRequest) -> StopRequest:
@@ -227,6 +233,16 @@ def _finish(
     """Waits for the disk, takes the best state if it is wanted, and scores it."""
     step, best, tell = int(state.step), progress.best_step, run.reporter.message
     checkpoints.finish()
+    reason = "callback"
+    if step >= run.experiment.lengths.total:
+        reason = "finished"
+    elif progress.is_out_of_patience(run.config):
+        reason = "early stopping"
+    else:
+        tell(
+            f"stopping after step {step}, as a callback asked; rerun with the same"
+            " settings to resume"
+        )
     if progress.is_out_of_patience(run.config) and best is not None:
         tell(
             f"stopping early after step {step}: {progress.stale} validations were no"
@@ -243,4 +259,5 @@ def _finish(
             )
     test = run.score(state, run.experiment.dataset.test)
     meter.log("test", int(state.step), test._asdict())
+    run.reporter.end({"step": step, "reason": reason})
     return Result(state, test)

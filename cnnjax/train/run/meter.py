@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 
-from cnnjax.train.run.experiment import Lengths
+from cnnjax.train.run.lengths import Lengths
 from cnnjax.train.step.divergence import check_metrics
 from cnnjax.train.step.train_step import TrainMetrics
 from cnnjax.typing import Reporter

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnjax.config import Config
+from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data import Batch, Split, train_batches
 from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.agreement import check_same, check_shared
@@ -17,7 +18,7 @@ from cnnjax.train.run import data_identity
 from cnnjax.train.run.changes import check_changes, describe_run, find_changes
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
-from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.run.experiment import Experiment, Parts, make_experiment
 from cnnjax.train.run.folder_name import check_name
 from cnnjax.train.run.lock import Hold, lock
 from cnnjax.train.run.progress import Progress
@@ -72,6 +73,7 @@ class Run(NamedTuple):
             self.reporter.message,
             keep_every=self.experiment.lengths.keep_every,
             settings=self.config.to_dict(),
+            tell_saved=self.reporter.checkpoint,
             hold=self.hold,
         )
 
@@ -108,7 +110,7 @@ class Run(NamedTuple):
         """What a reporter's ``start`` receives."""
         total, batch_size = self.experiment.lengths.total, self.config.batch_size
         return {
-            "name": self.config.model.name,
+            "name": self._model_name(),
             "total_steps": total,
             "examples": self.examples,
             "epochs": round(total * batch_size / self.examples, 2),
@@ -117,6 +119,10 @@ class Run(NamedTuple):
             "device": describe_devices(self.devices),
             "workdir": str(self.hold.workdir),
         }
+
+    def _model_name(self) -> str:
+        name = self.config.model.name
+        return type(self.experiment.model).__name__ if name == FROM_PYTHON else name
 
     def write_files(self) -> None:
         """Writes the files that describe the run, right before its first step."""
@@ -127,7 +133,7 @@ class Run(NamedTuple):
 
 @contextlib.contextmanager
 def prepare(
-    config: Config, workdir: Path, reporter: Reporter, resume: str
+    config: Config, workdir: Path, reporter: Reporter, resume: str, parts: Parts
 ) -> Iterator[Run]:
     """Locks the working directory, loads the data, and builds and checks all parts.
 
@@ -136,6 +142,7 @@ def prepare(
         workdir: the run's own folder.
         reporter: receives progress, metrics and messages.
         resume: see ``cnnjax.train.run.loop.train``.
+        parts: of the run that need not be built.
 
     Yields:
         The run; no other run can touch its folder meanwhile.
@@ -156,7 +163,7 @@ def prepare(
         compilation_cache.enable(config.compilation_cache)
         devices = devices_of(config)
         known = known_normalization(origin)
-        experiment = make_experiment(config, known, reporter.message)
+        experiment = make_experiment(config, known, reporter.message, parts)
         identity = data_identity.describe(experiment.dataset)
         if origin:
             data_identity.check_file(origin.folder, identity)

@@ -1,0 +1,247 @@
+"""The Python API: train a network and use it, from a script or a notebook."""
+
+import functools
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from cnnjax.config import Config, flatten
+from cnnjax.config.files import check_config, load_config
+from cnnjax.config.values import FROM_PYTHON
+from cnnjax.data import Dataset, RawDataset, Split, make_dataset
+from cnnjax.errors import ConfigError, show
+from cnnjax.files import expand_path
+from cnnjax.report import Callback, make_reporter, read_metrics
+from cnnjax.report.reporters import METRICS
+from cnnjax.train.machine.platform import check_platform
+from cnnjax.train.run import loop
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.experiment import Parts
+from cnnjax.train.run.trained import evaluate_run
+from cnnjax.typing import Params
+
+Data = str | tuple[Any, Any] | RawDataset | Dataset
+PROGRESS = ("auto", "bar", "lines", "none")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run.
+
+    Attributes:
+        workdir: its working directory.
+        test: its score on the test split.
+        history: the logged metrics as arrays, by kind and name:
+            ``history["validation"]["accuracy"]``. Kinds are "train", "validation" and
+            "test"; each has "step" and "epoch".
+    """
+
+    workdir: Path
+    test: Score
+    history: Mapping[str, Mapping[str, np.ndarray]]
+    _module: nn.Module | None = field(default=None, repr=False)
+
+    @functools.cached_property
+    def trained(self) -> Any:
+        """The model as it came out of training, for predictions."""
+        from cnnjax import inference
+
+        return inference.load(self.workdir, model=self._module)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, a Flax module."""
+        return self.trained.model
+
+    @property
+    def variables(self) -> Params:
+        """Its trained variables, for ``model.apply(variables, x, train=False)``."""
+        return self.trained.variables
+
+    def predict(self, images: Any, k: int = 5) -> Any:
+        """Classes and probabilities; see ``TrainedModel.predict``."""
+        return self.trained.predict(images, k)
+
+    def evaluate(self, data: Data) -> Score:
+        """The score on other data; see ``cnnjax.evaluate``."""
+        return evaluate(self.workdir, data, model=self._module)
+
+
+def train(
+    config: Config | Mapping[str, Any] | str | os.PathLike | None = None,
+    *,
+    workdir: str | os.PathLike | None = None,
+    data: Data | None = None,
+    model: str | nn.Module | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: str = "auto",
+    resume: str = "auto",
+) -> TrainedRun:
+    """Trains a network, or resumes its training.
+
+    Like ``cnnjax train``, it leaves everything in ``workdir``, and the same call
+    resumes a run that was stopped.
+
+    Args:
+        config: changes to the default settings, nested or by dotted names; a
+            ``ConfigDict``; or a config file.
+        workdir: the run's own folder; by default ``runs/NAME`` for ``NAME.py``, and a
+            new temporary folder for other configs.
+        data: a source such as ``"npz:letters.npz"``, ``(images, labels)``, or a
+            ``RawDataset`` or ``Dataset`` of your own; by default ``data.source``.
+            Missing splits are held out. To resume, pass the same arrays again.
+        model: a name in ``cnnjax.models.MODELS``, ``"module:attribute"``, or a Flax
+            module that maps ``(images, train)`` to logits ``(batch, num_classes)``; by
+            default ``model.name``.
+        callbacks: are called during the run, see ``Callback``.
+        progress: ``"bar"``, ``"lines"``, ``"none"``, or ``"auto"``: a bar on a
+            terminal, and lines elsewhere.
+        resume: ``"auto"``, ``"never"``, or another run to branch off.
+
+    Raises:
+        ConfigError: invalid settings or arguments.
+        DataError: data that cannot be used.
+        NonFiniteLossError: a loss that is NaN or infinite.
+        Interrupted: a signal, such as that of Ctrl-C, stopped the run; its state is
+            saved.
+
+    Example::
+
+        >>> import cnnjax
+        >>> run = cnnjax.train(
+        ...     {"duration": "2 epochs", "model.widths": (8, 8)},
+        ...     data="digits",
+        ...     progress="none",
+        ... )
+        >>> run.history["validation"]["accuracy"].shape
+        (2,)
+    """
+    if progress not in PROGRESS:
+        raise ConfigError(
+            f"progress is {show(progress)}, expected one of {', '.join(PROGRESS)}"
+        )
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise ConfigError(
+                f"callbacks holds {show(callback)}, expected objects of a subclass of"
+                " cnnjax.Callback"
+            )
+    settings = _settings(config)
+    module = None
+    if isinstance(model, nn.Module):
+        module, settings["model.name"] = model, FROM_PYTHON
+    elif model is not None:
+        settings["model.name"] = model
+    dataset = None
+    if isinstance(data, str):
+        settings["data.source"] = data
+    elif data is not None:
+        settings["data.source"] = FROM_PYTHON
+    checked = check_config(settings)
+    if data is not None and not isinstance(data, str):
+        dataset = _dataset(data, checked)
+    folder = _folder(workdir, config)
+    check_platform()
+    reporter = make_reporter(folder, callbacks, progress)
+    try:
+        parts = Parts(dataset, module)
+        test = loop.train(checked, folder, reporter, resume, parts=parts).test
+    finally:
+        reporter.close()
+    return TrainedRun(folder, test, _history(folder), module)
+
+
+def evaluate(
+    workdir: str | os.PathLike,
+    data: Data | None = None,
+    *,
+    split: str | None = None,
+    step: str | int | None = None,
+    model: nn.Module | None = None,
+) -> Score:
+    """The score of a trained run.
+
+    Args:
+        workdir: its working directory.
+        data: a source, ``(images, labels)``, or a ``RawDataset`` or ``Dataset``; by
+            default the data that the run was trained on.
+        split: ``"train"``, ``"validation"`` or ``"test"``; by default the test split
+            if the data has one, else all of it.
+        step: ``"best"``, ``"last"`` or a step; by default the state that training
+            ended with.
+        model: the network, if the run was trained on a module that has no name.
+
+    Raises:
+        ConfigError: no run in ``workdir``, or data that does not fit its model.
+        DataError: data that cannot be used.
+    """
+    if data is None:
+        return evaluate_run(Path(workdir), split or "test", step)
+    from cnnjax import inference
+
+    return inference.evaluate_on(workdir, data, split=split, step=step, model=model)
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """The settings of a config in any form, by their dotted names."""
+    if config is None:
+        return {}
+    if isinstance(config, ConfigDict):
+        return dict(flatten(config.to_dict()))
+    if isinstance(config, Mapping):
+        return dict(flatten(config))
+    if isinstance(config, str | os.PathLike):
+        return dict(flatten(load_config(os.fspath(config)).to_dict()))
+    raise ConfigError(
+        f"config is {show(config)}, expected a dict of settings, a ConfigDict, or the"
+        " path of a config file"
+    )
+
+
+def _dataset(data: Any, config: Config) -> Dataset:
+    """The checked splits of data that was passed in."""
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, tuple) and len(data) == 2:
+        data = RawDataset(Split(*data))
+    if not isinstance(data, RawDataset):
+        raise ConfigError(
+            f"data is {show(data)}, expected a source such as 'digits', a tuple"
+            " (images, labels), a RawDataset or a Dataset"
+        )
+    return make_dataset(
+        data,
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=config.data.test_fraction,
+        seed=config.seed,
+    )
+
+
+def _folder(workdir: Any, config: Any) -> Path:
+    if workdir is not None:
+        return expand_path(workdir, "workdir")
+    if isinstance(config, str | os.PathLike):
+        return Path("runs") / Path(config).stem
+    return Path(tempfile.mkdtemp(prefix="cnnjax-")) / "run"
+
+
+def _history(workdir: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The records of a metrics file as arrays, by kind and name."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for record in read_metrics(workdir / METRICS):
+        kinds.setdefault(str(record["kind"]), []).append(record)
+    return {
+        kind: {
+            name: np.array([record.get(name, np.nan) for record in records])
+            for name in records[-1]
+            if name != "kind"
+        }
+        for kind, records in kinds.items()
+    }

@@ -1,0 +1,114 @@
+"""A user's own code during a run: ``Callback``, and the reporter that calls it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class Callback:
+    """Code that runs during training; override the methods that you need.
+
+    The first process of a run calls its callbacks, in the thread that trains: what they
+    do delays training. A method that returns ``True`` asks the run to stop: it takes at
+    most one more step, saves a checkpoint, scores the test split, and ends. The same
+    command resumes it.
+
+    Example::
+
+        >>> import cnnjax
+        >>> class StopAtTarget(cnnjax.Callback):
+        ...     def on_evaluation(self, record):
+        ...         return record["kind"] == "validation" and record["accuracy"] > 0.9
+    """
+
+    def on_start(self, info: Mapping[str, Any]) -> bool | None:
+        """Called once, before the first step.
+
+        Args:
+            info: name (of the model), total_steps, examples (of the training split),
+                epochs, batch_size, parameters (how many), device, workdir.
+        """
+
+    def on_step(self, record: Mapping[str, Any]) -> bool | None:
+        """Called after each training step, while the next one runs.
+
+        Args:
+            record: step, epoch, loss, accuracy, learning_rate, images_per_second.
+        """
+
+    def on_evaluation(self, record: Mapping[str, Any]) -> bool | None:
+        """Called after each validation, and after the test at the end.
+
+        Args:
+            record: kind ("validation" or "test"), step, epoch, loss, accuracy, examples
+                and seconds (since the start of the run).
+        """
+
+    def on_checkpoint(self, step: int, folder: str) -> bool | None:
+        """Called when a checkpoint is complete on disk.
+
+        Saving runs beside training, so this may be some steps after ``step``.
+
+        Args:
+            step: of the state that was saved.
+            folder: which holds it.
+        """
+
+    def on_end(self, info: Mapping[str, Any]) -> None:
+        """Called at the end of training; not if an error ended it.
+
+        Args:
+            info: step, and reason: "finished", "early stopping", "callback", or the
+                name of the signal that stopped the run, such as "SIGTERM".
+        """
+
+
+class CallbackReporter:
+    """A reporter that passes on what it receives to callbacks, in order.
+
+    Args:
+        callbacks: whose methods are called.
+    """
+
+    def __init__(self, callbacks: Sequence[Callback]):
+        self._callbacks = callbacks
+        self._stop = False
+
+    def start(self, info: Mapping[str, Any]) -> None:
+        """Call ``on_start``."""
+        for callback in self._callbacks:
+            self._stop |= callback.on_start(info) is True
+
+    def rewind(self, step: int) -> None:
+        """Do nothing: callbacks see repeated steps again."""
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        """Call ``on_step``."""
+        for callback in self._callbacks:
+            self._stop |= callback.on_step(record) is True
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Call ``on_evaluation``, unless it is a line of training metrics."""
+        if record["kind"] == "train":
+            return
+        for callback in self._callbacks:
+            self._stop |= callback.on_evaluation(record) is True
+
+    def message(self, text: str) -> None:
+        """Do nothing: messages are for people."""
+
+    def checkpoint(self, step: int, folder: str) -> None:
+        """Call ``on_checkpoint``."""
+        for callback in self._callbacks:
+            self._stop |= callback.on_checkpoint(step, folder) is True
+
+    def wants_stop(self) -> bool:
+        """Whether a callback has asked the run to stop."""
+        return self._stop
+
+    def end(self, info: Mapping[str, Any]) -> None:
+        """Call ``on_end``."""
+        for callback in self._callbacks:
+            callback.on_end(info)
+
+    def close(self) -> None:
+        """Do nothing: ``on_end`` was called."""
