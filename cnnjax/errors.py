@@ -13,7 +13,15 @@ class ConfigError(ValueError):
 
 
 class UnknownSettingError(ConfigError):
-    """A setting that does not exist, or does not exist in this version."""
+    """A setting that does not exist, or does not exist in this version.
+
+    Attributes:
+        name: the setting's.
+    """
+
+    def __init__(self, message: str, name: str = ""):
+        super().__init__(message)
+        self.name = name
 
 
 class DataError(ValueError):

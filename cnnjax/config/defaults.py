@@ -15,6 +15,9 @@ Config: TypeAlias = Any
 OPEN_SECTIONS = ("model", "optimizer")
 """Further keys here are options of the chosen model or optimizer, which checks them."""
 
+RENAMED_SETTINGS: dict[str, str] = {}
+"""Settings that had another name: the old dotted name, and the new one."""
+
 RENAMED = {("backend", "onednn"): "native"}
 """Values that had another name: the setting and the old name, and the new name."""
 

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from cnnjax.config.defaults import (
     OPEN_SECTIONS,
     RENAMED,
+    RENAMED_SETTINGS,
     Config,
     default_config,
     flatten,
@@ -83,22 +84,45 @@ def to_json(config: Config) -> str:
 def from_json(text: str) -> Config:
     """The settings that ``to_json`` wrote, in this version or an older one.
 
-    Values that have been renamed since get their new names, so that an old run can be
-    resumed.
+    Settings and values that have been renamed since get their new names, so that an old
+    run can be resumed.
 
     Raises:
         ConfigError: damaged text, or settings that this version does not know.
     """
+    return from_tree(parse_tree(text))
+
+
+def parse_tree(text: str) -> dict[str, Any]:
+    """The values in JSON text by their names, unchecked; lists become tuples.
+
+    Raises:
+        ConfigError: damaged text.
+    """
     try:
-        changes = parse_json(text, object_pairs_hook=_with_tuples)
+        tree = parse_json(text, object_pairs_hook=_with_tuples)
     except ValueError as error:
         raise ConfigError(f"the config is not JSON: {error}") from error
-    if not isinstance(changes, dict):
-        raise ConfigError(f"the config is {changes!r}, expected settings by name")
-    for (name, old), new in RENAMED.items():
-        if changes.get(name) == old:
-            changes[name] = new
-    return _from_settings(changes)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"the config is {show(tree)}, expected settings by name")
+    return tree
+
+
+def from_tree(tree: Mapping[str, Any]) -> Config:
+    """The settings in a tree that an older version may have written, checked.
+
+    Raises:
+        ConfigError: settings that this version does not know, or wrong values.
+    """
+    settings: dict[str, Any] = {}
+    for old, value in flatten(tree):
+        name = RENAMED_SETTINGS.get(old, old)
+        if name in settings:
+            raise ConfigError(f"{name} is set twice, once by the name that it had")
+        if isinstance(value, str):
+            value = RENAMED.get((name, value), value)
+        settings[name] = value
+    return _from_settings(settings)
 
 
 def _from_settings(changes: Mapping[str, Any]) -> Config:
@@ -180,8 +204,11 @@ def _section(config, name):
 
 
 def _unknown(config, name):
+    if name in RENAMED_SETTINGS:
+        new = RENAMED_SETTINGS[name]
+        return UnknownSettingError(f"{name} is called {new!r} now", name)
     valid = [known for known, _ in flatten(config.to_dict())]
-    return UnknownSettingError(str(unknown_name("setting", name, valid)))
+    return UnknownSettingError(str(unknown_name("setting", name, valid)), name)
 
 
 def _parse(text, kind):

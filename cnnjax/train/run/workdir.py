@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cnnjax import __version__
 from cnnjax.config import Config, default_config
-from cnnjax.config.files import from_json, to_json
+from cnnjax.config.versions import from_file, to_file
 from cnnjax.data import Normalization, read_normalization, write_normalization
 from cnnjax.errors import ConfigError, UnknownSettingError
 from cnnjax.files import expand_path, open_regular, write_whole
@@ -78,9 +78,9 @@ def stored_settings(folder: Path) -> Config:
         raise ConfigError(f"no run in {folder}: there is no {path}")
     try:
         with open_regular(path, follow_links=False) as file:
-            return from_json(file.read(MAX_BYTES + 1).decode())
+            return from_file(file.read(MAX_BYTES + 1).decode())
     except UnknownSettingError as error:
-        raise ConfigError(of_newer_version(path, error)) from error
+        raise ConfigError(f"{path} {error}, or give another --workdir") from error
     except (ConfigError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} is damaged: {error}; restore it, or give another --workdir"
@@ -188,4 +188,4 @@ def write(
     """Writes the files that describe a run; the config last: with it, it is a run."""
     write_normalization(normalization, workdir / NORMALIZATION)
     data_identity.write(workdir, identity)
-    write_whole(workdir / CONFIG, to_json(config))
+    write_whole(workdir / CONFIG, to_file(config))

@@ -206,10 +206,26 @@ def test_pixels_changed_under_the_same_labels_are_refused(tmp_path, capfd):
 
 
 def test_a_setting_of_a_newer_version_is_called_that(run, capfd):
-    edit(run / "config.json", lambda tree: tree.update(warp_speed=9))
+    def change(tree):
+        tree["warp_speed"] = 9
+        del tree["cnnjax_version"]  # which older versions did not write
+
+    edit(run / "config.json", change)
     for command in (lambda: evaluate(run), lambda: train(run, *LONGER)):
         assert command() == 2
         message = error(capfd)
         assert "was written by a newer version of cnnjax" in message
         assert "unknown setting 'warp_speed'" in message
         assert "damaged" not in message
+
+
+def test_a_setting_is_named_with_the_newer_version_that_wrote_it(run, capfd):
+    newer = {"warp_speed": 9, "cnnjax_version": "99.0.0"}
+    edit(run / "config.json", lambda tree: tree.update(newer))
+    before = contents(run)
+    for command in (lambda: evaluate(run), lambda: train(run, *LONGER)):
+        assert command() == 2
+        message = error(capfd)
+        assert f"{run / 'config.json'} sets 'warp_speed', which cnnjax" in message
+        assert "cnnjax 99.0.0 wrote it: install that version, or give" in message
+    assert contents(run) == before
