@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from cnnjax.config import Config
 from cnnjax.config.files import from_json
+from cnnjax.data import Dataset
 from cnnjax.data.normalization import Normalization, as_lists
 from cnnjax.errors import ConfigError, UnknownSettingError
 from cnnjax.train.run import data_identity
@@ -19,7 +20,6 @@ from cnnjax.train.run.workdir import NORMALIZATION, of_newer_version
 # If one of these changes, the state on disk is useless, or the run is another one.
 FIXED = {
     "model.": "its state belongs to another network",
-    "data.source": "its data is different",
     "optimizer.name": "its state belongs to another optimizer",
     "seed": "its order of examples is different",
     "batch_size": "its steps count batches of that size",
@@ -36,6 +36,7 @@ INEXACT = {
 HARMLESS = (
     "checkpoint.",
     "compilation_cache",
+    "data.source",  # whose data is compared
     "devices",
     "eval_batch_size",
     "log_every",
@@ -161,6 +162,7 @@ def check_noted(
     checkpoint: Path,
     normalization: Normalization,
     identity: data_identity.Identity,
+    dataset: Dataset,
 ) -> None:
     """Refuses a normalization or data that the checkpoint was not trained with.
 
@@ -171,6 +173,7 @@ def check_noted(
         checkpoint: its folder.
         normalization: of the run's file, or measured again if that is missing.
         identity: of the data as it is now.
+        dataset: that data.
 
     Raises:
         ConfigError: the first difference, or damaged notes.
@@ -180,7 +183,7 @@ def check_noted(
         if "normalization" in notes:
             _check_normalization(notes["normalization"], checkpoint, normalization)
         if "data" in notes:
-            data_identity.check(notes["data"], identity, run)
+            data_identity.check(notes["data"], identity, dataset, run)
     except ConfigError:
         raise
     except (KeyError, TypeError, ValueError) as error:

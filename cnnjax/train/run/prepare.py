@@ -160,13 +160,16 @@ def prepare(
         if origin:
             old = stored_settings(origin.folder)
             check_changes(origin.folder, find_changes(old, config))
+            places = old.data.source, config.data.source
+            if places[0] != places[1]:
+                data_identity.check_comparable(origin.folder, *places)
         compilation_cache.enable(config.compilation_cache)
         devices = devices_of(config)
         known = known_normalization(origin)
         experiment = make_experiment(config, known, reporter.message, parts)
         identity = data_identity.describe(experiment.dataset)
         if origin:
-            data_identity.check_file(origin.folder, identity)
+            data_identity.check_file(origin.folder, identity, experiment.dataset)
         check_same(config, identity, experiment.normalization, resume, devices.platform)
         yield Run(
             config=config,

@@ -60,7 +60,8 @@ def resume_run(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress
     run.reporter.start(run.summary(state))
     run.reporter.rewind(int(state.step))
     for change in changes:
-        tell(f"changed setting {change}")
+        same = "; the data is the same" if change.name == "data.source" else ""
+        tell(f"changed setting {change}{same}")
     if state.step:
         tell(f"resuming after step {int(state.step)}")
     return state, progress
@@ -181,7 +182,14 @@ def _check_found(found: Restored, folder: Path, run: Run) -> list[Change]:
     before = noted_config(found.notes, checkpoint)
     changes = find_changes(before, run.config) if before else []
     check_changes(folder, changes)
-    check_noted(found.notes, checkpoint, run.experiment.normalization, run.identity)
+    experiment = run.experiment
+    check_noted(
+        found.notes,
+        checkpoint,
+        experiment.normalization,
+        run.identity,
+        experiment.dataset,
+    )
     return changes
 
 

@@ -79,14 +79,15 @@ def evaluate_step(
     compilation_cache.enable()
     experiment = make_experiment(config, known_normalization(origin))
     identity = data_identity.describe(experiment.dataset)
-    data_identity.check_file(origin.folder, identity)
+    dataset = experiment.dataset
+    data_identity.check_file(origin.folder, identity, dataset)
     found = _read(origin, config, describe_state(experiment, config), step)
     taken = int(found.arrays["step"])
     checkpoint = checkpoint_folder(origin.folder, taken)
-    check_noted(found.notes, checkpoint, experiment.normalization, identity)
+    check_noted(found.notes, checkpoint, experiment.normalization, identity, dataset)
     devices = make_devices()
     state = devices.put_state(TrainState(**found.arrays))
-    data: Split = getattr(experiment.dataset, split)
+    data: Split = getattr(dataset, split)
     return Trained(taken, make_score(config, experiment, devices)(state, data))
 
 
@@ -207,10 +208,7 @@ def _best(
 
 
 def _check_settings(origin: Origin, found: Restored) -> None:
-    """Warns about or refuses settings on disk that the state was not saved with.
-
-    The source of the data may differ, because the data itself is compared.
-    """
+    """Warns about or refuses settings on disk that the state was not saved with."""
     checkpoint = checkpoint_folder(origin.folder, int(found.arrays["step"]))
     noted = noted_config(found.notes, checkpoint)
     changes = find_changes(noted, stored_settings(origin.folder)) if noted else []
@@ -220,7 +218,7 @@ def _check_settings(origin: Origin, found: Restored) -> None:
         f"{origin.folder / CONFIG} is not what {checkpoint} was saved with:"
         f" {', '.join(map(str, changes))}"
     )
-    if any(why_fixed(change) and change.name != "data.source" for change in changes):
+    if any(map(why_fixed, changes)):
         raise ConfigError(f"{what}; restore the file")
     warn(what)
 

@@ -66,8 +66,8 @@ def test_all_name_what_one_was_given_differently(tmp_path, monkeypatch):
         "duration": "duration is '40 epochs' (process 0), '7 steps' (process 1).",
         "seed and data": "differ: seed is 0 (process 0), 3 (process 1). Start",
         "resume": "--resume is 'auto' (process 0), 'never' (process 1).",
-        "pixel": "checksum of the images of the train split is ",
-        "label": "checksum of the labels of the train split is ",
+        "pixel": "digest of the images of the train split is ",
+        "label": "digest of the labels of the train split is ",
         "size": "number of examples of the train split is 8 (process 0), 9 (process 1)",
         "not shared": "workdir is not shared: process 1 (on ",
     }.items():

@@ -189,7 +189,7 @@ def test_other_labels_are_refused_even_without_the_description(tmp_path, capfd):
             assert command() == 2
             message = error(capfd)
             assert "split is not that of the run in" in message
-            assert "checksum of the labels" in message
+            assert "digest of the labels" in message
         (run / "data.json").unlink(missing_ok=True)
 
 
@@ -202,7 +202,7 @@ def test_pixels_changed_under_the_same_labels_are_refused(tmp_path, capfd):
     for command in (lambda: evaluate(run), lambda: train(run, *words)):
         capfd.readouterr()
         assert command() == 2
-        assert "checksum of" in error(capfd)
+        assert "digest of" in error(capfd)
 
 
 def test_a_setting_of_a_newer_version_is_called_that(run, capfd):
