@@ -12,23 +12,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnjax.api import TrainedRun, evaluate, train
     from cnnjax.compare import compare_gradients
+    from cnnjax.inference import TrainedModel, load
     from cnnjax.report.callbacks import Callback
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Callback",
+    "TrainedModel",
     "TrainedRun",
     "compare_gradients",
     "evaluate",
+    "load",
     "train",
 ]
 
 _MODULES = {
     "Callback": "report.callbacks",
+    "TrainedModel": "inference",
     "TrainedRun": "api",
     "compare_gradients": "compare",
     "evaluate": "api",
+    "load": "inference",
 }
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from cnnjax import inference
 from cnnjax.config import Config, flatten
 from cnnjax.config.files import check_config, load_config
 from cnnjax.config.values import FROM_PYTHON
-from cnnjax.data import Dataset, RawDataset, Split, make_dataset
+from cnnjax.data import Dataset, RawDataset, make_dataset
 from cnnjax.errors import ConfigError, show
 from cnnjax.files import expand_path
 from cnnjax.report import Callback, make_reporter, read_metrics
@@ -49,10 +50,8 @@ class TrainedRun:
     _module: nn.Module | None = field(default=None, repr=False)
 
     @functools.cached_property
-    def trained(self) -> Any:
+    def trained(self) -> inference.TrainedModel:
         """The model as it came out of training, for predictions."""
-        from cnnjax import inference
-
         return inference.load(self.workdir, model=self._module)
 
     @property
@@ -184,8 +183,6 @@ def evaluate(
     """
     if data is None:
         return evaluate_run(Path(workdir), split or "test", step)
-    from cnnjax import inference
-
     return inference.evaluate_on(workdir, data, split=split, step=step, model=model)
 
 
@@ -207,15 +204,9 @@ def _settings(config: Any) -> dict[str, Any]:
 
 def _dataset(data: Any, config: Config) -> Dataset:
     """The checked splits of data that was passed in."""
+    data = inference.as_raw(data)
     if isinstance(data, Dataset):
         return data
-    if isinstance(data, tuple) and len(data) == 2:
-        data = RawDataset(Split(*data))
-    if not isinstance(data, RawDataset):
-        raise ConfigError(
-            f"data is {show(data)}, expected a source such as 'digits', a tuple"
-            " (images, labels), a RawDataset or a Dataset"
-        )
     return make_dataset(
         data,
         validation_fraction=config.data.validation_fraction,

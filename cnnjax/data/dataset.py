@@ -1,7 +1,7 @@
 """Images with labels, checked once and split into train, validation and test."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from cnnjax.data.plausible import (
     looks_channels_first,
 )
 from cnnjax.data.stream import StreamedImages
-from cnnjax.errors import DataError
+from cnnjax.errors import DataError, show
 
+SPLITS = ("train", "validation", "test")
 PLAUSIBLE_CLASSES = 1000  # accepted however few examples there are
 
 
@@ -29,12 +30,21 @@ class Split(NamedTuple):
 
 
 class RawDataset(NamedTuple):
-    """What a source returns: unchecked, possibly without some splits."""
+    """What a source returns: unchecked, possibly without some splits.
+
+    Attributes:
+      train: what the network learns from.
+      validation: what measures it during training.
+      test: what measures it at the end.
+      num_classes: labels are below this number; counted if not given.
+      class_names: one name per class.
+    """
 
     train: Split
     validation: Split | None = None
     test: Split | None = None
     num_classes: int | None = None
+    class_names: Sequence[str] | None = None
 
 
 class Dataset(NamedTuple):
@@ -46,6 +56,7 @@ class Dataset(NamedTuple):
       test: what measures it at the end.
       num_classes: labels are below this number.
       notes: sentences about possible mistakes, to be shown to the user.
+      class_names: one name per class, if the source has names.
     """
 
     train: Split
@@ -53,6 +64,7 @@ class Dataset(NamedTuple):
     test: Split
     num_classes: int
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] | None = None
 
 
 def make_dataset(
@@ -80,20 +92,25 @@ def make_dataset(
         examples.
     """
     given = {
-        name: _check_split(name, Split(*split))
+        name: check_split(name, Split(*split))
         for name, split in raw._asdict().items()
-        if name != "num_classes" and split is not None
+        if name in SPLITS and split is not None
     }
     _check_alike(given)
     num_classes = raw.num_classes
+    if num_classes is None and raw.class_names is not None:
+        num_classes = len(raw.class_names)
     if num_classes is None:
         num_classes = _count_classes(given)
+    names = raw.class_names
+    if names is not None:
+        names = check_class_names(names, num_classes)
     given = {
-        name: Split(split.images, _check_labels(name, split.labels, num_classes))
+        name: Split(split.images, check_labels(name, split.labels, num_classes))
         for name, split in given.items()
     }
     labels = {name: split.labels for name, split in given.items()}
-    stated = raw.num_classes is not None
+    stated = raw.num_classes is not None or names is not None
     notes = check_classes(labels, num_classes, stated=stated)
     shape = given["train"].images.shape
     if looks_channels_first(shape):
@@ -102,7 +119,31 @@ def make_dataset(
     for name, fraction in fractions.items():
         check_fraction(name, fraction, needed=name not in given)
     splits = _complete(given, fractions, seed)
-    return Dataset(**splits, num_classes=num_classes, notes=tuple(notes))
+    return Dataset(
+        **splits, num_classes=num_classes, notes=tuple(notes), class_names=names
+    )
+
+
+def check_class_names(names: Iterable[Any], num_classes: int) -> tuple[str, ...]:
+    """The names of the classes, checked.
+
+    Raises:
+      DataError: if there are more or fewer than classes, or they are not different
+        strings.
+    """
+    names = tuple(names)
+    if len(names) != num_classes:
+        raise DataError(
+            f"class_names has {len(names)} names, expected {num_classes}, one for each"
+            " class"
+        )
+    for number, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip() or name in names[:number]:
+            raise DataError(
+                f"class_names[{number}] is {show(name)}, expected a string that no"
+                " other class has"
+            )
+    return tuple(map(str, names))
 
 
 def _complete(
@@ -118,8 +159,12 @@ def _complete(
     return given | {name: Split(take(i), labels[i]) for name, i in parts.items()}
 
 
-def _check_split(name: str, split: Split) -> Split:
-    """Checks images and the shape of labels; labels keep their dtype."""
+def check_split(name: str, split: Split) -> Split:
+    """Checks images and the shape of labels; labels keep their dtype.
+
+    Raises:
+      DataError: see ``make_dataset``.
+    """
     images, labels = split.images, np.asarray(split.labels)
     if not isinstance(images, StreamedImages):
         images = np.asarray(images)
@@ -147,8 +192,12 @@ def _check_split(name: str, split: Split) -> Split:
     return Split(images, labels)
 
 
-def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Returns labels as int32, all within ``[0, num_classes)``."""
+def check_labels(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns labels as int32, all within ``[0, num_classes)``.
+
+    Raises:
+      DataError: a label that is not.
+    """
     if not 1 <= num_classes < 2**31:
         raise DataError(
             f"the data set has {num_classes} classes: expected 1 or more, below 2^31"

@@ -25,7 +25,7 @@ def load_digits(argument: str = "") -> RawDataset:
     rows = np.loadtxt(_find_file(), delimiter=",", dtype=np.uint8)
     images = np.ascontiguousarray(rows[:, :-1]).reshape(-1, 8, 8, 1)
     labels = rows[:, -1].astype(np.int64)
-    return RawDataset(train=Split(images, labels), num_classes=10)
+    return RawDataset(Split(images, labels), class_names=tuple("0123456789"))
 
 
 def _find_file() -> Path:

@@ -26,6 +26,8 @@ _MAX_COMPRESSION = 1032
 
 _CHUNK_BYTES = 2**20
 
+_MAX_NAMES_BYTES = 2**20
+
 _GZIP = b"\x1f\x8b"
 
 _File = gzip.GzipFile | io.BufferedReader
@@ -38,7 +40,7 @@ def load_idx(argument: str) -> RawDataset:
     ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
     ``t10k-labels-idx1-ubyte``, with or without ``.gz``, and with ``.idx`` in place of
     ``-idx``. Images of rank 3 are grayscale ``(n, h, w)``, those of rank 4
-    ``(n, h, w, channels)``.
+    ``(n, h, w, channels)``. A file ``labels.txt`` may name the classes, one per line.
 
     Args:
       argument: ``folder`` or ``folder?classes=<number of classes>``.
@@ -121,7 +123,25 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
         train=_read_split(folder, "train", read_images),
         test=_read_split(folder, "t10k", read_images),
         num_classes=num_classes,
+        class_names=_read_class_names(folder / "labels.txt"),
     )
+
+
+def _read_class_names(path: Path) -> list[str] | None:
+    """The lines of a file with one class name per line, if there is one."""
+    if not os.path.lexists(path):
+        return None
+    with _naming(path), open_regular(path) as file:
+        text = file.read(_MAX_NAMES_BYTES + 1)
+    try:
+        if len(text) > _MAX_NAMES_BYTES:
+            raise ValueError(f"it has more than {_MAX_NAMES_BYTES:,} bytes")
+        return [line.strip() for line in text.decode().strip().splitlines()]
+    except ValueError as error:
+        raise DataError(
+            f"{path} cannot be read ({error}): expected one class name per line, in"
+            " UTF-8"
+        ) from error
 
 
 def _read_split(folder: Path, prefix: str, read_images: Callable) -> Split:

@@ -41,6 +41,8 @@ _UNREADABLE = (
 def load_npz(argument: str) -> RawDataset:
     """Reads ``x_train``, ``y_train`` and the other splits, or ``images``, ``labels``.
 
+    An array ``class_names`` of strings names the classes.
+
     ``x_test`` with ``y_test``, and ``x_validation`` (or ``x_val``) with its labels, may
     be missing; they are then held out of the training examples.
 
@@ -74,6 +76,7 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             splits = _read_splits(archive, path, read_images)
+            class_names = _read_class_names(archive, path)
     except DataError:
         raise
     except NotRegularError as error:
@@ -87,7 +90,7 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
         name: Split(_add_channels(images, channels, path), labels)
         for name, (images, labels) in splits.items()
     }
-    return RawDataset(**splits, num_classes=num_classes)
+    return RawDataset(**splits, num_classes=num_classes, class_names=class_names)
 
 
 def _read_splits(
@@ -113,6 +116,19 @@ def _read_splits(
         name: Split(read_images(archive, x, path), _read_array(archive, y, path))
         for name, (x, y) in keys.items()
     }
+
+
+def _read_class_names(archive: zipfile.ZipFile, path: Path) -> list[str] | None:
+    """The array ``class_names`` of strings, if there is one."""
+    if "class_names.npy" not in archive.namelist():
+        return None
+    names = _read_array(archive, "class_names", path)
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise DataError(
+            f"class_names in {path} has shape {names.shape} and dtype {names.dtype}:"
+            " expected one string per class, as numpy.array(['cat', 'dog'])"
+        )
+    return names.tolist()
 
 
 def _list(names: set[str]) -> str:

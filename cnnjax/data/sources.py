@@ -57,14 +57,27 @@ def load_dataset(
       DataError: if the source does not exist or cannot be streamed, or if its data
         cannot be used.
     """
-    _check_text(source)
-    kind, _, argument = source.partition(":")
     return make_dataset(
-        _loader(kind, streaming)(argument),
+        load_raw(source, streaming=streaming),
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         seed=seed,
     )
+
+
+def load_raw(source: str, *, streaming: bool = False) -> RawDataset:
+    """Reads a data set as its source gives it, without holding anything out.
+
+    Args:
+      source: see ``load_dataset``.
+      streaming: whether images stay on disk.
+
+    Raises:
+      DataError: if the source does not exist, cannot be streamed, or is damaged.
+    """
+    _check_text(source)
+    kind, _, argument = source.partition(":")
+    return _loader(kind, streaming)(argument)
 
 
 def _check_text(source: str) -> None:

@@ -67,8 +67,10 @@ def _load(argument: str, read_split: Callable) -> RawDataset:
         raise DataError(
             f"{name} has no split 'train', only {', '.join(builder.info.splits)}"
         )
-    num_classes = getattr(builder.info.features[keys[1]], "num_classes", None)
-    return RawDataset(**splits, num_classes=num_classes)
+    labels = builder.info.features[keys[1]]
+    num_classes = getattr(labels, "num_classes", None)
+    names = getattr(labels, "names", None)
+    return RawDataset(**splits, num_classes=num_classes, class_names=names or None)
 
 
 def _prepared_builder(name: str, data_dir: str | None) -> Any:

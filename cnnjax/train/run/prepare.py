@@ -14,13 +14,14 @@ from cnnjax.train.machine.compile import describe_state, make_score
 from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
 from cnnjax.train.machine.numerics import describe_backend, describe_options
 from cnnjax.train.machine.processes import is_first
-from cnnjax.train.run import data_identity
+from cnnjax.train.run import data_identity, model_file
 from cnnjax.train.run.changes import check_changes, describe_run, find_changes
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Experiment, Parts, make_experiment
 from cnnjax.train.run.folder_name import check_name
 from cnnjax.train.run.lock import Hold, lock
+from cnnjax.train.run.model_file import describe_model
 from cnnjax.train.run.progress import Progress
 from cnnjax.train.run.workdir import (
     CHECKPOINTS,
@@ -124,11 +125,18 @@ class Run(NamedTuple):
         name = self.config.model.name
         return type(self.experiment.model).__name__ if name == FROM_PYTHON else name
 
-    def write_files(self) -> None:
+    def write_files(self, progress: Progress) -> None:
         """Writes the files that describe the run, right before its first step."""
         if is_first():
             normalization = self.experiment.normalization
             write(self.hold.workdir, self.config, normalization, self.identity)
+            self.write_model_file(progress)
+
+    def write_model_file(self, progress: Progress) -> None:
+        """Writes what using the model needs, with the best score so far."""
+        if is_first():
+            model = describe_model(self.config, self.experiment, progress.best)
+            model_file.write(self.hold.workdir, model)
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ def evaluate_step(
     identity = data_identity.describe(experiment.dataset)
     dataset = experiment.dataset
     data_identity.check_file(origin.folder, identity, dataset)
-    found = _read(origin, config, describe_state(experiment, config), step)
+    found = _read(origin, wants_best(config), describe_state(experiment, config), step)
     taken = int(found.arrays["step"])
     checkpoint = checkpoint_folder(origin.folder, taken)
     check_noted(found.notes, checkpoint, experiment.normalization, identity, dataset)
@@ -110,17 +110,30 @@ def make_run_state(
     if workdir is None:
         return make_initial_state(experiment, config)
     origin = find_run(workdir, "--checkpoint")
-    return TrainState(**_read(origin, config, shapes).arrays)
+    return TrainState(**_read(origin, wants_best(config), shapes).arrays)
 
 
-def read_trained(origin: Origin) -> tuple[dict[str, Any], int]:
+def read_trained(
+    origin: Origin,
+    takes_best: bool | None = None,
+    step: str | int | None = None,
+) -> tuple[dict[str, Any], int]:
     """The variables that evaluation would use, as they are on disk, and their step.
+
+    Args:
+        origin: the run.
+        takes_best: whether training ends with the best state; by default, what the
+            run's config says, which is then compared with the checkpoint's.
+        step: which of its states, see ``evaluate_run``.
 
     Raises:
         ConfigError: a damaged config, or a best state that is missing.
         FileNotFoundError: no intact checkpoint.
     """
-    found = _read(origin, read_config(origin.folder), None).arrays
+    check = takes_best is None
+    if takes_best is None:
+        takes_best = wants_best(read_config(origin.folder))
+    found = _read(origin, takes_best, None, step, check_settings=check).arrays
     # An empty mapping may leave nothing on disk.
     empty: dict[str, Any] = {"statistics": {}, "average": {}}
     state = TrainState(**empty | found)
@@ -129,9 +142,11 @@ def read_trained(origin: Origin) -> tuple[dict[str, Any], int]:
 
 def _read(
     origin: Origin,
-    config: Config,
+    takes_best: bool,
     like: TrainState | None,
     step: str | int | None = None,
+    *,
+    check_settings: bool = True,
 ) -> Restored:
     """One state of a run: the one with which it ended, unless ``step`` names another.
 
@@ -149,11 +164,11 @@ def _read(
                 found = _named(checkpoints, origin, step, like)
             else:
                 found = checkpoints.restore(like)
-            if found:
+            if found and check_settings:
                 _check_settings(origin, found)
             if found and not isinstance(step, int):
                 _tell_newest(origin, int(found.arrays["step"]))
-                if step == BEST or (step is None and wants_best(config)):
+                if step == BEST or (step is None and takes_best):
                     found = _best(checkpoints, origin, found, like, step)
         finally:
             checkpoints.close()

@@ -1,0 +1,136 @@
+"""Scores a trained model on data that it was not trained with."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from flax import linen as nn
+
+from cnnjax.data import Dataset, RawDataset, Split
+from cnnjax.data.dataset import check_class_names, check_labels, check_split
+from cnnjax.data.sources import load_raw
+from cnnjax.errors import ConfigError, DataError, show
+from cnnjax.inference.load import load
+from cnnjax.inference.trained_model import SIZES, TrainedModel
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.step.loss import is_correct, make_loss
+
+SPLITS = ("train", "validation", "test")
+
+
+def evaluate_on(
+    run: str | os.PathLike,
+    data: Any,
+    *,
+    split: str | None = None,
+    step: str | int | None = None,
+    model: nn.Module | None = None,
+) -> Score:
+    """The score of a trained run on any data set, each example counted once.
+
+    Where both the model and the data have class names, classes are matched by name.
+
+    Args:
+        run: the working directory, or one of its checkpoints.
+        data: a source such as ``"npz:new.npz"``, ``(images, labels)``, a ``RawDataset``
+            or a ``Dataset``.
+        split: ``"train"``, ``"validation"`` or ``"test"``; by default the test split
+            if the data has one, else all of it. Nothing is held out.
+        step: see ``load``.
+        model: see ``load``.
+
+    Raises:
+        ConfigError: no trained model in ``run``, or a split that the data lacks.
+        DataError: data that cannot be read, or does not fit the model.
+    """
+    if split not in (None, *SPLITS):
+        raise ConfigError(
+            f"split is {show(split)}, expected one of {', '.join(SPLITS)}"
+        )
+    trained = load(run, step, model=model)
+    raw = load_raw(data) if isinstance(data, str) else as_raw(data)
+    examples = _choose(raw, split)
+    labels = _match_classes(examples, raw.class_names, trained)
+    return _score(trained, Split(examples.images, labels))
+
+
+def as_raw(data: Any) -> RawDataset | Dataset:
+    """Data that a Python caller passed, as splits.
+
+    Raises:
+        ConfigError: something else than data.
+    """
+    if isinstance(data, RawDataset | Dataset):
+        return data
+    if isinstance(data, tuple) and len(data) == 2:
+        return RawDataset(Split(*data))
+    raise ConfigError(
+        f"data is {show(data)}, expected a source such as 'digits', a tuple (images,"
+        " labels), a RawDataset or a Dataset"
+    )
+
+
+def _choose(raw: RawDataset | Dataset, split: str | None) -> Split:
+    """The split that was asked for; by default the test split, or all examples."""
+    given = {
+        name: check_split(name, Split(*getattr(raw, name)))
+        for name in SPLITS
+        if getattr(raw, name) is not None
+    }
+    if split is None and "test" not in given:
+        parts = list(given.values())
+        if len(parts) == 1:
+            return parts[0]
+        images = np.concatenate([part.images[:] for part in parts])
+        return Split(images, np.concatenate([part.labels for part in parts]))
+    if (split or "test") not in given:
+        raise ConfigError(
+            f"split is {split!r}, but the data has only {', '.join(given)}; nothing is"
+            " held out here"
+        )
+    return given[split or "test"]
+
+
+def _match_classes(
+    examples: Split, names: Sequence[str] | None, trained: TrainedModel
+) -> np.ndarray:
+    """The labels as classes of the model.
+
+    Raises:
+        DataError: classes or images that the model does not know.
+    """
+    model = trained.description
+    shape = tuple(examples.images.shape[1:])
+    if shape != model.image_shape:
+        raise DataError(
+            f"images of the data have shape {shape}: expected {model.image_shape}, as"
+            " in training"
+        )
+    ours = model.class_names
+    if ours is None or names is None:
+        return check_labels("given", examples.labels, model.num_classes)
+    names = check_class_names(names, len(names))
+    labels = check_labels("given", examples.labels, len(names))
+    if missing := [name for name in names if name not in ours]:
+        raise DataError(
+            f"the data has classes that the model does not know ({_list(missing)}): its"
+            f" classes are {_list(names)}, those of the model are {_list(ours)}"
+        )
+    return np.array([ours.index(name) for name in names], np.int32)[labels]
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+
+
+def _score(trained: TrainedModel, examples: Split) -> Score:
+    model, totals = trained.description, np.zeros(2)
+    loss_function = make_loss(model.loss, model.label_smoothing)
+    count, size = len(examples.labels), SIZES[-1]
+    for start in range(0, count, size):
+        images, labels = (x[start : start + size] for x in examples)
+        logits = trained.logits(images)
+        losses = np.asarray(loss_function(logits, labels), np.float64)
+        totals += losses.sum(), np.sum(is_correct(logits, labels))
+    return Score(float(totals[0] / count), float(totals[1] / count), count)

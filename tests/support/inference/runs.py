@@ -1,0 +1,22 @@
+"""A small data set with class names, and the settings of a small run."""
+
+import numpy as np
+
+from cnnjax.data import Split
+
+SETTINGS = {
+    "model": {"name": "simple_cnn", "widths": (8,), "dense": (16,)},
+    "optimizer": {"name": "adam", "learning_rate": 3e-3},
+    "duration": "30 steps",
+    "eval_every": "10 steps",
+    "batch_size": 32,
+}
+NAMES = ("cat", "dog", "owl")
+
+
+def make_split(n=90, seed=0, shape=(9, 7, 3)):
+    """Images whose mean tells their class."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    noise = random.integers(0, 80, (n, *shape))
+    return Split((noise + 80 * labels.reshape(-1, 1, 1, 1)).astype(np.uint8), labels)
