@@ -49,5 +49,5 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     from cnnjax.train.run.trained import evaluate_step
 
     step, score = evaluate_step(args.workdir, args.split, step)
-    print(json.dumps({"split": args.split, "step": step, **score._asdict()}))
+    print(json.dumps({"split": args.split, "step": step, **score.as_record()}))
     return 0

@@ -21,6 +21,7 @@ from cnnjax.config.defaults import (
     kind_of,
     validate,
 )
+from cnnjax.config.import_path import make_importable, searched
 from cnnjax.config.settings import BY_NAME, OPTION
 from cnnjax.config.values import fit
 from cnnjax.errors import (
@@ -153,12 +154,18 @@ def _run_file(path: Path) -> Config:
     except (OSError, ValueError) as error:
         raise ConfigError(f"there is no config file {str(path)!r}; {hint}") from error
     try:
+        make_importable(path.absolute().parent, Path.cwd())
         names = runpy.run_path(str(path))
         if "get_config" not in names:
             raise ConfigError(f"{path} has no function get_config()")
         config = names["get_config"]()
     except ConfigError:
         raise
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{path}: {_reason(error)}; modules are searched in"
+            f" {', '.join(searched())} and among the installed packages"
+        ) from error
     except (Exception, SystemExit) as error:  # the file may hold any code
         raise ConfigError(f"{path}: {_reason(error)}") from error
     if not isinstance(config, ConfigDict):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from cnnjax.config.import_path import is_import_path
 from cnnjax.config.values import LARGEST
 
 MOST_BLOCKS = 1000  # of a stage; tracing more would take hours
@@ -33,6 +34,14 @@ def one_of(*names: str, note: str = "") -> Rule:
     *first, last = map(repr, names)
     text = f"{', '.join(first)} or {last}" + (f" ({note})" if note else "")
     return Rule(text, lambda value: value in names)
+
+
+def name_or_path(*names: str) -> Rule:
+    """One of a few names, or an import path."""
+    return Rule(
+        f"{', '.join(map(repr, names))} or 'module:attribute'",
+        lambda value: value in names or is_import_path(value),
+    )
 
 
 def _is_size(value: Any) -> bool:
@@ -68,6 +77,11 @@ BELOW_ONE = Rule("a number from 0 to just below 1", lambda v: 0 <= v < 1)
 FRACTION = Rule("a number above 0 and below 1", lambda v: 0 < v < 1)
 ABOVE_ONE = Rule("a number above 1", lambda v: 1 < v < float("inf"))
 MULTIPLIER = Rule("a number above 0, at most 1000", lambda v: 0 < v <= 1000)
+
+PATHS = Rule(
+    "import paths, such as ('my_module:attribute',)",
+    lambda values: all(isinstance(v, str) and is_import_path(v) for v in values),
+)
 
 SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
 PATTERN = Rule("a regular expression", _is_pattern)

@@ -17,6 +17,7 @@ from cnnjax.config.rules import (
     FRACTION,
     MULTIPLIER,
     NOT_NEGATIVE,
+    PATHS,
     PATTERN,
     POSITIVE,
     SEED,
@@ -26,6 +27,7 @@ from cnnjax.config.rules import (
     SWITCH,
     TIME,
     Rule,
+    name_or_path,
     one_of,
 )
 
@@ -66,7 +68,7 @@ SETTINGS = (
             " and augmentation."),
 
     Setting("data.source", str, "digits",
-            Rule("a kind of source, or KIND:ARGUMENT"), "",
+            Rule("a kind of source, KIND:ARGUMENT, or 'module:function'"), "",
             "Where the examples come from."),
     Setting("data.streaming", bool, False, SWITCH, "",
             "Leave images on disk and read them batch by batch, for data sets that do"
@@ -84,12 +86,15 @@ SETTINGS = (
             " original size."),
     Setting("data.flip", bool, False, SWITCH, "",
             "Mirror each training image with probability 1/2."),
+    Setting("data.augment", tuple, (), PATHS, "",
+            "Your own augmentations, applied after crop and flip in this order."),
 
     Setting("model.name", str, "small_cnn",
             Rule("'lenet5', 'mobilenet_v2', 'resnet18', 'resnet20', 'resnet32',"
                  " 'resnet34', 'resnet44', 'resnet56', 'resnet110', 'simple_cnn',"
                  " 'small_cnn' or 'vgg11'"), "",
-            "The network. Its fields are further settings, `model.FIELD`."),
+            "The network, or an import path of your own, `module:attribute`. Its"
+            " fields are further settings, `model.FIELD`."),
     Setting("model.widths", tuple, OPTION, SIZES, "channels",
             "Output channels of each convolution or stage."),
     Setting("model.dense", tuple, OPTION, SIZES, "units",
@@ -113,14 +118,15 @@ SETTINGS = (
     Setting("model.stem", None, OPTION, Rule("'imagenet' or 'cifar'"), "",
             "How much the first layers shrink an image."),
 
-    Setting("loss.name", str, "softmax", one_of("softmax", "sigmoid"), "",
+    Setting("loss.name", str, "softmax", name_or_path("softmax", "sigmoid"), "",
             "Cross-entropy of a softmax, or of a sigmoid per class: independent"
-            " yes-or-no questions."),
+            " yes-or-no questions; or your own function."),
     Setting("loss.label_smoothing", float, 0.0, SHARE, "",
             "Share of the target that is spread evenly over all classes."),
 
     Setting("optimizer.name", str, "sgd",
-            Rule("an optimizer of Optax that takes a learning rate"), "",
+            Rule("an optimizer of Optax that takes a learning rate, or"
+                 " 'module:attribute'"), "",
             "The optimizer. Its arguments are further settings, `optimizer.ARGUMENT`."),
     Setting("optimizer.learning_rate", float, 0.1, POSITIVE, "",
             "Peak of the learning rate schedule."),
@@ -151,7 +157,8 @@ SETTINGS = (
 
     Setting("schedule.name", str, "cosine",
             Rule("'constant', 'cosine', 'one_cycle' or 'step'"), "",
-            "How the learning rate changes after the warmup."),
+            "How the learning rate changes after the warmup, or an import path of"
+            " your own, `module:attribute`."),
     Setting("schedule.warmup", str, "0 steps", DURATION, "",
             "Linear rise of the learning rate from 0 to its peak."),
     Setting("schedule.end_fraction", float, 0.0, SHARE, "",
@@ -201,6 +208,8 @@ SETTINGS = (
     Setting("checkpoint.keep_every", str, None, DURATION, "",
             "Keep the checkpoint at each multiple of this duration for good."),
 
+    Setting("metrics", tuple, (), PATHS, "",
+            "Your own metrics, reported beside loss and accuracy in evaluation."),
     Setting("monitor", str, "loss", one_of("loss", "accuracy"), "",
             "The validation metric that decides which checkpoint is the best."),
     Setting("average_decay", float, None, FRACTION, "",

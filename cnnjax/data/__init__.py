@@ -22,7 +22,7 @@ from cnnjax.data.sources import SOURCES, STREAMS, load_dataset
 from cnnjax.data.stream import StreamedImages
 
 if TYPE_CHECKING:
-    from cnnjax.data.augmentation import augment, random_crop, random_flip
+    from cnnjax.data.augmentation import augment, augment_each, random_crop, random_flip
     from cnnjax.data.normalization import (
         Normalization,
         measure,
@@ -43,6 +43,7 @@ __all__ = [
     "StreamedImages",
     "TrainBatches",
     "augment",
+    "augment_each",
     "eval_batches",
     "load_dataset",
     "make_dataset",
@@ -60,6 +61,7 @@ __all__ = [
 _MODULES = {
     "Normalization": "normalization",
     "augment": "augmentation",
+    "augment_each": "augmentation",
     "measure": "normalization",
     "normalize": "normalization",
     "random_crop": "augmentation",

@@ -4,12 +4,14 @@ import difflib
 import os
 from collections.abc import Callable
 
+from cnnjax.config.import_path import is_import_path, searched
 from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data.dataset import Dataset, RawDataset, make_dataset
 from cnnjax.data.digits import load_digits
 from cnnjax.data.glyphs import load_glyphs
 from cnnjax.data.idx import load_idx, stream_idx
 from cnnjax.data.npz import load_npz, stream_npz
+from cnnjax.data.own import is_found, load_own
 from cnnjax.data.synthetic import load_synthetic
 from cnnjax.data.tfds import load_tfds, stream_tfds
 from cnnjax.errors import DataError
@@ -45,7 +47,8 @@ def load_dataset(
     Args:
       source: ``kind`` or ``kind:argument``: ``digits``, ``glyphs1d``, ``idx:<folder>``,
         ``npz:<file>``, ``synthetic:<height>x<width>x<channels>,<classes>,<examples>``,
-        ``tfds:<name>`` or ``tfds:<name>@<data_dir>``.
+        ``tfds:<name>`` or ``tfds:<name>@<data_dir>``; or an import path of your own
+        loader, ``module:function`` or ``module:function:argument``.
       validation_fraction: share of train that becomes the validation split if the
         source has none.
       test_fraction: share of train that becomes the test split if the source has none.
@@ -65,6 +68,13 @@ def load_dataset(
     )
 
 
+def own_path(source: str) -> str | None:
+    """The import path in a source, which has no kind of that name; ``None`` if none."""
+    kind, _, rest = source.partition(":")
+    path = f"{kind}:{rest.partition(':')[0]}"
+    return path if kind not in SOURCES and is_import_path(path) else None
+
+
 def load_raw(source: str, *, streaming: bool = False) -> RawDataset:
     """Reads a data set as its source gives it, without holding anything out.
 
@@ -77,6 +87,14 @@ def load_raw(source: str, *, streaming: bool = False) -> RawDataset:
     """
     _check_text(source)
     kind, _, argument = source.partition(":")
+    path = own_path(source)
+    if path and is_found(kind):
+        if streaming:
+            raise DataError(
+                f"data.streaming is true, but {path} is a function of your own: set it"
+                " to false, and return StreamedImages to leave images on disk"
+            )
+        return load_own(path, argument.partition(":")[2])
     return _loader(kind, streaming)(argument)
 
 
@@ -104,7 +122,9 @@ def _loader(kind: str, streaming: bool) -> Callable[[str], RawDataset]:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise DataError(
             f"there is no data source {kind!r}: {hint}expected one of"
-            f" {', '.join(SOURCES)}"
+            f" {', '.join(SOURCES)}, or 'module:function' for a function of your own,"
+            f" but there is no module {kind!r} in {' or '.join(searched())} or among"
+            " the installed packages"
         )
     if not streaming:
         return SOURCES[kind]

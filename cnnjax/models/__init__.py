@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnjax import layers as nn
+from cnnjax.config.import_path import is_import_path
 from cnnjax.config.values import FROM_PYTHON
 from cnnjax.errors import unknown_name
 from cnnjax.models.cnn import SimpleCNN, SmallCNN
 from cnnjax.models.lenet import LeNet5
 from cnnjax.models.mobilenet import MobileNetV2
 from cnnjax.models.options import check_options
+from cnnjax.models.own import make_own_model
 from cnnjax.models.resnet import (
     ResNet,
     ResNet18,
@@ -48,7 +50,7 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     """Makes the network called ``name``.
 
     Args:
-        name: a key of ``MODELS``.
+        name: a key of ``MODELS``, or an import path of your own network.
         num_classes: number of outputs.
         options: other fields of the network's class.
 
@@ -60,8 +62,13 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
             "the run was trained on a module that a Python program passed to"
             " cnnjax.train; pass the same module again as the argument model"
         )
+    if is_import_path(name):
+        return make_own_model(name, num_classes=num_classes, **options)
     if name not in MODELS:
-        raise unknown_name("model", name, MODELS)
+        raise ValueError(
+            f"{unknown_name('model', name, MODELS)}; for a network of your own, give"
+            " 'module:attribute' instead of adding it to MODELS"
+        )
     options = check_options(name, MODELS[name], options)
     return MODELS[name](num_classes=num_classes, **options)
 

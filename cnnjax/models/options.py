@@ -41,11 +41,18 @@ def check_options(
     for option in options:
         if option not in known:
             raise unknown_name(f"option of model {name!r}", option, known)
-    annotations = typing.get_type_hints(network)
+    annotations = _annotations(network)
     return {
-        option: _check(option, value, annotations[option])
+        option: _check(option, value, annotations.get(option))
         for option, value in options.items()
     }
+
+
+def _annotations(network: type[nn.Module]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(network)
+    except (NameError, TypeError):  # a user's class may name what it does not import
+        return {}
 
 
 def _check(option: str, value: Any, annotation: Any) -> Any:

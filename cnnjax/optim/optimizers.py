@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnnjax.config.import_path import is_import_path
 from cnnjax.config.values import fit, fit_finite
 from cnnjax.errors import unknown_name, wrong_value
 from cnnjax.optim.decay_mask import decay_mask
+from cnnjax.optim.own import own_optimizer
 from cnnjax.optim.plain_keys import holds_keys, with_plain_keys
 from cnnjax.optim.weight_decay import decoupled_weight_decay
 
@@ -57,7 +59,7 @@ def make_optimizer(
     default. Decay excludes biases and normalization; see ``decay_mask``.
 
     Args:
-        name: one of ``optimizer_names()``.
+        name: one of ``optimizer_names()``, or an import path of your own.
         schedule: the learning rate of each step, counted from 0.
         weight_decay: c, zero or more.
         decay_mode: where the decay is applied.
@@ -69,10 +71,11 @@ def make_optimizer(
             optimizer that needs more than gradients, state and parameters.
     """
     options = dict(options or {})
-    if name not in optimizer_names():
+    is_own = is_import_path(name)
+    if not is_own and name not in optimizer_names():
         raise unknown_name("optimizer", name, optimizer_names())
     _check_numbers(weight_decay, decay_mode, clip_norm)
-    alias = getattr(optax, name)
+    alias = own_optimizer(name) if is_own else getattr(optax, name)
     options = _check_options(name, alias, options)
     decoupled = weight_decay if decay_mode == "decoupled" else 0.0
     mask_option = _mask_option(name, alias)

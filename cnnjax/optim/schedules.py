@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import optax
 
+from cnnjax.config.import_path import is_import_path
 from cnnjax.errors import unknown_name
+from cnnjax.optim.own import make_own_schedule
 
 
 class Plan(NamedTuple):
@@ -54,7 +56,7 @@ def make_schedule(
     momentum does not change. All schedules can be traced by ``jax.jit``.
 
     Args:
-        name: a key of ``SCHEDULES``.
+        name: a key of ``SCHEDULES``, or an import path of your own.
         learning_rate: the highest rate.
         total_steps: the length of the run.
         warmup_steps: the length of the warmup; shorter than the run.
@@ -65,9 +67,12 @@ def make_schedule(
     Raises:
         ValueError: for an unknown name, or a number outside its range.
     """
-    if name not in SCHEDULES:
+    is_own = is_import_path(name)
+    if not is_own and name not in SCHEDULES:
         raise unknown_name("schedule", name, SCHEDULES)
     _check_range(learning_rate, total_steps, warmup_steps, end_fraction, step_factor)
+    if is_own:
+        return make_own_schedule(name, learning_rate, total_steps, warmup_steps)
     _check_boundaries(name, step_boundaries, warmup_steps, total_steps)
     plan = Plan(
         learning_rate,

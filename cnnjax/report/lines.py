@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 GAP = "  "
+_KNOWN = ("accuracy", "epoch", "examples", "kind", "loss", "seconds", "step")
 
 
 def header(info: Mapping[str, Any]) -> list[str]:
@@ -37,11 +38,20 @@ def log_line(
         (4, _field(record, "epoch", "epoch {:6.2f}")),
         (2, _field(record, "loss", "loss {:8.4f}")),
         (3, _field(record, "accuracy", "accuracy {:7.2%}")),
+        *_own_fields(record),
         (6, _field(record, "seconds", "{:8.1f} s")),
         (5, _field(record, "images_per_second", "{:9,.0f} images/s")),
         (7, _field(record, "learning_rate", "lr {:.3g}")),
     ]
     return fit(fields, width)
+
+
+def _own_fields(record: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """The user's own metrics, which only an evaluation has."""
+    if record["kind"] == "train":
+        return []
+    own = [name for name in record if name not in _KNOWN]
+    return [(8, f"{name} {record[name]:8.4f}") for name in own]
 
 
 def step_text(step: int, total_steps: int) -> str:

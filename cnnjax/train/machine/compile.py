@@ -125,6 +125,7 @@ def make_train_step(config: Config, experiment: Experiment) -> TrainStep:
         schedule=experiment.schedule,
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
+        augmentations=experiment.augmentations,
         accumulate_steps=config.accumulate_steps,
         freeze=config.freeze,
         average_decay=config.average_decay,
@@ -153,7 +154,11 @@ def eval_step_on_devices(
 ) -> Any:
     """The evaluation step as a jitted function of arrays on the devices."""
     eval_step = EvalStep(
-        experiment.model, experiment.loss, experiment.normalization, axis_name=AXIS
+        experiment.model,
+        experiment.loss,
+        experiment.normalization,
+        tuple(experiment.metrics.values()),
+        axis_name=AXIS,
     )
 
     def step(state, batch):
@@ -198,7 +203,8 @@ def make_score(
     eval_step = eval_step_on_devices(config, experiment, devices)
 
     def score(state: TrainState, split: Split) -> Score:
-        return evaluate(eval_step, state, split, batch_size, devices)
+        names = [*experiment.metrics]
+        return evaluate(eval_step, state, split, batch_size, devices, names)
 
     return score
 

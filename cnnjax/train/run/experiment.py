@@ -1,16 +1,18 @@
 """The parts that a config describes: data, network, optimizer, lengths; checked."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import optax
 from flax import linen as nn
 
 from cnnjax.config import Config
+from cnnjax.config.import_path import is_import_path
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.models import MODELS, make_model
+from cnnjax.models.own import option_names
 from cnnjax.optim import (
     make_optimizer,
     make_schedule,
@@ -19,6 +21,11 @@ from cnnjax.streams import warn
 from cnnjax.train.machine.devices import AXIS
 from cnnjax.train.machine.numerics import check_backend
 from cnnjax.train.run.lengths import Lengths, check_durations, make_lengths, naming
+from cnnjax.train.run.own_code import (
+    check_own_functions,
+    own_augmentations,
+    own_metrics,
+)
 from cnnjax.train.step.loss import Loss, make_loss
 
 _MODEL_KEYS = ("name",)
@@ -40,6 +47,8 @@ class Experiment(NamedTuple):
     schedule: optax.Schedule
     loss: Loss
     lengths: Lengths
+    augmentations: tuple[Callable[..., Any], ...] = ()
+    metrics: Mapping[str, Callable[..., Any]] = {}
 
 
 class Parts(NamedTuple):
@@ -88,7 +97,7 @@ def make_experiment(
     _check_against_data(config, dataset)
     lengths = make_lengths(config, len(dataset.train.labels))
     schedule = _make_schedule(config, lengths)
-    return Experiment(
+    experiment = Experiment(
         dataset=dataset,
         normalization=normalization or measure(dataset.train.images),
         model=_make_model(config, dataset.num_classes, parts.model),
@@ -96,7 +105,11 @@ def make_experiment(
         schedule=schedule,
         loss=make_loss(config.loss.name, config.loss.label_smoothing),
         lengths=lengths,
+        augmentations=own_augmentations(config),
+        metrics=own_metrics(config),
     )
+    check_own_functions(config, experiment)
+    return experiment
 
 
 def _check_early(config, model):
@@ -105,6 +118,9 @@ def _check_early(config, model):
     check_backend(config)
     _make_model(config, None, model)
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
+    make_loss(config.loss.name, config.loss.label_smoothing)
+    own_augmentations(config)
+    own_metrics(config)
 
 
 def _check_against_data(config, dataset):
@@ -150,15 +166,17 @@ def _make_model(config, num_classes, given=None):
             raise ConfigError(f"model.{key} cannot be set: it comes from {source}")
     kind = given if given is not None else MODELS.get(config.model.name)
     fields = getattr(kind, "__dataclass_fields__", None)
+    if given is None and is_import_path(config.model.name):
+        fields = option_names(config.model.name)
     if config.sync_batch_norm:
-        if fields and "axis_name" not in fields:
+        if fields is not None and "axis_name" not in fields:
             raise ConfigError(
                 f"sync_batch_norm is set, but model {config.model.name!r} has no batch"
                 " normalization"
             )
         options["axis_name"] = AXIS
     if config.precision != "float32":
-        if fields and "dtype" not in fields:
+        if fields is not None and "dtype" not in fields:
             raise ConfigError(
                 f"precision is {config.precision!r}, but model {config.model.name!r}"
                 " has no field dtype"
@@ -167,7 +185,7 @@ def _make_model(config, num_classes, given=None):
     if given is not None:
         _check_given(given, config, num_classes)
         return given.clone(**options)
-    classes = 1 if num_classes is None else num_classes
+    classes = 2 if num_classes is None else num_classes
     return naming(
         "model", make_model, config.model.name, num_classes=classes, **options
     )

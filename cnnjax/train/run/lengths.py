@@ -117,5 +117,7 @@ def naming(
     """
     try:
         return make(*args, **kwargs)
+    except ConfigError:  # it names the setting already
+        raise
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from error

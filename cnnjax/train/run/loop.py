@@ -194,7 +194,7 @@ def _validate(
     """The progress after a validation, which is reported."""
     step, settings = int(state.step), run.config.early_stopping
     score = run.score(state, run.experiment.dataset.validation)
-    meter.log("validation", step, score._asdict())
+    meter.log("validation", step, score.as_record())
     least = settings.min_improvement
     return judge(progress, step, score, monitor=run.config.monitor, least=least)
 
@@ -260,6 +260,6 @@ def _finish(
                 f" last one, of step {step}"
             )
     test = run.score(state, run.experiment.dataset.test)
-    meter.log("test", int(state.step), test._asdict())
+    meter.log("test", int(state.step), test.as_record())
     run.reporter.end({"step": step, "reason": reason})
     return Result(state, test)

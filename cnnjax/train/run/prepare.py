@@ -20,6 +20,7 @@ from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Experiment, Parts, make_experiment
 from cnnjax.train.run.folder_name import check_name
+from cnnjax.train.run.imports import warn_of_changes, write_imports
 from cnnjax.train.run.lock import Hold, lock
 from cnnjax.train.run.model_file import describe_model
 from cnnjax.train.run.progress import Progress
@@ -129,6 +130,7 @@ class Run(NamedTuple):
         """Writes the files that describe the run, right before its first step."""
         if is_first():
             normalization = self.experiment.normalization
+            write_imports(self.hold.workdir, self.config)
             write(self.hold.workdir, self.config, normalization, self.identity)
             self.write_model_file(progress)
 
@@ -177,6 +179,7 @@ def prepare(
         experiment = make_experiment(config, known, reporter.message, parts)
         identity = data_identity.describe(experiment.dataset)
         if origin:
+            warn_of_changes(origin.folder, config)
             data_identity.check_file(origin.folder, identity, experiment.dataset)
         check_same(config, identity, experiment.normalization, resume, devices.platform)
         yield Run(

@@ -69,7 +69,7 @@ def _best_numbers(best: Any) -> list[Any]:
         return []
     if not isinstance(best, Mapping):
         return [best, None]
-    return [best.get(key) for key in ("step", *Score._fields)]
+    return [best.get(key) for key in ("step", "loss", "accuracy", "examples")]
 
 
 def _is_number(value: Any) -> bool:
@@ -90,7 +90,7 @@ def judge(
     """
     value = getattr(score, monitor)
     if math.isfinite(value) and _is_better(progress.best, value, monitor, least):
-        return progress._replace(best={"step": step, **score._asdict()}, stale=0)
+        return progress._replace(best={"step": step, **score.as_record()}, stale=0)
     return progress._replace(stale=progress.stale + 1)
 
 

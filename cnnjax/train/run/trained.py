@@ -21,6 +21,7 @@ from cnnjax.train.run.changes import (
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.run.imports import import_recorded
 from cnnjax.train.run.lock import saved_step
 from cnnjax.train.run.progress import read_progress
 from cnnjax.train.run.stored import Restored
@@ -77,6 +78,7 @@ def evaluate_step(
     origin = Origin(Path(workdir))
     config = adapt_backend(read_config(origin.folder), warn)
     compilation_cache.enable()
+    import_recorded(origin.folder, config)
     experiment = make_experiment(config, known_normalization(origin))
     identity = data_identity.describe(experiment.dataset)
     dataset = experiment.dataset

@@ -1,5 +1,6 @@
 """One evaluation step: the loss and accuracy of a batch, as sums over its examples."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,20 +21,29 @@ class EvalStep:
         model: called as ``model(x, train=False)``.
         loss_function: from logits and labels to one loss per example.
         normalization: of the training split.
+        metrics: from logits and labels to one number per example.
         axis_name: of the devices that share the batch; ``None`` for a single device.
     """
 
     model: nn.Module
     loss_function: Loss
     normalization: Normalization
+    metrics: Sequence[Callable[..., Any]] = ()
     axis_name: str | None = None
 
-    def __call__(self, state: TrainState, batch: Batch) -> Sums:
-        """Sums over the batch's examples on all devices; padding counts as none."""
+    def __call__(self, state: TrainState, batch: Batch) -> Sums | tuple[Any, ...]:
+        """Sums over the batch's examples on all devices; padding counts as none.
+
+        With ``metrics``, their sums follow those of the loss.
+        """
         x = normalize(batch.images, self.normalization)
         logits: Any = self.model.apply(trained_variables(state), x, train=False)
         real = batch.weights > 0
         losses = jnp.where(real, self.loss_function(logits, batch.labels), 0)
         correct = is_correct(logits, batch.labels) & real
-        sums = Sums(losses.sum(), correct.sum(), real.sum())
+        sums: Any = Sums(losses.sum(), correct.sum(), real.sum())
+        if self.metrics:
+            found = [metric(logits, batch.labels) for metric in self.metrics]
+            more = [jnp.where(real, x, 0).astype(jnp.float32).sum() for x in found]
+            sums = (*sums, *more)
         return sums if self.axis_name is None else all_reduce(sums, self.axis_name)

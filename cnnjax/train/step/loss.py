@@ -8,7 +8,18 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax import ops
+from cnnjax.config.import_path import (
+    is_import_path,
+    parameters,
+    resolve_function,
+)
+from cnnjax.errors import ConfigError
 from cnnjax.typing import Array
+
+PER_EXAMPLE = (
+    "a function of logits (batch, classes) and labels (batch,) that returns one number"
+    " per example, (batch,)"
+)
 
 Loss = Callable[[Any, Any], jax.Array]  # from logits and labels to a loss per example
 
@@ -37,12 +48,30 @@ def make_loss(name: str, label_smoothing: float) -> Loss:
 
     Args:
         name: ``"softmax"`` (exactly one class is right) or ``"sigmoid"`` (one yes-or-no
-            question for each class, averaged over classes; Wightman et al. 2021).
+            question for each class, averaged over classes; Wightman et al. 2021); or an
+            import path of your own.
         label_smoothing: fraction of the target that is spread over all classes.
+
+    Raises:
+        ConfigError: no such function, or one that cannot smooth labels.
     """
+    if is_import_path(name):
+        return _own(name, label_smoothing)
     if name == "softmax":
         return partial(ops.softmax_cross_entropy, label_smoothing=label_smoothing)
     return partial(_sigmoid, label_smoothing=label_smoothing)
+
+
+def _own(path: str, label_smoothing: float) -> Loss:
+    loss = resolve_function("loss.name", path, PER_EXAMPLE)
+    if "label_smoothing" in parameters(loss)[0]:
+        return partial(loss, label_smoothing=label_smoothing)
+    if label_smoothing:
+        raise ConfigError(
+            f"loss.label_smoothing is {label_smoothing}, but {path} has no parameter"
+            " label_smoothing: give it one, or set this to 0"
+        )
+    return loss
 
 
 def _sigmoid(logits, labels, *, label_smoothing):

@@ -1,5 +1,6 @@
 """One training step, from a batch to updated parameters."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from cnnjax.data import Batch, Normalization, augment, normalize
+from cnnjax.data import Batch, Normalization, augment, augment_each, normalize
 from cnnjax.optim import at_step, update_average
 from cnnjax.train.step.all_reduce import all_reduce
 from cnnjax.train.step.divergence import skip_spike
@@ -60,6 +61,7 @@ class TrainStep:
         schedule: from the number of a step to its learning rate, for the metrics.
         crop_padding: pixels of padding for the random crop.
         flip: whether images are mirrored at random.
+        augmentations: the user's own, ``(key, image) -> image``.
         accumulate_steps: number of parts that the batch is processed in, one after the
             other, to save memory; each part starts from the statistics of the last.
         freeze: regular expression; parameters and statistics whose whole name it
@@ -77,6 +79,7 @@ class TrainStep:
     schedule: optax.Schedule
     crop_padding: int = 0
     flip: bool = False
+    augmentations: Sequence[Callable[..., Any]] = ()
     accumulate_steps: int = 1
     freeze: str = ""
     average_decay: float | None = None
@@ -115,6 +118,7 @@ class TrainStep:
         augment_key, dropout_key = jax.random.split(example_key(key, first))
         x = normalize(part.images, self.normalization)
         x = augment(augment_key, x, crop_padding=self.crop_padding, flip=self.flip)
+        x = augment_each(self.augmentations, key, x, first)
         (loss, (logits, statistics)), grads = jax.value_and_grad(
             self.loss, has_aux=True
         )(state.params, x, statistics, part, dropout_key)

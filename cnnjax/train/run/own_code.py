@@ -1,0 +1,151 @@
+"""Checks of a user's own functions and network, on shapes alone, before any work."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.config import Config
+from cnnjax.config.import_path import (
+    failure,
+    is_import_path,
+    resolve_function,
+    split,
+)
+from cnnjax.errors import BackendError, ConfigError
+from cnnjax.models.own import EXPECTED
+from cnnjax.train.machine.numerics import configured
+from cnnjax.train.step.loss import PER_EXAMPLE
+
+Function = Callable[..., Any]
+
+AUGMENTATION = (
+    "a function of a key and one image that returns an image of the same kind"
+)
+_TAKEN = ("accuracy", "epoch", "examples", "kind", "loss", "seconds", "split", "step")
+
+
+def own_augmentations(config: Config) -> tuple[Function, ...]:
+    """The functions that ``data.augment`` names.
+
+    Raises:
+        ConfigError: no such function.
+    """
+    return tuple(
+        resolve_function("data.augment", path, AUGMENTATION)
+        for path in config.data.augment
+    )
+
+
+def own_metrics(config: Config) -> dict[str, Function]:
+    """The functions that ``metrics`` names, by the names of the attributes.
+
+    Raises:
+        ConfigError: no such function, or a name that is taken.
+    """
+    found: dict[str, Function] = {}
+    for path in config.metrics:
+        name = split(path)[1]
+        if name in _TAKEN or name in found:
+            taken = ", ".join(sorted({*_TAKEN, *found}))
+            raise ConfigError(
+                f"metrics holds {path!r}, but the name {name!r} is taken, expected"
+                f" another than {taken}; rename the function"
+            )
+        found[name] = resolve_function("metrics", path, PER_EXAMPLE)
+    return found
+
+
+def check_own_functions(config: Config, experiment: Any) -> None:
+    """Refuses own functions and networks whose outputs have the wrong shape.
+
+    Args:
+        config: checked settings.
+        experiment: what they stand for.
+
+    Raises:
+        ConfigError: the first that does not fit.
+    """
+    shape = experiment.dataset.train.images.shape[1:]
+    classes = experiment.dataset.num_classes
+    if is_import_path(config.loss.name):
+        _check_per_example("loss.name", config.loss.name, experiment.loss, classes)
+    metrics = experiment.metrics.values()
+    for path, metric in zip(config.metrics, metrics, strict=True):
+        _check_per_example("metrics", path, metric, classes)
+    functions = experiment.augmentations
+    for path, augment in zip(config.data.augment, functions, strict=True):
+        _check_augmentation(path, augment, shape)
+    if is_import_path(config.model.name):
+        _check_model(config, experiment.model, shape, classes)
+
+
+def _check_per_example(setting, path, function, classes):
+    logits = jax.ShapeDtypeStruct((3, classes), jnp.float32)
+    labels = jax.ShapeDtypeStruct((3,), jnp.int32)
+    found = _shape_of(setting, path, function, logits, labels)
+    if getattr(found, "shape", None) != (3,) or found.dtype.kind not in "fiub":
+        raise ConfigError(
+            f"{setting} is {path!r}, which returns {_show(found)} for logits"
+            f" (3, {classes}) and labels (3,), expected float32 (3,): {PER_EXAMPLE}"
+        )
+    if setting == "loss.name" and found.dtype.kind != "f":
+        raise ConfigError(
+            f"loss.name is {path!r}, which returns {_show(found)}, expected float32,"
+            " which has a gradient"
+        )
+
+
+def _check_augmentation(path, function, shape):
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    found = _shape_of("data.augment", path, function, jax.random.key(0), image)
+    same = (getattr(found, "shape", None), getattr(found, "dtype", None))
+    if same != (shape, jnp.float32):
+        raise ConfigError(
+            f"data.augment holds {path!r}, which returns {_show(found)}, expected"
+            f" float32 {shape}: {AUGMENTATION}"
+        )
+
+
+def _check_model(config, model, shape, classes):
+    x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    key = jax.random.key(0)
+
+    def run(x):
+        rngs = {"params": key, "dropout": key}
+        logits, variables = model.init_with_output(rngs, x, train=False)
+        others = {name: value for name, value in variables.items() if name != "params"}
+        trained, _ = model.apply(
+            variables, x, train=True, rngs={"dropout": key}, mutable=[*others]
+        )
+        return logits, trained
+
+    with configured(config):
+        logits, trained = _shape_of("model.name", config.model.name, run, x)
+    for found in (logits, trained):
+        if getattr(found, "shape", None) != (2, classes):
+            raise ConfigError(
+                f"model.name is {config.model.name!r}, which returns {_show(found)} for"
+                f" 2 images of {classes} classes, expected (2, {classes}): the last"
+                " layer has num_classes outputs"
+            )
+
+
+def _shape_of(setting, path, function, *arguments):
+    try:
+        return jax.eval_shape(function, *arguments)
+    except BackendError as error:
+        raise ConfigError(str(error)) from error
+    except Exception as error:  # the function may hold any code
+        expected = EXPECTED if setting == "model.name" else PER_EXAMPLE
+        expected = AUGMENTATION if setting == "data.augment" else expected
+        text = failure(setting, path, error)
+        raise ConfigError(f"{text}; expected {expected}") from error
+
+
+def _show(found: Any) -> str:
+    if hasattr(found, "shape"):
+        return f"{np.dtype(found.dtype)} {found.shape}"
+    return f"a {type(found).__name__}"

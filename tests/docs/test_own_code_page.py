@@ -1,0 +1,73 @@
+"""The page on a user's own code: its examples work in every command."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.own_code import BLOCK, PAGE, write_project
+
+SHORT = [
+    "--config.duration=8 steps",
+    "--config.batch_size=16",
+    "--config.eval_every=4 steps",
+    "--config.checkpoint.every=4 steps",
+]
+
+
+def command(folder, *words):
+    """The console command, run from ``folder``; what it prints."""
+    program = Path(sys.executable).with_name("cnnjax")
+    result = subprocess.run(
+        [program, *words], cwd=folder, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout, result.stderr
+
+
+def test_each_example_is_short():
+    for _, text in BLOCK.findall(PAGE.read_text()):
+        for part in re.split(r"\n(?=def |class )", text)[1:]:
+            assert len(part.strip().splitlines()) <= 10
+
+
+def test_the_examples_work_in_every_command_from_another_folder(tmp_path):
+    config = f"--config={write_project(tmp_path / 'project')}"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    train = ["train", config, "--workdir=run", *SHORT]
+    out, err = command(elsewhere, *train)
+    assert err == ""
+    assert re.search(r"^validation .* top2 +\d\.\d{4}", out, re.MULTILINE)
+    records = (elsewhere / "run" / "metrics.jsonl").read_text().splitlines()
+    values = [record for record in map(json.loads, records) if "top2" in record]
+    assert [value["kind"] for value in values] == ["validation", "validation", "test"]
+    imports = json.loads((elsewhere / "run" / "imports.json").read_text())
+    assert {path.partition(":")[0] for path in imports} == {"my_parts"}
+    assert len(imports) == 7
+
+    with (tmp_path / "project" / "my_parts.py").open("a") as file:
+        file.write("# a change\n")
+    out, err = command(elsewhere, *train, "--config.duration=12 steps")
+    assert "resuming after step 8" in out
+    assert "my_parts.py has changed since" in err
+    out, err = command(elsewhere, "evaluate", "--workdir=run")
+    score = json.loads(out)
+    assert err == ""
+    last = json.loads(
+        (elsewhere / "run" / "metrics.jsonl").read_text().splitlines()[-1]
+    )
+    assert score["top2"] == last["top2"]
+
+
+@pytest.mark.slow
+def test_the_examples_work_in_the_commands_that_check_them(tmp_path):
+    config = write_project(tmp_path / "project")
+    short = [f"--config={config}", "--config.batch_size=16"]
+    out, _ = command(tmp_path, "verify-resume", *short, "--steps=4", "--pieces=2")
+    assert "bit for bit" in out
+    out, _ = command(tmp_path, "compare", *short)
+    assert "my_parts:Net" in out
