@@ -5,6 +5,7 @@ was given: those of config files, and the current one. They come last, so that a
 such as ``random.py`` beside a config does not replace a module that others import.
 """
 
+import difflib
 import importlib
 import inspect
 import os
@@ -16,7 +17,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from cnnjax.errors import ConfigError, unknown_name
+from cnnjax.errors import ConfigError
 
 _NAME = r"[A-Za-z_]\w*"
 _PATH = re.compile(rf"({_NAME}(?:\.{_NAME})*):({_NAME})")
@@ -97,10 +98,11 @@ def resolve(setting: str, path: str, expected: str) -> Any:
     file = getattr(module, "__file__", None)
     if not hasattr(module, attribute):
         names = [known for known in vars(module) if not known.startswith("_")]
-        reason = unknown_name(f"attribute of {file or name}", attribute, names)
+        near = difflib.get_close_matches(attribute, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(
-            f"{setting} is {path!r}: {reason}; expected {expected}"
-            + _shadow(name, own, file)
+            f"{setting} is {path!r}, but {file or name} has no attribute"
+            f" {attribute!r}{hint}; expected {expected}" + _shadow(name, own, file)
         )
     return getattr(module, attribute)
 

@@ -104,7 +104,7 @@ def _import(workdir: Path, setting: str, path: str, record: Mapping[str, str]) -
     outside = [folder for folder in folders if _is_own(folder)]
     file = find_own(module, outside)
     if file is None or is_installed(module, outside):
-        _import_installed(setting, path, folders, file)
+        _import_installed(setting, path, outside, file)
         return
     for place in (file, Path(record["folder"])):
         if place.resolve().is_relative_to(workdir.resolve()):
@@ -129,15 +129,15 @@ def _import(workdir: Path, setting: str, path: str, record: Mapping[str, str]) -
 
 
 def _import_installed(
-    setting: str, path: str, folders: list[str], file: Path | None
+    setting: str, path: str, outside: list[str], file: Path | None
 ) -> None:
     """Takes networks, and nothing else, from packages that are installed."""
     module = split(path)[0]
     top = module.partition(".")[0]
-    if not is_installed(module, folders):
+    if not is_installed(module, outside):
         raise ConfigError(
             f"{setting} is {path!r}, but there is no module {module} in"
-            f" {' or '.join(dict.fromkeys(folders))}; run the command where it is"
+            f" {' or '.join(dict.fromkeys(outside))}; run the command where it is"
         )
     if file is not None:
         raise ConfigError(
