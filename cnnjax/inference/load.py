@@ -19,6 +19,7 @@ from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.numerics import adapt_backend, configured
 from cnnjax.train.machine.platform import check_platform
 from cnnjax.train.run import model_file
+from cnnjax.train.run.imports import import_paths
 from cnnjax.train.run.model_file import ModelFile
 from cnnjax.train.run.trained import read_trained
 from cnnjax.train.run.workdir import CHECKPOINTS, Origin
@@ -62,6 +63,10 @@ def load(
     described = model_file.read(folder)
     check_platform()
     compilation_cache.enable()
+    named = [("loss.name", described.loss)]
+    if model is None:
+        named.append(("model.name", described.name))
+    import_paths(folder, named)
     network = _make_network(described, folder, model)
     settings = {"backend": described.backend, "precision": described.precision}
     config = adapt_backend(check_config(settings), warn)

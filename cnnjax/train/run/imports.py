@@ -84,7 +84,22 @@ def import_recorded(workdir: Path, config: Config | None = None) -> None:
         ConfigError: a module that is missing or inside ``workdir``, or an attribute
             that is not what a run may name.
     """
-    paths = named_paths(stored_settings(workdir) if config is None else config)
+    config = stored_settings(workdir) if config is None else config
+    import_paths(workdir, named_paths(config))
+
+
+def import_paths(workdir: Path, paths: list[tuple[str, str]]) -> None:
+    """Like ``import_recorded``, for some settings and their values.
+
+    Args:
+        workdir: of the run.
+        paths: names of settings with their values; those that are no import paths are
+            left out.
+
+    Raises:
+        ConfigError: see ``import_recorded``.
+    """
+    paths = [(setting, path) for setting, path in paths if is_import_path(path)]
     listed = _read(workdir) if paths else {}
     for setting, path in paths:
         record = listed.get(path)

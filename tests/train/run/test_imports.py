@@ -8,7 +8,12 @@ import pytest
 from cnnjax.config import default_config
 from cnnjax.config.files import to_json
 from cnnjax.errors import ConfigError
-from cnnjax.train.run.imports import import_recorded, warn_of_changes, write_imports
+from cnnjax.train.run.imports import (
+    import_paths,
+    import_recorded,
+    warn_of_changes,
+    write_imports,
+)
 
 CODE = """
 import os
@@ -150,3 +155,10 @@ def test_a_run_without_own_code_records_nothing(tmp_path):
     write_imports(tmp_path, default_config())
     warn_of_changes(tmp_path, default_config())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_alone_is_imported_under_the_same_rules(tmp_path):
+    run = make_run(tmp_path, tmp_path / "code", name="own_j", loss="own_j:loss")
+    with pytest.raises(ConfigError, match="does not list"):
+        import_paths(run, [("model.name", "own_j:Net")])
+    import_paths(run, [("loss.name", "own_j:loss"), ("model.name", "small_cnn")])
