@@ -85,6 +85,17 @@ class Reporter(Protocol):
         """Called with a sentence for people."""
         ...
 
+    def progress(self, task: str, done: int, total: int | None, unit: str) -> None:
+        """Called by work that may take long, so it must be quick.
+
+        Args:
+            task: such as "measuring normalization".
+            done: how many units; the task is over once that is ``total``.
+            total: of how many; ``None`` if it is unknown.
+            unit: what is counted, such as "images".
+        """
+        ...
+
     def checkpoint(self, step: int, folder: str) -> None:
         """Called once the checkpoint of ``step`` is complete on disk, in ``folder``.
 

@@ -53,6 +53,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         raise ConfigError("--timing and --checkpoint need --config")
     start_jax()
     from cnnjax.compare import command
+    from cnnjax.report.work import work_shown
 
     request = command.Request(
         config,
@@ -62,4 +63,5 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         json=args.json,
         html=args.html,
     )
-    return 0 if command.run(request) else 1
+    with work_shown():
+        return 0 if command.run(request) else 1

@@ -46,8 +46,10 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
             )
         step = int(step)
     start_jax()
+    from cnnjax.report.work import work_shown
     from cnnjax.train.run.trained import evaluate_step
 
-    step, score = evaluate_step(args.workdir, args.split, step)
+    with work_shown():
+        step, score = evaluate_step(args.workdir, args.split, step)
     print(json.dumps({"split": args.split, "step": step, **score.as_record()}))
     return 0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnnjax import progress
 from cnnjax.data.stream import StreamedImages
 from cnnjax.errors import DataError
 from cnnjax.files import write_whole
@@ -37,8 +38,8 @@ def measure(images: np.ndarray | StreamedImages) -> Normalization:
             f"images have shape {images.shape}: expected (n, *spatial, channels)"
             " without empty axes"
         )
-    mean = _mean(images, lambda x: x)
-    variance = _mean(images, lambda x: np.square(x - mean))
+    mean = _mean(images, lambda x: x, "1 of 2")
+    variance = _mean(images, lambda x: np.square(x - mean), "2 of 2")
     if not np.isfinite(variance).all():
         raise DataError("images hold NaN or infinity: remove or repair them")
     std = np.sqrt(variance)
@@ -48,13 +49,15 @@ def measure(images: np.ndarray | StreamedImages) -> Normalization:
     return Normalization(mean.astype(np.float32), std.astype(np.float32))
 
 
-def _mean(images, function) -> np.ndarray:
+def _mean(images, function, which: str) -> np.ndarray:
     *positions, channels = images.shape
     size = max(1, _CHUNK_VALUES // math.prod(images.shape[1:]))
     total = np.zeros(channels)
     for start in range(0, len(images), size):
         x = images[start : start + size].reshape(-1, channels).astype(np.float64)
         total += function(x).sum(axis=0)
+        task = f"measuring normalization, pass {which}"
+        progress.tell(task, min(start + size, len(images)), len(images))
     return total / math.prod(positions)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnjax import progress
 from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.pixels import pixel_dtype
 from cnnjax.data.size import check_size
@@ -165,6 +166,8 @@ class _Records:
                 self._check(image, indices[place])
                 images[place] = image
                 labels.append(example[label_key])
+                if place % _READ_EXAMPLES == 0 or place == len(indices) - 1:
+                    progress.tell(f"decoding {self.where}", place + 1, len(indices))
         return images, np.asarray(labels)
 
     def read_images(self, indices: np.ndarray) -> np.ndarray:

@@ -96,6 +96,9 @@ class CallbackReporter:
     def message(self, text: str) -> None:
         """Do nothing: messages are for people."""
 
+    def progress(self, task: str, done: int, total: int | None, unit: str) -> None:
+        """Do nothing: callbacks are about steps."""
+
     def checkpoint(self, step: int, folder: str) -> None:
         """Call ``on_checkpoint``."""
         for callback in self._callbacks:

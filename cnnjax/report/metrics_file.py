@@ -86,6 +86,9 @@ class MetricsFile:
     def message(self, text: str) -> None:
         """Do nothing: messages are for people."""
 
+    def progress(self, task: str, done: int, total: int | None, unit: str) -> None:
+        """Do nothing: the file holds results."""
+
     def checkpoint(self, step: int, folder: str) -> None:
         """Do nothing: the file holds metrics only."""
 

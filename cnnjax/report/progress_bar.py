@@ -1,16 +1,18 @@
 """A training run on a terminal: a progress bar, and the results scrolling above it."""
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar as Bar
 from rich.table import Table
 from rich.text import Text
 
 from cnnjax.report.lines import duration_text, fit, header, log_line, step_text
+from cnnjax.report.work import BAR_AFTER_SECONDS, Task
 from cnnjax.streams import printable
 
 REFRESH_SECONDS = 0.2
@@ -22,7 +24,8 @@ class ProgressBar:
 
     The training thread draws the bar, at most every ``REFRESH_SECONDS``; in between, a
     step only reads the clock. Evaluations and messages are printed above the bar;
-    logged training records only change the accuracy beside it. Until ``close`` is
+    logged training records only change the accuracy beside it. Long work gets a bar of
+    its own below, which goes away when the work is done. Until ``close`` is
     called, standard output and standard error appear above the bar, too.
 
     Args:
@@ -36,9 +39,11 @@ class ProgressBar:
         self._latest: Mapping[str, Any] = {}
         self._shown: dict[str, Any] = {"step": 0, "epochs": 0}
         self._next_refresh = 0.0
-        self._live = Live(
-            console=self._console, auto_refresh=False, get_renderable=self._render
-        )
+        self._task, self._task_shown = Task(), False
+        self._is_training = False
+        self._live = self._make_live()
+        self._before: Live | None = None  # a bar of work before training
+        self._lock = threading.RLock()  # work of unknown length is told by a thread
 
     def start(self, info: Mapping[str, Any]) -> None:
         """Print a description of the run and draw the empty bar."""
@@ -46,7 +51,10 @@ class ProgressBar:
         self._shown["epochs"] = info["epochs"]
         for line in header(info):
             self.message(line)
-        self._live.start(refresh=True)
+        with self._lock:
+            self._hide_task()
+            self._is_training = True
+            self._live.start(refresh=True)
 
     def rewind(self, step: int) -> None:
         """Move the bar back, and start to measure the pace again."""
@@ -75,6 +83,39 @@ class ProgressBar:
         """Print a sentence above the bar."""
         self._console.print(printable(text))
 
+    def progress(self, task: str, done: int, total: int | None, unit: str) -> None:
+        """Draw the bar of long work, once it has taken a second."""
+        with self._lock:
+            self._task.update(task, done, total, unit)
+            now = time.monotonic()
+            if self._task.seconds < BAR_AFTER_SECONDS:
+                self._hide_task()
+            elif now >= self._next_refresh:
+                self._next_refresh = now + REFRESH_SECONDS
+                self._task_shown = True
+                if not self._is_training and self._before is None:
+                    self._before = self._make_live(transient=True)
+                    self._before.start()
+                (self._before or self._live).refresh()
+
+    def _hide_task(self) -> None:
+        if not self._task_shown:
+            return
+        self._task_shown = False
+        if self._before:
+            self._before.stop()
+            self._before = None
+        else:
+            self._live.refresh()
+
+    def _make_live(self, *, transient: bool = False) -> Live:
+        return Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=transient,
+            get_renderable=self._render,
+        )
+
     def checkpoint(self, step: int, folder: str) -> None:
         """Do nothing: one line per checkpoint would be too many."""
 
@@ -87,18 +128,32 @@ class ProgressBar:
 
     def close(self) -> None:
         """Draw the bar once more and release the terminal."""
-        self._live.stop()
+        with self._lock:
+            self._hide_task()
+            self._live.stop()
 
-    def _render(self) -> Table:
+    def _render(self) -> RenderableType:
+        rows: list[RenderableType] = []
+        if self._is_training:
+            rows.append(self._render_training())
+        if self._task_shown:
+            rows.append(self._render_task())
+        return Group(*rows)
+
+    def _render_task(self) -> RenderableType:
+        """The bar of long work, or only words where its length is unknown."""
+        task, width = self._task, self._console.width
+        text = Text(printable(task), no_wrap=True, overflow="ellipsis")
+        if task.total is None or width < len(text) + 1 + _SHORTEST_BAR:
+            return text
+        return _bar(task.total, task.done, str(text))
+
+    def _render_training(self) -> Table:
         self._shown.update(self._latest)
         step = self._shown["step"]
         room = max(0, self._console.width - _SHORTEST_BAR - 1)
         status = fit(self._fields(step), room)
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(ratio=1, min_width=_SHORTEST_BAR)
-        table.add_column(no_wrap=True)
-        table.add_row(Bar(max(1, self._total_steps), step), Text(status))
-        return table
+        return _bar(self._total_steps, step, status)
 
     def _fields(self, step: int) -> list[tuple[int, str]]:
         """The numbers beside the bar; on a narrow terminal, high ranks are left out."""
@@ -120,6 +175,15 @@ class ProgressBar:
         first_step, first_time = self._first
         pace = (time.monotonic() - first_time) / (step - first_step)
         return f"{duration_text(pace * (self._total_steps - step))} left"
+
+
+def _bar(total: int, done: int, status: str) -> Table:
+    """A bar with words on its right."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(ratio=1, min_width=_SHORTEST_BAR)
+    table.add_column(no_wrap=True)
+    table.add_row(Bar(max(1, total), done), Text(status))
+    return table
 
 
 def _number(shown: Mapping[str, Any], key: str, form: str) -> str:

@@ -51,6 +51,11 @@ class Reporters:
         for reporter in self._reporters:
             reporter.message(text)
 
+    def progress(self, task: str, done: int, total: int | None, unit: str) -> None:
+        """Tell all reporters how far long work is."""
+        for reporter in self._reporters:
+            reporter.progress(task, done, total, unit)
+
     def checkpoint(self, step: int, folder: str) -> None:
         """Tell all reporters that a checkpoint is complete."""
         for reporter in self._reporters:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO, cast
 
 from cnnjax.report.lines import header, log_line
+from cnnjax.report.work import WorkLines
 from cnnjax.streams import Lasting, printable
 from cnnjax.typing import Reporter
 
@@ -42,6 +43,7 @@ class PlainLines:
     def __init__(self, stream: TextIO):
         self._stream = stream
         self._total_steps = 0
+        self.progress = WorkLines(self.message)
 
     def start(self, info: Mapping[str, Any]) -> None:
         """Print a description of the run."""

@@ -17,6 +17,7 @@ class Recorder:
     def __init__(self):
         self.info, self.steps, self.records, self.messages = {}, [], [], []
         self.rewinds, self.checkpoints, self.ends = [], [], []
+        self.progresses = []
         self.closed = False
 
     def start(self, info):
@@ -33,6 +34,9 @@ class Recorder:
 
     def message(self, text):
         self.messages.append(text)
+
+    def progress(self, task, done, total, unit):
+        self.progresses.append((task, done, total, unit))
 
     def checkpoint(self, step, folder):
         self.checkpoints.append((step, folder))

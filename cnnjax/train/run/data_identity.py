@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnjax import progress
 from cnnjax.data import Dataset, Split, StreamedImages
 from cnnjax.errors import ConfigError, show
 from cnnjax.files import write_whole
@@ -67,9 +68,11 @@ def _sample(split: Split, count: int) -> np.ndarray:
 
 
 def _digest(array: np.ndarray) -> str:
-    digest = hashlib.sha256()
+    digest, done = hashlib.sha256(), 0
     for rows in _rows(array):
         digest.update(rows)
+        done += len(rows)
+        progress.tell("identifying the data", done, len(array))
     return digest.hexdigest()
 
 

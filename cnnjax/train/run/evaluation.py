@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnnjax import progress
 from cnnjax.data import Split, eval_batches
 from cnnjax.train.machine.devices import Devices
 from cnnjax.train.step.state import TrainState
@@ -55,11 +56,16 @@ def evaluate(
         metrics: names of the further sums of ``eval_step``.
     """
     totals, waiting = np.zeros(3 + len(metrics)), None
-    for batch in eval_batches(split, batch_size, devices.part):
-        # One batch stays in flight while the host fetches the sums of the one before.
-        waiting, done = eval_step(state, devices.put_batch(batch)), waiting
-        if done is not None:
-            totals += _on_host(done)
+    examples = len(split.labels)
+    with progress.elapsing("evaluating"):  # while the step is compiled
+        for number, batch in enumerate(eval_batches(split, batch_size, devices.part)):
+            # One batch stays in flight while the host fetches the sums of the one
+            # before.
+            waiting, done = eval_step(state, devices.put_batch(batch)), waiting
+            if done is not None:
+                totals += _on_host(done)
+            begun = min((number + 1) * batch_size, examples)
+            progress.tell("evaluating", begun, examples)
     loss, correct, count, *more = totals + _on_host(waiting)
     own = {name: float(x / count) for name, x in zip(metrics, more, strict=True)}
     return Score(float(loss / count), float(correct / count), int(count), own)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import optax
 from flax import linen as nn
 
+from cnnjax import progress
 from cnnjax.config import Config
 from cnnjax.config.import_path import is_import_path
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
@@ -85,13 +86,14 @@ def make_experiment(
         DataError: data that cannot be read.
     """
     _check_early(config, parts.model)
-    dataset = parts.dataset or load_dataset(
-        config.data.source,
-        validation_fraction=config.data.validation_fraction,
-        test_fraction=config.data.test_fraction,
-        seed=config.seed,
-        streaming=config.data.streaming,
-    )
+    with progress.elapsing("loading the data"):
+        dataset = parts.dataset or load_dataset(
+            config.data.source,
+            validation_fraction=config.data.validation_fraction,
+            test_fraction=config.data.test_fraction,
+            seed=config.seed,
+            streaming=config.data.streaming,
+        )
     for note in dataset.notes:
         tell(f"note: {note}")
     _check_against_data(config, dataset)

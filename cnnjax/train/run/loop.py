@@ -10,6 +10,7 @@ import jax
 
 from cnnjax.config import Config
 from cnnjax.errors import Interrupted, NonFiniteLossError
+from cnnjax.progress import elapsing, shown_by
 from cnnjax.train.machine.compile import compile_step
 from cnnjax.train.machine.signals import watch
 from cnnjax.train.machine.stop_request import StopRequest, decode
@@ -86,6 +87,7 @@ def train(
         Interrupted: a signal asked the run to stop; its state is saved.
     """
     with (
+        shown_by(reporter.progress),
         prepare(config, Path(workdir), reporter, resume, parts) as run,
         watch() as stop,
         contextlib.closing(run.open_checkpoints()) as checkpoints,
@@ -145,7 +147,8 @@ def train(
 def _compile(run: Run, state: TrainState) -> Callable[..., Any]:
     """The training step, compiled ahead, so that no step's time includes that."""
     begin = time.perf_counter()
-    step = compile_step(run.config, run.experiment, run.devices, state)
+    with elapsing("compiling the training step"):
+        step = compile_step(run.config, run.experiment, run.devices, state)
     run.reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
     return step
 
