@@ -70,7 +70,7 @@ class TrainedRun:
 
     def evaluate(self, data: Data) -> Score:
         """The score on other data; see ``cnnjax.evaluate``."""
-        return evaluate(self.workdir, data, model=self._module)
+        return inference.evaluate_on(self.trained, data).score
 
 
 def train(
@@ -183,7 +183,8 @@ def evaluate(
     """
     if data is None:
         return evaluate_run(Path(workdir), split or "test", step)
-    return inference.evaluate_on(workdir, data, split=split, step=step, model=model)
+    trained = inference.load(workdir, step, model=model)
+    return inference.evaluate_on(trained, data, split).score
 
 
 def _settings(config: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from cnnjax.cli import (
     config,
     evaluate,
     info,
+    predict,
     train,
     verify_resume,
 )
@@ -32,7 +33,16 @@ from cnnjax.errors import (
 from cnnjax.files import expand_path
 from cnnjax.process import end_with, keep_freed_memory
 
-COMMANDS = (train, evaluate, verify_resume, compare, benchmark, config, info)
+COMMANDS = (
+    train,
+    evaluate,
+    predict,
+    verify_resume,
+    compare,
+    benchmark,
+    config,
+    info,
+)
 
 # The exit status is 0 for success, 128 plus its number for a signal, and for errors:
 STATUS_OF_ERRORS = {
@@ -46,7 +56,7 @@ STATUS_OF_ERRORS = {
 }
 
 _OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
-_PATHS = ("config", "workdir", "resume", "checkpoint", "json", "html")
+_PATHS = ("config", "workdir", "resume", "checkpoint", "json", "html", "output")
 
 
 def run() -> NoReturn:

@@ -16,17 +16,21 @@ def add(commands: Any) -> argparse.ArgumentParser:
     evaluate = commands.add_parser(
         "evaluate",
         help="score a trained run",
-        description="Score a trained run on one of its splits, each example once, and"
-        " print loss and accuracy as JSON.",
+        description="Score a trained run on one of its splits or on other data, each"
+        " example once, and print loss and accuracy as JSON.",
     )
     evaluate.add_argument(
         "--workdir", required=True, metavar="DIR", help="working directory of the run"
     )
     evaluate.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="other data, such as npz:new.npz; default: that of the run",
+    )
+    evaluate.add_argument(
         "--split",
-        default="test",
         choices=("train", "validation", "test"),
-        help="which examples; default: test",
+        help="which examples; default: test, or all if other data has no test split",
     )
     evaluate.add_argument(
         "--step",
@@ -38,18 +42,36 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Prints the score."""
-    step = args.step
-    if step is not None and step not in ("best", "last"):
-        if not (step.isascii() and step.isdecimal() and len(step) <= MOST_DIGITS):
-            raise ConfigError(
-                f"--step is {show(step)}, expected best, last or a number"
-            )
-        step = int(step)
+    step = parse_step(args.step)
     start_jax()
     from cnnjax.report.work import work_shown
+
+    if args.data is not None:
+        from cnnjax.inference import evaluate_on, load
+
+        with work_shown():
+            trained = load(args.workdir, step)
+            split, score = evaluate_on(trained, args.data, args.split)
+        found = {"data": args.data, "split": split, "step": trained.step}
+        print(json.dumps(found | score.as_record()))
+        return 0
     from cnnjax.train.run.trained import evaluate_step
 
+    split = args.split or "test"
     with work_shown():
-        step, score = evaluate_step(args.workdir, args.split, step)
-    print(json.dumps({"split": args.split, "step": step, **score.as_record()}))
+        step, score = evaluate_step(args.workdir, split, step)
+    print(json.dumps({"split": split, "step": step, **score.as_record()}))
     return 0
+
+
+def parse_step(text: str | None) -> str | int | None:
+    """The value of ``--step``: best, last, a number, or ``None``.
+
+    Raises:
+        ConfigError: another text.
+    """
+    if text in (None, "best", "last"):
+        return text
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
+        raise ConfigError(f"--step is {show(text)}, expected best, last or a number")
+    return int(text)

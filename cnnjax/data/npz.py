@@ -1,11 +1,12 @@
 """Images and labels in one NumPy archive, as Keras stores its data sets."""
 
+import contextlib
 import io
 import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tokenize import TokenError
 from typing import NamedTuple
@@ -68,15 +69,29 @@ def stream_npz(argument: str) -> RawDataset:
     return _load(argument, _open_array)
 
 
-def _load(argument: str, read_images: Callable) -> RawDataset:
-    path, options = parsed = parse_argument("npz", argument, {"channels", "classes"})
-    channels, num_classes = options.get("channels"), parsed.num_classes
-    if channels not in (None, "last", "none"):
-        raise DataError(f"channels={channels!r}: expected 'last' or 'none'")
+def read_array(path: Path, key: str) -> np.ndarray:
+    """One array of an archive, never unpickled.
+
+    Raises:
+      DataError: if the file is damaged, or has no such array.
+    """
+    with _archive(path) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+        if key not in names:
+            raise DataError(f"{path} has no array {key!r}, only {_list(names)}")
+        return _read_array(archive, key, path)
+
+
+@contextlib.contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An open archive; whatever is wrong with it becomes a sentence.
+
+    Raises:
+      DataError: if the file cannot be read.
+    """
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            splits = _read_splits(archive, path, read_images)
-            class_names = _read_class_names(archive, path)
+            yield archive
     except DataError:
         raise
     except NotRegularError as error:
@@ -86,6 +101,16 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
             f"{path} cannot be read as a NumPy archive ({error}): write it with"
             " numpy.savez, or download it again"
         ) from error
+
+
+def _load(argument: str, read_images: Callable) -> RawDataset:
+    path, options = parsed = parse_argument("npz", argument, {"channels", "classes"})
+    channels, num_classes = options.get("channels"), parsed.num_classes
+    if channels not in (None, "last", "none"):
+        raise DataError(f"channels={channels!r}: expected 'last' or 'none'")
+    with _archive(path) as archive:
+        splits = _read_splits(archive, path, read_images)
+        class_names = _read_class_names(archive, path)
     splits = {
         name: Split(_add_channels(images, channels, path), labels)
         for name, (images, labels) in splits.items()

@@ -1,17 +1,15 @@
 """Scores a trained model on data that it was not trained with."""
 
-import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from flax import linen as nn
 
+from cnnjax import progress
 from cnnjax.data import Dataset, RawDataset, Split
 from cnnjax.data.dataset import check_class_names, check_labels, check_split
 from cnnjax.data.sources import load_raw
 from cnnjax.errors import ConfigError, DataError, show
-from cnnjax.inference.load import load
 from cnnjax.inference.trained_model import SIZES, TrainedModel
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.step.loss import is_correct, make_loss
@@ -19,40 +17,36 @@ from cnnjax.train.step.loss import is_correct, make_loss
 SPLITS = ("train", "validation", "test")
 
 
-def evaluate_on(
-    run: str | os.PathLike,
-    data: Any,
-    *,
-    split: str | None = None,
-    step: str | int | None = None,
-    model: nn.Module | None = None,
-) -> Score:
-    """The score of a trained run on any data set, each example counted once.
+class Scored(NamedTuple):
+    """A score, and the split it belongs to; ``"all"`` for all examples."""
+
+    split: str
+    score: Score
+
+
+def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> Scored:
+    """The score of a trained model on any data set, each example counted once.
 
     Where both the model and the data have class names, classes are matched by name.
 
     Args:
-        run: the working directory, or one of its checkpoints.
+        trained: the model.
         data: a source such as ``"npz:new.npz"``, ``(images, labels)``, a ``RawDataset``
             or a ``Dataset``.
         split: ``"train"``, ``"validation"`` or ``"test"``; by default the test split
             if the data has one, else all of it. Nothing is held out.
-        step: see ``load``.
-        model: see ``load``.
 
     Raises:
-        ConfigError: no trained model in ``run``, or a split that the data lacks.
+        ConfigError: a split that the data lacks.
         DataError: data that cannot be read, or does not fit the model.
     """
     if split not in (None, *SPLITS):
-        raise ConfigError(
-            f"split is {show(split)}, expected one of {', '.join(SPLITS)}"
-        )
-    trained = load(run, step, model=model)
+        valid = ", ".join(SPLITS)
+        raise ConfigError(f"split is {show(split)}, expected one of {valid}")
     raw = load_raw(data) if isinstance(data, str) else as_raw(data)
-    examples = _choose(raw, split)
+    name, examples = _choose(raw, split)
     labels = _match_classes(examples, raw.class_names, trained)
-    return _score(trained, Split(examples.images, labels))
+    return Scored(name, _score(trained, Split(examples.images, labels)))
 
 
 def as_raw(data: Any) -> RawDataset | Dataset:
@@ -71,7 +65,7 @@ def as_raw(data: Any) -> RawDataset | Dataset:
     )
 
 
-def _choose(raw: RawDataset | Dataset, split: str | None) -> Split:
+def _choose(raw: RawDataset | Dataset, split: str | None) -> tuple[str, Split]:
     """The split that was asked for; by default the test split, or all examples."""
     given = {
         name: check_split(name, Split(*getattr(raw, name)))
@@ -79,17 +73,16 @@ def _choose(raw: RawDataset | Dataset, split: str | None) -> Split:
         if getattr(raw, name) is not None
     }
     if split is None and "test" not in given:
-        parts = list(given.values())
-        if len(parts) == 1:
-            return parts[0]
-        images = np.concatenate([part.images[:] for part in parts])
-        return Split(images, np.concatenate([part.labels for part in parts]))
-    if (split or "test") not in given:
+        images = [part.images[:] for part in given.values()]
+        labels = [part.labels for part in given.values()]
+        return "all", Split(np.concatenate(images), np.concatenate(labels))
+    name = split or "test"
+    if name not in given:
         raise ConfigError(
             f"split is {split!r}, but the data has only {', '.join(given)}; nothing is"
             " held out here"
         )
-    return given[split or "test"]
+    return name, given[name]
 
 
 def _match_classes(
@@ -129,8 +122,10 @@ def _score(trained: TrainedModel, examples: Split) -> Score:
     loss_function = make_loss(model.loss, model.label_smoothing)
     count, size = len(examples.labels), SIZES[-1]
     for start in range(0, count, size):
+        progress.tell("evaluating", start, count)
         images, labels = (x[start : start + size] for x in examples)
         logits = trained.logits(images)
         losses = np.asarray(loss_function(logits, labels), np.float64)
         totals += losses.sum(), np.sum(is_correct(logits, labels))
+    progress.tell("evaluating", count, count)
     return Score(float(totals[0] / count), float(totals[1] / count), count)

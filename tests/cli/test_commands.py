@@ -53,6 +53,7 @@ def test_train_then_evaluate_without_tensorflow(tmp_path):
         "config.json",
         "data.json",
         "metrics.jsonl",
+        "model.json",
         "normalization.json",
         "checkpoints",
     }

@@ -1,0 +1,72 @@
+"""``cnnjax predict``: classes and probabilities of images."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from cnnjax.cli.evaluate import parse_step
+from cnnjax.cli.start_jax import start_jax
+from cnnjax.errors import ConfigError
+
+FORMATS = ("table", "json", "jsonl", "csv")
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declares the command's arguments."""
+    predict = commands.add_parser(
+        "predict",
+        help="classify images with a trained model",
+        description="Classify images with the trained model of a run, which needs only"
+        " its model.json and a checkpoint. A file that cannot be read is named and"
+        " skipped, and the exit status is 1 then.",
+    )
+    predict.add_argument(
+        "--workdir", required=True, metavar="DIR", help="working directory of the run"
+    )
+    predict.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="image files, folders, patterns such as 'new/*.png', an .npz file with an"
+        " array 'images', or '-' for one path per line on standard input",
+    )
+    predict.add_argument(
+        "--top",
+        type=int,
+        default=5,
+        metavar="K",
+        help="how many classes to show; default: 5",
+    )
+    predict.add_argument(
+        "--format", default="table", choices=FORMATS, help="default: table"
+    )
+    predict.add_argument(
+        "--output", metavar="FILE", help="write to a file instead of standard output"
+    )
+    predict.add_argument(
+        "--step",
+        metavar="best|last|N",
+        help="which saved state; default: the one that training ended with",
+    )
+    return predict
+
+
+def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
+    """Prints the predictions; 1 if an input was skipped."""
+    step = parse_step(args.step)
+    if args.top < 1:
+        raise ConfigError(f"--top is {args.top}, expected a whole number above 0")
+    start_jax()
+    from cnnjax.inference.predict_files import predict_files
+    from cnnjax.report.work import work_shown
+
+    with work_shown():
+        skipped = predict_files(
+            args.workdir,
+            args.inputs,
+            top=args.top,
+            form=args.format,
+            output=args.output,
+            step=step,
+        )
+    return 1 if skipped else 0

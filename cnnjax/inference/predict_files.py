@@ -1,0 +1,145 @@
+"""Predictions for files, as a table for people or as JSON or CSV for programs."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnjax import progress
+from cnnjax.errors import ConfigError, DataError
+from cnnjax.files import expand_path, write_whole
+from cnnjax.inference.images import as_images
+from cnnjax.inference.inputs import Item, find_items
+from cnnjax.inference.load import load
+from cnnjax.inference.trained_model import SIZES, Prediction, TrainedModel
+from cnnjax.streams import printable, warn
+
+
+class Row(NamedTuple):
+    """One input and what the model says about it."""
+
+    name: str
+    prediction: Prediction
+
+
+def predict_files(
+    workdir: str,
+    inputs: Sequence[str],
+    *,
+    top: int,
+    form: str,
+    output: str | None,
+    step: str | int | None,
+) -> int:
+    """Predicts, and prints or writes the result.
+
+    Args:
+        workdir: of the run.
+        inputs: see ``find_items``.
+        top: how many classes are shown.
+        form: ``"table"``, ``"json"``, ``"jsonl"`` or ``"csv"``.
+        output: a file to write instead of printing.
+        step: which state of the run.
+
+    Returns:
+        How many inputs were skipped, each with a warning.
+
+    Raises:
+        ConfigError: no trained model, an input that names nothing, or an output that
+            cannot be written.
+    """
+    if output and not expand_path(output, "--output").absolute().parent.is_dir():
+        raise ConfigError(f"{output} cannot be written: its folder does not exist")
+    trained = load(workdir, step)
+    items = find_items(inputs)
+    rows: list[Row] = []
+    for start in range(0, len(items), SIZES[-1]):
+        progress.tell("predicting", start, len(items))
+        rows += _predict(trained, items[start : start + SIZES[-1]], top)
+    progress.tell("predicting", len(items), len(items))
+    text = "".join(FORMATS[form](rows))
+    if output:
+        write_whole(Path(output), text)
+    else:
+        sys.stdout.write(text)
+    if len(rows) < len(items):
+        warn(f"{len(items) - len(rows)} of {len(items)} images were skipped")
+    return len(items) - len(rows)
+
+
+def _predict(trained: TrainedModel, items: Sequence[Item], top: int) -> list[Row]:
+    """The predictions for those items that can be read; the others are warned of."""
+    names, images = [], []
+    for item in items:
+        try:
+            image, _ = as_images(item.image, trained.description)
+        except DataError as error:
+            prefix = "" if isinstance(item.image, Path) else f"{item.name}: "
+            warn(f"{prefix}{error}; skipped")
+            continue
+        names.append(item.name)
+        images.append(image)
+    if not images:
+        return []
+    found = trained.predict(np.concatenate(images), top)
+    return [Row(*pair) for pair in zip(names, found, strict=True)]
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    """One line per input, in columns; shortened to the width of the terminal."""
+    cells = [
+        [printable(row.name)]
+        + [f"{printable(name)} {share:.1%}" for name, share in row.prediction.top]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in cells:
+        padded = "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True))
+        yield padded.rstrip()[:limit] + "\n"
+
+
+def _records(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [
+        {
+            "input": row.name,
+            "class": row.prediction.name,
+            "probability": row.prediction.probability,
+            "top": [
+                {"class": name, "probability": share}
+                for name, share in row.prediction.top
+            ],
+        }
+        for row in rows
+    ]
+
+
+def _json(rows: Sequence[Row]) -> Iterator[str]:
+    yield json.dumps(_records(rows), indent=2) + "\n"
+
+
+def _jsonl(rows: Sequence[Row]) -> Iterator[str]:
+    for record in _records(rows):
+        yield json.dumps(record) + "\n"
+
+
+def _csv(rows: Sequence[Row]) -> Iterator[str]:
+    """A header, and one line per input: the best classes in order."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    count = max((len(row.prediction.top) for row in rows), default=0)
+    head = [f"{what}_{i}" for i in range(1, count + 1) for what in ("class", "prob")]
+    writer.writerow(["input", *head])
+    for row in rows:
+        cells = [cell for pair in row.prediction.top for cell in pair]
+        writer.writerow([row.name, *cells])
+    yield file.getvalue()
+
+
+FORMATS = {"table": _table, "json": _json, "jsonl": _jsonl, "csv": _csv}
