@@ -19,7 +19,7 @@ from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data import Dataset, RawDataset, make_dataset
 from cnnjax.errors import ConfigError, show
 from cnnjax.files import expand_path
-from cnnjax.report import Callback, make_reporter, read_metrics
+from cnnjax.report import Callback, make_callbacks, make_reporter, read_metrics
 from cnnjax.report.reporters import METRICS
 from cnnjax.train.machine.platform import check_platform
 from cnnjax.train.run import loop
@@ -148,7 +148,8 @@ def train(
         dataset = _dataset(data, checked)
     folder = _folder(workdir, config)
     check_platform()
-    reporter = make_reporter(folder, callbacks, progress)
+    own = make_callbacks(checked.reporters)
+    reporter = make_reporter(folder, [*own, *callbacks], progress)
     try:
         parts = Parts(dataset, module)
         test = loop.train(checked, folder, reporter, resume, parts=parts).test

@@ -77,10 +77,10 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
 
 
 def _train(config: Config, workdir: Path, resume: str) -> int:
-    from cnnjax.report import make_reporter
+    from cnnjax.report import make_callbacks, make_reporter
     from cnnjax.train.run.loop import train
 
-    reporter = make_reporter(workdir)
+    reporter = make_reporter(workdir, make_callbacks(config.reporters))
     try:
         test = train(config, workdir, reporter, resume).test
         reporter.message(

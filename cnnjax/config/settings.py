@@ -210,6 +210,8 @@ SETTINGS = (
 
     Setting("metrics", tuple, (), PATHS, "",
             "Your own metrics, reported beside loss and accuracy in evaluation."),
+    Setting("reporters", tuple, (), PATHS, "",
+            "Your own subclasses of `cnnjax.Callback`, called during training."),
     Setting("monitor", str, "loss", one_of("loss", "accuracy"), "",
             "The validation metric that decides which checkpoint is the best."),
     Setting("average_decay", float, None, FRACTION, "",

@@ -1,6 +1,6 @@
 """What people look at while a network trains, and afterwards."""
 
-from cnnjax.report.callbacks import Callback, CallbackReporter
+from cnnjax.report.callbacks import Callback, CallbackReporter, make_callbacks
 from cnnjax.report.metrics_file import MetricsFile, check_records, read_metrics
 from cnnjax.report.reporters import Reporters, make_reporter
 from cnnjax.report.terminal import make_terminal_reporter
@@ -11,6 +11,7 @@ __all__ = [
     "MetricsFile",
     "Reporters",
     "check_records",
+    "make_callbacks",
     "make_reporter",
     "make_terminal_reporter",
     "read_metrics",

@@ -1,7 +1,11 @@
 """A user's own code during a run: ``Callback``, and the reporter that calls it."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from cnnjax.config.import_path import failure, resolve, wrong_kind
+from cnnjax.errors import ConfigError
 
 
 class Callback:
@@ -60,6 +64,29 @@ class Callback:
             info: step, and reason: "finished", "early stopping", "callback", or the
                 name of the signal that stopped the run, such as "SIGTERM".
         """
+
+
+def make_callbacks(paths: Sequence[str]) -> list[Callback]:
+    """The callbacks that the setting ``reporters`` names.
+
+    Args:
+        paths: import paths of subclasses of ``Callback`` that need no arguments.
+
+    Raises:
+        ConfigError: a path that names something else.
+    """
+    return [_make_callback(path) for path in paths]
+
+
+def _make_callback(path: str) -> Callback:
+    expected = "a subclass of cnnjax.Callback that needs no arguments"
+    found = resolve("reporters", path, expected)
+    if not (inspect.isclass(found) and issubclass(found, Callback)):
+        raise wrong_kind("reporters", path, found, expected)
+    try:
+        return found()
+    except Exception as error:  # a user's own code
+        raise ConfigError(failure("reporters", path, error)) from error
 
 
 class CallbackReporter:

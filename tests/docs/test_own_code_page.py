@@ -47,7 +47,13 @@ def test_the_examples_work_in_every_command_from_another_folder(tmp_path):
     assert [value["kind"] for value in values] == ["validation", "validation", "test"]
     imports = json.loads((elsewhere / "run" / "imports.json").read_text())
     assert {path.partition(":")[0] for path in imports} == {"my_parts"}
-    assert len(imports) == 7
+    assert len(imports) == 8
+    scores = (elsewhere / "scores.txt").read_text().split("\n")
+    assert [line.rpartition(" ")[0] for line in scores[:-1]] == [
+        "validation 4",
+        "validation 8",
+        "test 8",
+    ]
 
     with (tmp_path / "project" / "my_parts.py").open("a") as file:
         file.write("# a change\n")

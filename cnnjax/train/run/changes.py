@@ -41,6 +41,7 @@ HARMLESS = (
     "eval_batch_size",
     "log_every",
     "parallel",
+    "reporters",
     "shard_optimizer",
 )
 

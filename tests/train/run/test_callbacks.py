@@ -1,7 +1,11 @@
 """Callbacks during a run: what they are told, and how they stop it."""
 
+import pytest
+
 from cnnjax import Callback
-from cnnjax.report import CallbackReporter
+from cnnjax.config.import_path import make_importable
+from cnnjax.errors import ConfigError
+from cnnjax.report import CallbackReporter, make_callbacks
 from cnnjax.train.run.loop import train
 
 
@@ -76,3 +80,26 @@ def test_a_callback_may_stop_a_run_before_its_second_step(tmp_path, small_config
     stopping = Everything(stop_at=0, method="on_start")
     result = run(small_config(), tmp_path / "a", stopping)
     assert int(result.state.step) == 1
+
+
+BAD = {
+    "own_reporters:missing": "has no attribute 'missing'",
+    "own_reporters:number": "an int, expected a subclass of cnnjax.Callback",
+    "own_reporters:Plain": "a class, expected a subclass of cnnjax.Callback",
+    "own_reporters:Needy": "failed with TypeError",
+    "nowhere_reporters:A": "there is no module nowhere_reporters",
+}
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_what_is_no_callback_is_refused(path, tmp_path):
+    (tmp_path / "own_reporters.py").write_text(
+        "import cnnjax\n"
+        "number = 3\n"
+        "class Plain: pass\n"
+        "class Needy(cnnjax.Callback):\n"
+        "    def __init__(self, x): pass\n"
+    )
+    make_importable(tmp_path)
+    with pytest.raises(ConfigError, match=BAD[path]):
+        make_callbacks([path])
