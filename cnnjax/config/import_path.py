@@ -42,14 +42,14 @@ def make_importable(*folders: str | Path) -> None:
     Args:
         folders: searched before those of earlier calls.
     """
+    others = [entry for entry in sys.path if entry not in _folders]
     for folder in reversed([os.path.realpath(folder) for folder in folders]):
         if folder in _folders:
             _folders.remove(folder)
-            sys.path.remove(folder)
-        elif folder in sys.path:
+        elif folder in others:
             continue
         _folders.insert(0, folder)
-    sys.path[:] = [entry for entry in sys.path if entry not in _folders] + _folders
+    sys.path[:] = others + _folders
 
 
 def searched() -> list[str]:

@@ -251,3 +251,17 @@ def test_a_value_that_was_renamed_is_read_from_old_runs_and_refused_in_new_ones(
     assert from_json('{"backend": "onednn"}').backend == "native"
     with pytest.raises(ConfigError, match="'onednn', which is called 'native' now"):
         load_config(DIGITS, {"backend": "onednn"})
+
+
+def test_a_config_in_the_current_folder_may_be_loaded_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text("SEED = 5\n")
+    (tmp_path / "mine.py").write_text(
+        "import beside\n"
+        "from cnnjax.config import default_config\n"
+        "def get_config():\n"
+        "    config = default_config()\n"
+        "    config.seed = beside.SEED\n"
+        "    return config\n"
+    )
+    assert [load_config(name).seed for name in ("mine.py", "./mine.py")] == [5, 5]
