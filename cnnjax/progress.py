@@ -76,10 +76,13 @@ def elapsing(task: str) -> Iterator[None]:
 
     thread = threading.Thread(target=tick, name=f"cnnjax {task}", daemon=True)
     current.listener(task, 0, None, "s")
-    thread.start()
+    # Without memory for a thread, the work itself may still succeed.
+    with contextlib.suppress(RuntimeError):
+        thread.start()
     try:
         yield
     finally:
         over.set()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
         current.listener(task, 0, 0, "s")

@@ -127,7 +127,7 @@ def train(
                     ends = run.is_finished(step, progress)
                     if saves or ends:
                         _save(run, checkpoints, meter, state, progress)
-                        run.write_model_file(progress)
+                        run.update_model_file(progress)
                         last_save = time.perf_counter()
                 if request.signal and not ends:
                     checkpoints.finish()  # otherwise it may not be saved
@@ -237,7 +237,7 @@ def _finish(
     """Waits for the disk, takes the best state if it is wanted, and scores it."""
     step, best, tell = int(state.step), progress.best_step, run.reporter.message
     checkpoints.finish()
-    run.write_model_file(progress)
+    run.update_model_file(progress)
     reason = "callback"
     if step >= run.experiment.lengths.total:
         reason = "finished"

@@ -132,13 +132,19 @@ class Run(NamedTuple):
             normalization = self.experiment.normalization
             write_imports(self.hold.workdir, self.config)
             write(self.hold.workdir, self.config, normalization, self.identity)
-            self.write_model_file(progress)
+            self.update_model_file(progress)
 
-    def write_model_file(self, progress: Progress) -> None:
-        """Writes what using the model needs, with the best score so far."""
+    def update_model_file(self, progress: Progress) -> None:
+        """Writes what using the model needs, with the best score so far.
+
+        A disk without room is reported and does not end the run.
+        """
         if is_first():
             model = describe_model(self.config, self.experiment, progress.best)
-            model_file.write(self.hold.workdir, model)
+            try:
+                model_file.write(self.hold.workdir, model)
+            except OSError as error:
+                self.reporter.message(f"{error}; training continues")
 
 
 @contextlib.contextmanager

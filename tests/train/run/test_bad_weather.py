@@ -122,11 +122,10 @@ def test_a_disk_that_fills_up_during_a_save_does_not_end_the_run(disk):
 
 
 def fill(path):
-    with path.open("wb") as file:
+    with path.open("wb", buffering=0) as file:
         try:
             while True:
                 file.write(bytes(2**16))
-                file.flush()
         except OSError:
             return
 
