@@ -78,7 +78,7 @@ def main(out, kind, count, accumulate, shard, norm):
         state, metrics, _ = step(state, batch, StopRequest())
         losses.append(float(metrics.loss))
     score = make_score(config, experiment, devices)
-    scores = [score(state, split) for split in experiment.dataset[:3]]
+    scores = [score(state, split)[:3] for split in experiment.dataset[:3]]
     arrays = devices.fetch(state)
     if processes.is_first():
         leaves = jax.tree.leaves(arrays)
