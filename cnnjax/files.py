@@ -104,6 +104,16 @@ def write_whole(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
+def check_folder_of(path: str | Path) -> None:
+    """Refuses a file to be written whose folder does not exist.
+
+    Raises:
+        ConfigError: names the file.
+    """
+    if not Path(path).absolute().parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: its folder does not exist")
+
+
 def expand_path(name: str | Path, setting: str) -> Path:
     """The path that a user means, with ``~`` replaced by the home folder.
 

@@ -2,12 +2,12 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cnnjax.cli.start_jax import start_jax
 from cnnjax.config.files import load_config
 from cnnjax.errors import ConfigError
+from cnnjax.files import check_folder_of
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Prints the comparison; 1 if a gradient is off."""
     config = load_config(args.config, overrides) if args.config else None
     for file in (args.json, args.html):
-        if file and not Path(file).absolute().parent.is_dir():
-            raise ConfigError(f"{file} cannot be written: its folder does not exist")
+        if file:
+            check_folder_of(file)
     if not config and (args.timing or args.checkpoint):
         raise ConfigError("--timing and --checkpoint need --config")
     start_jax()

@@ -5,10 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cnnjax.cli.saved_step import add_step, parse_step
 from cnnjax.cli.start_jax import start_jax
-from cnnjax.errors import ConfigError, show
-
-MOST_DIGITS = 18  # of a step
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -32,11 +30,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         choices=("train", "validation", "test"),
         help="which examples; default: test, or all if other data has no test split",
     )
-    evaluate.add_argument(
-        "--step",
-        metavar="best|last|N",
-        help="which saved state; default: the one that training ended with",
-    )
+    add_step(evaluate)
     return evaluate
 
 
@@ -62,16 +56,3 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         step, score = evaluate_step(args.workdir, split, step)
     print(json.dumps({"split": split, "step": step, **score.as_record()}))
     return 0
-
-
-def parse_step(text: str | None) -> str | int | None:
-    """The value of ``--step``: best, last, a number, or ``None``.
-
-    Raises:
-        ConfigError: another text.
-    """
-    if text in (None, "best", "last"):
-        return text
-    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
-        raise ConfigError(f"--step is {show(text)}, expected best, last or a number")
-    return int(text)

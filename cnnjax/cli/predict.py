@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from cnnjax.cli.evaluate import parse_step
+from cnnjax.cli.saved_step import add_step, parse_step
 from cnnjax.cli.start_jax import start_jax
 from cnnjax.errors import ConfigError
 
@@ -43,11 +43,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     predict.add_argument(
         "--output", metavar="FILE", help="write to a file instead of standard output"
     )
-    predict.add_argument(
-        "--step",
-        metavar="best|last|N",
-        help="which saved state; default: the one that training ended with",
-    )
+    add_step(predict)
     return predict
 
 

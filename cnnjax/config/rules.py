@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cnnjax.config.import_path import is_import_path
-from cnnjax.config.values import LARGEST
+from cnnjax.config.values import LARGEST, is_size
 
 MOST_BLOCKS = 1000  # of a stage; tracing more would take hours
 
@@ -44,12 +44,8 @@ def name_or_path(*names: str) -> Rule:
     )
 
 
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 1 <= value < 2**31
-
-
 def _are_sizes(values: Any) -> bool:
-    return isinstance(values, tuple) and all(map(_is_size, values))
+    return isinstance(values, tuple) and all(map(is_size, values))
 
 
 def _are_blocks(values: Any) -> bool:
@@ -64,7 +60,7 @@ def _is_pattern(value: Any) -> bool:
     return True
 
 
-SIZE = Rule("a whole number from 1 to 2147483647", _is_size)
+SIZE = Rule("a whole number from 1 to 2147483647", is_size)
 SIZES = Rule("whole numbers from 1 to 2147483647", _are_sizes)
 BLOCKS = Rule(f"whole numbers from 1 to {MOST_BLOCKS}", _are_blocks)
 SEED = Rule("a whole number from 0 to 2147483647", lambda v: 0 <= v < 2**31)

@@ -20,6 +20,15 @@ LARGEST = 3.4e38
 """The largest number that float32 holds."""
 
 
+LARGEST_SIZE = 2**31 - 1
+"""The largest number of examples, classes, pixels or channels."""
+
+
+def is_size(value: Any) -> bool:
+    """Whether a value is a whole number that counts something: 1 or more."""
+    return type(value) is int and 1 <= value <= LARGEST_SIZE
+
+
 def fit(name: str, value: Any, kind: type) -> Any:
     """``value`` as one type; a whole number counts as a number, one value as a list.
 

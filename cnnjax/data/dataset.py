@@ -47,6 +47,14 @@ class RawDataset(NamedTuple):
     class_names: Sequence[str] | None = None
 
 
+def as_raw_dataset(data: Any) -> RawDataset | None:
+    """A ``RawDataset``, or ``(images, labels)`` as one; ``None`` for anything else."""
+    if isinstance(data, RawDataset):
+        return data
+    is_pair = isinstance(data, tuple) and len(data) == 2
+    return RawDataset(Split(*data)) if is_pair else None
+
+
 class Dataset(NamedTuple):
     """Three checked splits with images of one shape and dtype.
 
@@ -93,8 +101,8 @@ def make_dataset(
     """
     given = {
         name: check_split(name, Split(*split))
-        for name, split in raw._asdict().items()
-        if name in SPLITS and split is not None
+        for name in SPLITS
+        if (split := getattr(raw, name)) is not None
     }
     _check_alike(given)
     num_classes = raw.num_classes

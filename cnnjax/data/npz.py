@@ -76,7 +76,7 @@ def read_array(path: Path, key: str) -> np.ndarray:
       DataError: if the file is damaged, or has no such array.
     """
     with _archive(path) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
+        names = _array_names(archive)
         if key not in names:
             raise DataError(f"{path} has no array {key!r}, only {_list(names)}")
         return _read_array(archive, key, path)
@@ -121,8 +121,7 @@ def _load(argument: str, read_images: Callable) -> RawDataset:
 def _read_splits(
     archive: zipfile.ZipFile, path: Path, read_images: Callable
 ) -> dict[str, Split]:
-    members = archive.namelist()
-    names = {name.removesuffix(".npy") for name in members if name.endswith(".npy")}
+    names = _array_names(archive)
     keys = {"train": ("x_train", "y_train")}
     if {"images", "labels"} <= names:
         keys = {"train": ("images", "labels")}
@@ -143,9 +142,14 @@ def _read_splits(
     }
 
 
+def _array_names(archive: zipfile.ZipFile) -> set[str]:
+    members = archive.namelist()
+    return {name.removesuffix(".npy") for name in members if name.endswith(".npy")}
+
+
 def _read_class_names(archive: zipfile.ZipFile, path: Path) -> list[str] | None:
     """The array ``class_names`` of strings, if there is one."""
-    if "class_names.npy" not in archive.namelist():
+    if "class_names" not in _array_names(archive):
         return None
     names = _read_array(archive, "class_names", path)
     if names.dtype.kind != "U" or names.ndim != 1:

@@ -9,7 +9,7 @@ from cnnjax.config.import_path import (
     required,
     resolve_function,
 )
-from cnnjax.data.dataset import RawDataset, Split
+from cnnjax.data.dataset import RawDataset, as_raw_dataset
 from cnnjax.errors import ConfigError, DataError, show
 
 EXPECTED = (
@@ -54,10 +54,9 @@ def load_own(path: str, argument: str) -> RawDataset:
         raw = load(argument) if names and (argument or count) else load()
     except Exception as error:  # the function may hold any code
         raise DataError(failure("data.source", path, error)) from error
-    if isinstance(raw, RawDataset):
-        return raw
-    if isinstance(raw, tuple) and len(raw) == 2:
-        return RawDataset(Split(*raw))
-    raise DataError(
-        f"data.source is {path!r}, which returned {show(raw)}, expected {EXPECTED}"
-    )
+    found = as_raw_dataset(raw)
+    if found is None:
+        raise DataError(
+            f"data.source is {path!r}, which returned {show(raw)}, expected {EXPECTED}"
+        )
+    return found

@@ -7,14 +7,18 @@ import numpy as np
 
 from cnnjax import progress
 from cnnjax.data import Dataset, RawDataset, Split
-from cnnjax.data.dataset import check_class_names, check_labels, check_split
+from cnnjax.data.dataset import (
+    SPLITS,
+    as_raw_dataset,
+    check_class_names,
+    check_labels,
+    check_split,
+)
 from cnnjax.data.sources import load_raw
 from cnnjax.errors import ConfigError, DataError, show
 from cnnjax.inference.trained_model import SIZES, TrainedModel
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.step.loss import is_correct, make_loss
-
-SPLITS = ("train", "validation", "test")
 
 
 class Scored(NamedTuple):
@@ -55,10 +59,9 @@ def as_raw(data: Any) -> RawDataset | Dataset:
     Raises:
         ConfigError: something else than data.
     """
-    if isinstance(data, RawDataset | Dataset):
-        return data
-    if isinstance(data, tuple) and len(data) == 2:
-        return RawDataset(Split(*data))
+    raw = data if isinstance(data, Dataset) else as_raw_dataset(data)
+    if raw is not None:
+        return raw
     raise ConfigError(
         f"data is {show(data)}, expected a source such as 'digits', a tuple (images,"
         " labels), a RawDataset or a Dataset"

@@ -22,7 +22,7 @@ from cnnjax.train.run import model_file
 from cnnjax.train.run.imports import import_paths
 from cnnjax.train.run.model_file import ModelFile
 from cnnjax.train.run.trained import read_trained
-from cnnjax.train.run.workdir import CHECKPOINTS, Origin
+from cnnjax.train.run.workdir import Origin, checkpoint_folder, origin_of
 from cnnjax.train.step.state import named_leaves
 
 
@@ -57,9 +57,8 @@ def load(
         >>> trained.predict(image)[0].name  # doctest: +SKIP
         '7'
     """
-    folder = expand_path(os.fspath(run), "the run")
-    if folder.parent.name == CHECKPOINTS and folder.name.isdecimal():
-        folder, step = folder.parents[1], int(folder.name) if step is None else step
+    folder, named = origin_of(expand_path(os.fspath(run), "the run"))
+    step = named if step is None else step
     described = model_file.read(folder)
     check_platform()
     compilation_cache.enable()
@@ -71,7 +70,7 @@ def load(
     settings = {"backend": described.backend, "precision": described.precision}
     config = adapt_backend(check_config(settings), warn)
     variables, taken = read_trained(Origin(folder), described.takes_best, step)
-    checkpoint = folder / CHECKPOINTS / str(taken)
+    checkpoint = checkpoint_folder(folder, taken)
     _check_fit(described, network, variables, checkpoint, config)
     variables = jax.device_put(jax.tree.map(jnp.asarray, variables))
     return TrainedModel(network, variables, described, taken, config)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnjax import progress
-from cnnjax.errors import ConfigError, DataError
-from cnnjax.files import expand_path, write_whole
+from cnnjax.errors import DataError
+from cnnjax.files import check_folder_of, write_whole
 from cnnjax.inference.images import as_images
 from cnnjax.inference.inputs import Item, find_items
 from cnnjax.inference.load import load
@@ -54,8 +54,8 @@ def predict_files(
         ConfigError: no trained model, an input that names nothing, or an output that
             cannot be written.
     """
-    if output and not expand_path(output, "--output").absolute().parent.is_dir():
-        raise ConfigError(f"{output} cannot be written: its folder does not exist")
+    if output:
+        check_folder_of(output)
     trained = load(workdir, step)
     items = find_items(inputs)
     rows: list[Row] = []

@@ -144,10 +144,6 @@ class TrainedModel:
             ConfigError: no such layer.
             DataError: see ``logits``.
         """
-        shape = jax.ShapeDtypeStruct((1, *self.image_shape), np.float32)
-        found = jax.eval_shape(self._layers, self.variables, shape)
-        if layer not in found:
-            raise ConfigError(str(unknown_name("layer", layer, found)))
         return self._apply(images, self._layer(layer))
 
     def _prediction(self, row: np.ndarray, k: int) -> Prediction:
@@ -199,8 +195,16 @@ class TrainedModel:
         return {}
 
     def _layer(self, name: str) -> Callable[..., Any]:
-        """The compiled function that gives one layer's output."""
+        """The compiled function that gives one layer's output.
+
+        Raises:
+            ConfigError: no such layer.
+        """
         if name not in self._compiled_layers:
+            image = jax.ShapeDtypeStruct((1, *self.image_shape), np.float32)
+            known = jax.eval_shape(self._layers, self.variables, image)
+            if name not in known:
+                raise ConfigError(str(unknown_name("layer", name, known)))
             self._compiled_layers[name] = jax.jit(
                 lambda variables, images: self._layers(variables, images)[name]
             )

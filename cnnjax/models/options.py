@@ -7,7 +7,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from cnnjax.config.values import fit, fit_finite
+from cnnjax.config.values import LARGEST_SIZE, fit, fit_finite, is_size
 from cnnjax.errors import unknown_name, wrong_value
 from cnnjax.models.initializers import INITIALIZERS
 from cnnjax.models.lenet import ACTIVATIONS
@@ -17,7 +17,6 @@ CHOICES = {"activation": ACTIVATIONS, "kernel_init": INITIALIZERS, "stem": STEMS
 """Options whose values are names, with the valid names."""
 
 _NOT_OPTIONS = ("num_classes", "name", "parent")
-_LARGEST = 2**31 - 1
 
 
 def check_options(
@@ -63,18 +62,14 @@ def _check(option: str, value: Any, annotation: Any) -> Any:
     if annotation is float:
         return fit_finite(option, value)
     if annotation is int:
-        if not _is_size(value):
-            raise wrong_value(option, value, f"a whole number from 1 to {_LARGEST}")
+        if not is_size(value):
+            raise wrong_value(option, value, f"a whole number from 1 to {LARGEST_SIZE}")
         return value
     if annotation == Sequence[int]:
         sizes = fit(option, value, tuple)
-        if not all(map(_is_size, sizes)):
-            raise wrong_value(option, value, f"whole numbers from 1 to {_LARGEST}")
+        if not all(map(is_size, sizes)):
+            raise wrong_value(option, value, f"whole numbers from 1 to {LARGEST_SIZE}")
         return sizes
     if annotation in (bool, str):
         return fit(option, value, annotation)
     return value
-
-
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= _LARGEST

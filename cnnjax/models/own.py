@@ -27,9 +27,7 @@ def option_names(path: str) -> list[str] | None:
     Raises:
         ConfigError: the path names no network.
     """
-    found = _resolve(path)
-    names, takes_any = parameters(found)
-    return None if takes_any else [name for name in names if name not in _NOT_OPTIONS]
+    return _options_of(_resolve(path))
 
 
 def make_own_model(path: str, *, num_classes: int, **options: Any) -> nn.Module:
@@ -45,8 +43,8 @@ def make_own_model(path: str, *, num_classes: int, **options: Any) -> nn.Module:
         ValueError: an unknown option, or an invalid value of an option.
     """
     found: Any = _resolve(path)
-    make: Any = found
-    known = option_names(path)
+    make: Any = found  # keeps its type where that of found is narrowed
+    known = _options_of(found)
     for option in options:
         if known is not None and option not in known:
             raise unknown_name(f"option of model {path!r}", option, known)
@@ -69,6 +67,11 @@ def make_own_model(path: str, *, num_classes: int, **options: Any) -> nn.Module:
             " True in training"
         )
     return model
+
+
+def _options_of(found: Any) -> list[str] | None:
+    names, takes_any = parameters(found)
+    return None if takes_any else [name for name in names if name not in _NOT_OPTIONS]
 
 
 def _resolve(path: str) -> Any:

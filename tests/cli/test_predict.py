@@ -8,20 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cnnjax
 from cnnjax.cli import main
-from cnnjax.data import RawDataset
-from tests.support.inference.runs import NAMES, SETTINGS, make_split
+from tests.support.inference.runs import NAMES, make_split, train_small
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return cnnjax.train(
-        SETTINGS,
-        data=RawDataset(make_split(), class_names=NAMES),
-        workdir=tmp_path_factory.mktemp("run") / "a",
-        progress="none",
-    )
+    return train_small(tmp_path_factory.mktemp("run") / "a")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import cnnjax
 from cnnjax import layers as nn
 from cnnjax.data import RawDataset, make_dataset
 from cnnjax.errors import ConfigError
-from tests.support.inference.runs import NAMES, SETTINGS, make_split
+from tests.support.inference.runs import NAMES, SETTINGS, make_split, train_small
 
 
 @pytest.fixture
@@ -137,7 +137,6 @@ def test_a_step_that_was_not_saved_is_refused(run):
 
 def test_a_run_of_an_older_version_gets_the_file_when_it_is_resumed(run, copy):
     (copy / "model.json").unlink()
-    data = RawDataset(make_split(), class_names=NAMES)
-    cnnjax.train(SETTINGS, data=data, workdir=copy, progress="none")
+    train_small(copy)
     content = (run.workdir / "model.json").read_text()
     assert (copy / "model.json").read_text() == content

@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnjax import progress
 from cnnjax.data import Dataset, Split, StreamedImages
+from cnnjax.data.dataset import SPLITS
 from cnnjax.errors import ConfigError, show
 from cnnjax.files import write_whole
 from cnnjax.json_file import read_json
@@ -45,7 +46,7 @@ def describe(dataset: Dataset) -> Identity:
 
 
 def _splits(dataset: Dataset) -> dict[str, Split]:
-    return dict(zip(dataset._fields[:3], dataset[:3], strict=True))
+    return {name: getattr(dataset, name) for name in SPLITS}
 
 
 def _describe(split: Split) -> dict[str, Any]:
@@ -174,10 +175,10 @@ def check_comparable(workdir: Path, old: str, new: str) -> None:
     Raises:
         ConfigError: no file, a damaged one, or one of a version that noted no images.
     """
-    path, names = workdir / NAME, Dataset._fields[:3]
+    path = workdir / NAME
     try:
         stored = read_json(path)
-        if all("sample" in _values(name, stored) for name in names):
+        if all("sample" in _values(name, stored) for name in SPLITS):
             return
         why = "does not note the images"
     except FileNotFoundError:

@@ -238,12 +238,12 @@ def _finish(
     step, best, tell = int(state.step), progress.best_step, run.reporter.message
     checkpoints.finish()
     run.update_model_file(progress)
-    reason = "callback"
     if step >= run.experiment.lengths.total:
         reason = "finished"
     elif progress.is_out_of_patience(run.config):
         reason = "early stopping"
     else:
+        reason = "callback"
         tell(
             f"stopping after step {step}, as a callback asked; rerun with the same"
             " settings to resume"

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnjax import __version__
 from cnnjax.config import Config
+from cnnjax.config.values import is_size
 from cnnjax.config.versions import FORMAT_VERSION, check_versions
 from cnnjax.data import Normalization
 from cnnjax.data.dataset import check_class_names
@@ -18,9 +19,9 @@ from cnnjax.errors import ConfigError, DataError, UnknownSettingError, show
 from cnnjax.files import write_whole
 from cnnjax.json_file import read_json
 from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.trained import wants_best
 
 NAME = "model.json"
-LARGEST = 2**31 - 1
 
 
 class ModelFile(NamedTuple):
@@ -76,7 +77,7 @@ def describe_model(
         best: step and score of the best validation so far.
     """
     options = {k: v for k, v in config.model.items() if k != "name" and v is not None}
-    images, stopping = experiment.dataset.train.images, config.early_stopping
+    images = experiment.dataset.train.images
     mean, std = as_lists(experiment.normalization).values()
     return ModelFile(
         name=config.model.name,
@@ -91,7 +92,7 @@ def describe_model(
         backend=config.backend,
         loss=config.loss.name,
         label_smoothing=config.loss.label_smoothing,
-        takes_best=stopping.patience is not None and stopping.restore_best,
+        takes_best=wants_best(config),
         best=best,
     )
 
@@ -141,8 +142,8 @@ def _checked(model: ModelFile) -> ModelFile:
     options = model.options
     _expect("options", options, isinstance(options, dict))
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    _expect("num_classes", model.num_classes, _is_size(model.num_classes))
-    shape = _list("image_shape", model.image_shape, _is_size)
+    _expect("num_classes", model.num_classes, is_size(model.num_classes))
+    shape = _list("image_shape", model.image_shape, is_size)
     _expect("image_shape", shape, 2 <= len(shape) <= 4)
     dtypes = ("uint8", "float32")
     _expect("image_dtype", model.image_dtype, model.image_dtype in dtypes)
@@ -175,10 +176,6 @@ def _expect(name: str, value: Any, is_right: bool) -> None:
 def _list(name: str, values: Any, allows: Any) -> tuple[Any, ...]:
     _expect(name, values, isinstance(values, list) and all(map(allows, values)))
     return tuple(values)
-
-
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= LARGEST
 
 
 def _is_finite(value: Any) -> bool:

@@ -42,6 +42,16 @@ def checkpoint_folder(run: Path, step: int) -> Path:
     return run / CHECKPOINTS / str(step)
 
 
+def origin_of(path: Path) -> Origin:
+    """The run and the step of a path: a working directory, or one of its checkpoints.
+
+    Nothing is checked on disk.
+    """
+    if path.parent.name == CHECKPOINTS and path.name.isdecimal():
+        return Origin(path.parents[1], int(path.name))
+    return Origin(path)
+
+
 def find_run(name: str | Path, setting: str) -> Origin:
     """The run that a user names: its working directory, or one of its checkpoints.
 
@@ -52,16 +62,14 @@ def find_run(name: str | Path, setting: str) -> Origin:
     Raises:
         ConfigError: no run there.
     """
-    folder, step = expand_path(name, setting), None
-    if folder.parent.name == CHECKPOINTS and folder.name.isdecimal():
-        folder, step = folder.parents[1], int(folder.name)
+    origin = origin_of(expand_path(name, setting))
+    folder, step = origin
     if not os.path.lexists(folder / CONFIG):
         raise ConfigError(
             f"{setting} is {str(name)!r}, but there is no {folder / CONFIG}; give the"
             " working directory of a run, or one of its checkpoints, such as"
             " runs/digits/checkpoints/787"
         )
-    origin = Origin(folder, step)
     if not (origin.checkpoints / (str(step) if step is not None else "")).is_dir():
         raise ConfigError(f"{setting} is {str(name)!r}, which holds no checkpoint")
     return origin
