@@ -5,8 +5,8 @@ every problem that crashed its process, and a summary; the status is 1 if there 
 any.
 
 Each chunk of problems runs in its own process, with one or two threads, and with AVX2
-or (if the CPU has it) AVX-512 instructions. Values are small integers, so float32 sums
-are exact in any order, and results must be equal.
+or (if the CPU has it) AVX-512 instructions, without and with those for bfloat16. Values
+are small integers, so float32 sums are exact in any order, and results must be equal.
 """
 
 import argparse
@@ -199,7 +199,7 @@ def work(seed: int, numbers: range, at_once: int) -> None:
 
 def settings() -> Iterator[dict[str, str]]:
     """Numbers of threads and instruction sets for successive chunks."""
-    isas = ["AVX2", "AVX512_CORE_BF16"] if HAS_AVX512 else ["AVX2"]
+    isas = ["AVX2", "AVX512_CORE", "AVX512_CORE_BF16"] if HAS_AVX512 else ["AVX2"]
     for isa, threads in itertools.cycle(itertools.product(isas, "12")):
         yield {"ONEDNN_MAX_CPU_ISA": isa, "OMP_NUM_THREADS": threads}
 

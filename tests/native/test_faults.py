@@ -91,3 +91,31 @@ def test_kernel_gradient_of_rows_shorter_than_the_stride(x, kernel, groups):
 
     expected = gradient(jnp.float32, "xla")
     np.testing.assert_array_equal(gradient(jnp.bfloat16, "auto"), expected)
+
+
+@pytest.mark.parametrize("isa", ["AVX512_CORE", "AVX512_CORE_BF16"])
+def test_1x1_kernels_in_bfloat16_are_right_on_every_generation_of_avx512(isa):
+    """Five places and many channels; strides, and a dilation of a single tap."""
+    run(
+        "-c",
+        """
+import collections
+from cnnjax.typing import Window
+from scripts.fuzz_native import Problem, run_problems
+problems = []
+for x, outputs, strides, dilation in [
+    ((2, 5, 42), 80, (1,), (1,)),
+    ((3, 1, 5, 114), 210, (1, 1), (1, 1)),
+    ((3, 10, 1, 110), 46, (2, 1), (1, 1)),
+    ((1, 10, 9, 75), 63, (1, 3), (2, 2)),
+    ((1, 12, 10, 32), 41, (2, 1), (1, 2)),
+]:
+    rank = len(strides)
+    window = Window(strides, ((0, 0),) * rank, dilation, (1,) * rank)
+    kernel = (*[1] * rank, x[-1], outputs)
+    problems.append(Problem(len(problems), "bfloat16", x, kernel, window, False))
+assert run_problems(7, problems, collections.Counter()) == []
+""",
+        CNNJAX_NATIVE_CHECK="1",
+        ONEDNN_MAX_CPU_ISA=isa,
+    )

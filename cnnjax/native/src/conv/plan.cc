@@ -104,7 +104,12 @@ dnnl::primitive_desc_base describe(const ConvProblem& problem) {
   const auto y = image_desc(problem.y, problem.dtype);
   const memory::desc kernel(kernel_dims(problem), problem.dtype, Tag::any);
   Dims dilation = problem.dilation;
-  for (auto& distance : dilation) --distance;  // oneDNN counts the taps left out
+  for (std::size_t axis = 0; axis < dilation.size(); ++axis) {
+    // oneDNN counts the places left out between two taps. If told of some beside a
+    // single tap, 3.2 takes jit_bf16_1x1, whose input gradient with strides is wrong
+    // for some shapes.
+    dilation[axis] = problem.kernel[axis] == 1 ? 0 : dilation[axis] - 1;
+  }
 
   const auto direct = dnnl::algorithm::convolution_direct;
   const auto attr = attributes(problem.relu);
