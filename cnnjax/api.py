@@ -23,9 +23,9 @@ from cnnjax.report import Callback, make_callbacks, make_reporter, read_metrics
 from cnnjax.report.reporters import METRICS
 from cnnjax.train.machine.platform import check_platform
 from cnnjax.train.run import loop
+from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Parts
-from cnnjax.train.run.trained import evaluate_run
 from cnnjax.typing import Params
 
 Data = str | tuple[Any, Any] | RawDataset | Dataset

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         found = {"data": args.data, "split": split, "step": trained.step}
         print(json.dumps(found | score.as_record()))
         return 0
-    from cnnjax.train.run.trained import evaluate_step
+    from cnnjax.train.run.evaluate_run import evaluate_step
 
     split = args.split or "test"
     with work_shown():

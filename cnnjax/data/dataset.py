@@ -33,14 +33,15 @@ class RawDataset(NamedTuple):
     """What a source returns: unchecked, possibly without some splits.
 
     Attributes:
-      train: what the network learns from.
+      train: what the network learns from; ``None`` only where one of the others was
+        asked for.
       validation: what measures it during training.
       test: what measures it at the end.
       num_classes: labels are below this number; counted if not given.
       class_names: one name per class.
     """
 
-    train: Split
+    train: Split | None
     validation: Split | None = None
     test: Split | None = None
     num_classes: int | None = None

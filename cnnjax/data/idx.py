@@ -33,7 +33,7 @@ _GZIP = b"\x1f\x8b"
 _File = gzip.GzipFile | io.BufferedReader
 
 
-def load_idx(argument: str) -> RawDataset:
+def load_idx(argument: str, only: str | None = None) -> RawDataset:
     """Reads a folder of four IDX files, gzipped or not.
 
     They have the usual names: ``train-images-idx3-ubyte``,
@@ -44,19 +44,20 @@ def load_idx(argument: str) -> RawDataset:
 
     Args:
       argument: ``folder`` or ``folder?classes=<number of classes>``.
+      only: the one split to read, ``"train"`` or ``"test"``; by default both.
 
     Raises:
       DataError: if a file is missing or damaged.
     """
-    return _load(argument, read_idx)
+    return _load(argument, read_idx, only)
 
 
-def stream_idx(argument: str) -> RawDataset:
+def stream_idx(argument: str, only: str | None = None) -> RawDataset:
     """Like ``load_idx``, but leaves the images on disk.
 
     Image files must not be gzipped.
     """
-    return _load(argument, open_idx)
+    return _load(argument, open_idx, only)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -116,12 +117,17 @@ def _naming(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _load(argument: str, read_images: Callable) -> RawDataset:
+def _load(argument: str, read_images: Callable, only: str | None) -> RawDataset:
     folder, _ = parsed = parse_argument("idx", argument, {"classes"})
     num_classes = parsed.num_classes  # checked before anything is read
+    splits = {
+        name: _read_split(folder, prefix, read_images)
+        for name, prefix in (("train", "train"), ("test", "t10k"))
+        if only in (None, name)
+    }
     return RawDataset(
-        train=_read_split(folder, "train", read_images),
-        test=_read_split(folder, "t10k", read_images),
+        train=splits.get("train"),
+        test=splits.get("test"),
         num_classes=num_classes,
         class_names=_read_class_names(folder / "labels.txt"),
     )

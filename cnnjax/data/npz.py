@@ -39,7 +39,7 @@ _UNREADABLE = (
 )
 
 
-def load_npz(argument: str) -> RawDataset:
+def load_npz(argument: str, only: str | None = None) -> RawDataset:
     """Reads ``x_train``, ``y_train`` and the other splits, or ``images``, ``labels``.
 
     An array ``class_names`` of strings names the classes.
@@ -53,20 +53,21 @@ def load_npz(argument: str) -> RawDataset:
 
     Args:
       argument: ``file``, with the options ``channels`` and ``classes``.
+      only: the one split to read; by default all that there are.
 
     Raises:
       DataError: if the file is damaged, lacks a key, or holds Python objects (which
         are never unpickled).
     """
-    return _load(argument, _read_array)
+    return _load(argument, _read_array, only)
 
 
-def stream_npz(argument: str) -> RawDataset:
+def stream_npz(argument: str, only: str | None = None) -> RawDataset:
     """Like ``load_npz``, but leaves the images on disk.
 
     They must be stored uncompressed, as ``numpy.savez`` does.
     """
-    return _load(argument, _open_array)
+    return _load(argument, _open_array, only)
 
 
 def read_array(path: Path, key: str) -> np.ndarray:
@@ -103,23 +104,24 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         ) from error
 
 
-def _load(argument: str, read_images: Callable) -> RawDataset:
+def _load(argument: str, read_images: Callable, only: str | None) -> RawDataset:
     path, options = parsed = parse_argument("npz", argument, {"channels", "classes"})
     channels, num_classes = options.get("channels"), parsed.num_classes
     if channels not in (None, "last", "none"):
         raise DataError(f"channels={channels!r}: expected 'last' or 'none'")
     with _archive(path) as archive:
-        splits = _read_splits(archive, path, read_images)
+        splits = _read_splits(archive, path, read_images, only)
         class_names = _read_class_names(archive, path)
     splits = {
         name: Split(_add_channels(images, channels, path), labels)
         for name, (images, labels) in splits.items()
     }
-    return RawDataset(**splits, num_classes=num_classes, class_names=class_names)
+    train = splits.pop("train", None)
+    return RawDataset(train, **splits, num_classes=num_classes, class_names=class_names)
 
 
 def _read_splits(
-    archive: zipfile.ZipFile, path: Path, read_images: Callable
+    archive: zipfile.ZipFile, path: Path, read_images: Callable, only: str | None
 ) -> dict[str, Split]:
     names = _array_names(archive)
     keys = {"train": ("x_train", "y_train")}
@@ -139,6 +141,7 @@ def _read_splits(
     return {
         name: Split(read_images(archive, x, path), _read_array(archive, y, path))
         for name, (x, y) in keys.items()
+        if only in (None, name)
     }
 
 

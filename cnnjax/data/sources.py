@@ -16,7 +16,7 @@ from cnnjax.data.synthetic import load_synthetic
 from cnnjax.data.tfds import load_tfds, stream_tfds
 from cnnjax.errors import DataError
 
-SOURCES: dict[str, Callable[[str], RawDataset]] = {
+SOURCES: dict[str, Callable[..., RawDataset]] = {
     "digits": load_digits,
     "glyphs1d": load_glyphs,
     "idx": load_idx,
@@ -26,12 +26,15 @@ SOURCES: dict[str, Callable[[str], RawDataset]] = {
 }
 """Loaders by kind; each gets the text after the colon, or ``""``."""
 
-STREAMS: dict[str, Callable[[str], RawDataset]] = {
+STREAMS: dict[str, Callable[..., RawDataset]] = {
     "idx": stream_idx,
     "npz": stream_npz,
     "tfds": stream_tfds,
 }
 """The same for the kinds in ``SOURCES`` that can leave their images on disk."""
+
+SEPARATE = ("idx", "npz", "tfds")
+"""The kinds whose loaders take ``only``, the one split to read."""
 
 
 def load_dataset(
@@ -66,6 +69,27 @@ def load_dataset(
         test_fraction=test_fraction,
         seed=seed,
     )
+
+
+def load_split(source: str, name: str, *, streaming: bool) -> RawDataset | None:
+    """Reads only one split of a source, if the source has it and can read it alone.
+
+    Of ``"train"``, other splits may be held out, so the source is read whole.
+
+    Args:
+      source: see ``load_dataset``.
+      name: ``"train"``, ``"validation"`` or ``"test"``.
+      streaming: whether images stay on disk.
+
+    Raises:
+      DataError: if the source does not exist, cannot be streamed, or is damaged.
+    """
+    _check_text(source)
+    kind, _, argument = source.partition(":")
+    if kind not in SEPARATE or name == "train":
+        return None
+    raw = _loader(kind, streaming)(argument, name)
+    return None if getattr(raw, name) is None else raw
 
 
 def own_path(source: str) -> str | None:
@@ -111,7 +135,7 @@ def _check_text(source: str) -> None:
         )
 
 
-def _loader(kind: str, streaming: bool) -> Callable[[str], RawDataset]:
+def _loader(kind: str, streaming: bool) -> Callable[..., RawDataset]:
     if kind == FROM_PYTHON:
         raise DataError(
             "the run was trained on data that a Python program passed to cnnjax.train:"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnjax import progress
-from cnnjax.data.dataset import RawDataset, Split
+from cnnjax.data.dataset import SPLITS, RawDataset, Split
 from cnnjax.data.pixels import pixel_dtype
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages
@@ -20,7 +20,7 @@ from cnnjax.errors import DataError
 _READ_EXAMPLES = 256
 
 
-def load_tfds(argument: str) -> RawDataset:
+def load_tfds(argument: str, only: str | None = None) -> RawDataset:
     """Reads ``train``, and ``validation`` and ``test`` if they exist.
 
     Files are in ArrayRecord format. A data set that is not prepared yet is downloaded
@@ -31,26 +31,27 @@ def load_tfds(argument: str) -> RawDataset:
     Args:
       argument: ``name`` or ``name@data_dir``; a name may include a configuration and a
         version, ``name/config:1.0.0``.
+      only: the one split to read; by default all three.
 
     Raises:
       DataError: if the data set is unknown, cannot be prepared or read, names classes
         that are not TFDS's own, or does not consist of labeled images of one shape.
     """
     with own_features_only():
-        return _load(argument, _read_split)
+        return _load(argument, _read_split, only)
 
 
-def stream_tfds(argument: str) -> RawDataset:
+def stream_tfds(argument: str, only: str | None = None) -> RawDataset:
     """Like ``load_tfds``, but leaves the images on disk.
 
     They are decoded batch by batch. Labels are stored next to the images, so all
     records are read once at the start, without decoding the images.
     """
     with own_features_only():
-        return _load(argument, _stream_split)
+        return _load(argument, _stream_split, only)
 
 
-def _load(argument: str, read_split: Callable) -> RawDataset:
+def _load(argument: str, read_split: Callable, only: str | None) -> RawDataset:
     name, _, data_dir = argument.partition("@")
     if not name:
         raise DataError("'tfds' needs a name: write 'tfds:<name>'")
@@ -59,19 +60,22 @@ def _load(argument: str, read_split: Callable) -> RawDataset:
     check_folder(name, folder)
     builder = _prepared_builder(name, folder)
     keys = _keys(builder)
-    splits = {
-        split: read_split(builder, split, keys)
-        for split in ("train", "validation", "test")
-        if split in builder.info.splits
-    }
-    if "train" not in splits:
+    if "train" not in builder.info.splits:
         raise DataError(
             f"{name} has no split 'train', only {', '.join(builder.info.splits)}"
         )
+    splits = {
+        split: read_split(builder, split, keys)
+        for split in SPLITS
+        if split in builder.info.splits and only in (None, split)
+    }
     labels = builder.info.features[keys[1]]
     num_classes = getattr(labels, "num_classes", None)
     names = getattr(labels, "names", None)
-    return RawDataset(**splits, num_classes=num_classes, class_names=names or None)
+    train = splits.pop("train", None)
+    return RawDataset(
+        train, **splits, num_classes=num_classes, class_names=names or None
+    )
 
 
 def _prepared_builder(name: str, data_dir: str | None) -> Any:

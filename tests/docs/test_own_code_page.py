@@ -2,13 +2,20 @@
 
 import json
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+from cnnjax.train.run.trained import read_trained
+from cnnjax.train.run.workdir import Origin
 from tests.support.own_code import BLOCK, PAGE, write_project
+from tests.support.train.faults import wait_for_step
 
 SHORT = [
     "--config.duration=8 steps",
@@ -77,3 +84,37 @@ def test_the_examples_work_in_the_commands_that_check_them(tmp_path):
     assert "bit for bit" in out
     out, _ = command(tmp_path, "compare", *short)
     assert "my_parts:Net" in out
+
+
+def trained_arrays(run):
+    return jax.tree.leaves(read_trained(Origin(run))[0])
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_the_examples_ends_with_the_same_parameters(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    config = f"--config={write_project(tmp_path / 'project')}"
+    words = ["train", config, *SHORT, "--config.duration=60 steps"]
+    command(elsewhere, *words, "--workdir=whole")
+    program = Path(sys.executable).with_name("cnnjax")
+    killed = [program, *words, "--workdir=killed"]
+    for step in (4, 24):
+        process = subprocess.Popen(killed, cwd=elsewhere, stdout=subprocess.DEVNULL)
+        wait_for_step(elsewhere / "killed", step)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    out, _ = command(elsewhere, *words, "--workdir=killed")
+    assert "resuming after step" in out
+    whole, resumed = (trained_arrays(elsewhere / run) for run in ("whole", "killed"))
+    for one, other in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    shutil.move(elsewhere / "killed", tmp_path / "moved")
+    images = np.zeros((3, 16, 16, 1), np.float32)
+    np.savez(tmp_path / "new.npz", images=images, labels=[0, 1, 2])
+    run = f"--workdir={tmp_path / 'moved'}"
+    out, _ = command(elsewhere, "predict", run, "--format=csv", tmp_path / "new.npz")
+    assert len(out.splitlines()) == 4
+    out, _ = command(elsewhere, "compare", config, f"--checkpoint={tmp_path / 'moved'}")
+    assert "gradients are right" in out

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,16 @@ WORDS = {
 Identity = dict[str, dict[str, Any]]
 
 
-def describe(dataset: Dataset) -> Identity:
+def describe(dataset: Dataset, names: Sequence[str] = SPLITS) -> Identity:
     """What tells one data set from another, for each split, as values for JSON.
 
     ``examples`` is how many there are and ``shape`` the shape of one; ``labels``,
     ``sample`` and ``images`` are digests (SHA-256) of all labels in their order, of
     some evenly spaced images, and of all images. Streamed images have no digest of all
     of them. Digests depend on the order, so a different split changes them.
+    ``names`` are the splits to describe.
     """
-    return {name: _describe(split) for name, split in _splits(dataset).items()}
-
-
-def _splits(dataset: Dataset) -> dict[str, Split]:
-    return {name: getattr(dataset, name) for name in SPLITS}
+    return {name: _describe(getattr(dataset, name)) for name in names}
 
 
 def _describe(split: Split) -> dict[str, Any]:
@@ -121,11 +118,11 @@ def check(stored: Any, found: Identity, dataset: Dataset, run: Path) -> None:
     """
     if not isinstance(stored, Mapping):
         raise ValueError(f"it holds {str(stored)[:60]!r}, expected splits by name")
-    splits = _splits(dataset)
     for name, values in found.items():
         before = _values(name, stored)
         for key in (key for key in values if key in before):
-            now = _as_noted(key, values[key], before[key], splits[name])
+            split = getattr(dataset, name)
+            now = _as_noted(key, values[key], before[key], split)
             if now != before[key]:
                 raise ConfigError(
                     f"the {name} split is not that of the run in {run}: its"

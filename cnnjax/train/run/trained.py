@@ -1,27 +1,19 @@
-"""Trained runs on disk: the state with which they ended, and its score."""
+"""Trained runs on disk: the state with which they ended."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cnnjax.config import Config
-from cnnjax.data import Split
 from cnnjax.errors import ConfigError
 from cnnjax.streams import warn
-from cnnjax.train.machine import compilation_cache
-from cnnjax.train.machine.compile import describe_state, make_initial_state, make_score
-from cnnjax.train.machine.devices import make_devices
-from cnnjax.train.machine.numerics import adapt_backend
-from cnnjax.train.run import data_identity
+from cnnjax.train.machine.compile import describe_state, make_initial_state
 from cnnjax.train.run.changes import (
-    check_noted,
     find_changes,
     noted_config,
     why_fixed,
 )
 from cnnjax.train.run.checkpoint import Checkpoints
-from cnnjax.train.run.evaluation import Score
-from cnnjax.train.run.experiment import Experiment, make_experiment
-from cnnjax.train.run.imports import import_recorded
+from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.lock import saved_step
 from cnnjax.train.run.progress import read_progress
 from cnnjax.train.run.stored import Restored
@@ -30,67 +22,12 @@ from cnnjax.train.run.workdir import (
     Origin,
     checkpoint_folder,
     find_run,
-    known_normalization,
     read_config,
     stored_settings,
 )
 from cnnjax.train.step.state import TrainState, trained_variables
 
 BEST, LAST = "best", "last"
-
-
-class Trained(NamedTuple):
-    """A trained run as it is evaluated.
-
-    Attributes:
-        step: of the state that was scored.
-        score: of that state on one of the splits.
-    """
-
-    step: int
-    score: Score
-
-
-def evaluate_run(
-    workdir: str | Path, split: str, step: str | int | None = None
-) -> Score:
-    """The score of a trained run on one of its splits, in the run's precision.
-
-    Args:
-        workdir: where ``train`` left the run.
-        split: ``"train"``, ``"validation"`` or ``"test"``.
-        step: which of its states: ``"best"``, ``"last"`` or a step; by default the one
-            with which training ended, which depends on early stopping.
-
-    Raises:
-        ConfigError: no run in ``workdir``, no such state, or files that the run was
-            not trained with.
-        CheckpointError: a state of another network or optimizer.
-        FileNotFoundError: a run that saved no state.
-    """
-    return evaluate_step(workdir, split, step).score
-
-
-def evaluate_step(
-    workdir: str | Path, split: str, step: str | int | None = None
-) -> Trained:
-    """Like ``evaluate_run``, with the step that was scored."""
-    origin = Origin(Path(workdir))
-    config = adapt_backend(read_config(origin.folder), warn)
-    compilation_cache.enable()
-    import_recorded(origin.folder, config)
-    experiment = make_experiment(config, known_normalization(origin))
-    identity = data_identity.describe(experiment.dataset)
-    dataset = experiment.dataset
-    data_identity.check_file(origin.folder, identity, dataset)
-    found = _read(origin, wants_best(config), describe_state(experiment, config), step)
-    taken = int(found.arrays["step"])
-    checkpoint = checkpoint_folder(origin.folder, taken)
-    check_noted(found.notes, checkpoint, experiment.normalization, identity, dataset)
-    devices = make_devices()
-    state = devices.put_state(TrainState(**found.arrays))
-    data: Split = getattr(dataset, split)
-    return Trained(taken, make_score(config, experiment, devices)(state, data))
 
 
 def make_run_state(
@@ -112,7 +49,7 @@ def make_run_state(
     if workdir is None:
         return make_initial_state(experiment, config)
     origin = find_run(workdir, "--checkpoint")
-    return TrainState(**_read(origin, wants_best(config), shapes).arrays)
+    return TrainState(**find_state(origin, wants_best(config), shapes).arrays)
 
 
 def read_trained(
@@ -126,7 +63,7 @@ def read_trained(
         origin: the run.
         takes_best: whether training ends with the best state; by default, what the
             run's config says, which is then compared with the checkpoint's.
-        step: which of its states, see ``evaluate_run``.
+        step: which of its states, see ``cnnjax.train.run.evaluate_run.evaluate_run``.
 
     Raises:
         ConfigError: a damaged config, or a best state that is missing.
@@ -135,14 +72,14 @@ def read_trained(
     check = takes_best is None
     if takes_best is None:
         takes_best = wants_best(read_config(origin.folder))
-    found = _read(origin, takes_best, None, step, check_settings=check).arrays
+    found = find_state(origin, takes_best, None, step, check_settings=check).arrays
     # An empty mapping may leave nothing on disk.
     empty: dict[str, Any] = {"statistics": {}, "average": {}}
     state = TrainState(**empty | found)
     return trained_variables(state), int(state.step)
 
 
-def _read(
+def find_state(
     origin: Origin,
     takes_best: bool,
     like: TrainState | None,
@@ -151,6 +88,13 @@ def _read(
     check_settings: bool = True,
 ) -> Restored:
     """One state of a run: the one with which it ended, unless ``step`` names another.
+
+    Args:
+        origin: the run.
+        takes_best: whether training ends with the best state.
+        like: shapes and dtypes of the state; ``None`` takes what is on disk.
+        step: ``"best"``, ``"last"`` or a step.
+        check_settings: whether ``config.json`` is compared with the checkpoint's.
 
     Raises:
         ConfigError: that state is missing or damaged, or ``config.json`` is not that

@@ -9,9 +9,9 @@ from cnnjax.ops.backend import VARIABLE
 from cnnjax.train.machine import numerics
 from cnnjax.train.machine.compile import lower_step, make_initial_state, make_score
 from cnnjax.train.machine.devices import devices_of
+from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.loop import train
-from cnnjax.train.run.trained import evaluate_run
 from tests.support.native.instructions import HAS_AVX512
 
 TARGET = "cnnjax_conv"

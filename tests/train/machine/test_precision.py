@@ -9,9 +9,9 @@ from cnnjax import models
 from cnnjax.errors import ConfigError, Interrupted
 from cnnjax.report import Reporters
 from cnnjax.train.machine import numerics
+from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.loop import train
-from cnnjax.train.run.trained import evaluate_run
 from cnnjax.train.run.verify_resume import verify_resume
 from tests.support.train.faults import StopAt, assert_same
 from tests.train.conftest import CONFIGS

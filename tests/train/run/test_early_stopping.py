@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cnnjax.errors import ConfigError, Interrupted
+from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.loop import train
-from cnnjax.train.run.trained import evaluate_run
 from tests.support.train.faults import StopAt, assert_same
 
 # A rate this high soon brings no further gain.

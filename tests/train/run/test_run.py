@@ -7,9 +7,9 @@ import pytest
 
 from cnnjax.data import measure
 from cnnjax.errors import ConfigError, NonFiniteLossError
+from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.loop import train
-from cnnjax.train.run.trained import evaluate_run
 from tests.support.train.faults import assert_same, leaves
 
 

@@ -1,0 +1,130 @@
+"""The score of a trained run on one of its splits."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnjax.config import Config
+from cnnjax.data import Dataset, Split, StreamedImages
+from cnnjax.data.dataset import SPLITS, check_labels, check_split
+from cnnjax.data.sources import load_split
+from cnnjax.errors import ConfigError
+from cnnjax.json_file import read_json
+from cnnjax.streams import warn
+from cnnjax.train.machine import compilation_cache
+from cnnjax.train.machine.compile import describe_state, make_score
+from cnnjax.train.machine.devices import make_devices
+from cnnjax.train.machine.numerics import adapt_backend
+from cnnjax.train.run import data_identity, model_file
+from cnnjax.train.run.changes import check_noted
+from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.experiment import Parts, make_experiment
+from cnnjax.train.run.imports import import_recorded
+from cnnjax.train.run.trained import find_state, wants_best
+from cnnjax.train.run.workdir import (
+    Origin,
+    checkpoint_folder,
+    known_normalization,
+    read_config,
+)
+from cnnjax.train.step.state import TrainState
+
+
+class Trained(NamedTuple):
+    """A trained run as it is evaluated.
+
+    Attributes:
+        step: of the state that was scored.
+        score: of that state on one of the splits.
+    """
+
+    step: int
+    score: Score
+
+
+def evaluate_run(
+    workdir: str | Path, split: str, step: str | int | None = None
+) -> Score:
+    """The score of a trained run on one of its splits, in the run's precision.
+
+    Args:
+        workdir: where ``train`` left the run.
+        split: ``"train"``, ``"validation"`` or ``"test"``. The others are not read if
+            the source keeps them apart.
+        step: which of its states: ``"best"``, ``"last"`` or a step; by default the one
+            with which training ended, which depends on early stopping.
+
+    Raises:
+        ConfigError: no run in ``workdir``, no such state, or files that the run was
+            not trained with.
+        CheckpointError: a state of another network or optimizer.
+        FileNotFoundError: a run that saved no state.
+    """
+    return evaluate_step(workdir, split, step).score
+
+
+def evaluate_step(
+    workdir: str | Path, split: str, step: str | int | None = None
+) -> Trained:
+    """Like ``evaluate_run``, with the step that was scored."""
+    origin = Origin(Path(workdir))
+    config = adapt_backend(read_config(origin.folder), warn)
+    compilation_cache.enable()
+    import_recorded(origin.folder, config)
+    normalization = known_normalization(origin)
+    # Without its file, the normalization is measured on the training split.
+    only = _read_only(split, config, origin.folder) if normalization else None
+    experiment = make_experiment(config, normalization, parts=Parts(dataset=only))
+    dataset = experiment.dataset
+    identity = data_identity.describe(dataset, (split,) if only else SPLITS)
+    data_identity.check_file(origin.folder, identity, dataset)
+    shapes = describe_state(experiment, config)
+    found = find_state(origin, wants_best(config), shapes, step)
+    taken = int(found.arrays["step"])
+    checkpoint = checkpoint_folder(origin.folder, taken)
+    check_noted(found.notes, checkpoint, experiment.normalization, identity, dataset)
+    devices = make_devices()
+    state = devices.put_state(TrainState(**found.arrays))
+    data: Split = getattr(dataset, split)
+    return Trained(taken, make_score(config, experiment, devices)(state, data))
+
+
+def _read_only(name: str, config: Config, folder: Path) -> Dataset | None:
+    """The data of a run with one split; of the others, only the sizes are there.
+
+    ``None`` if the source cannot read this split alone, because it is held out of
+    another one for example, or if the run is too old to note what that takes.
+
+    Raises:
+        DataError: the split cannot be read.
+    """
+    try:
+        model = model_file.read(folder)
+        noted = read_json(folder / data_identity.NAME)
+        sizes = {each: int(noted[each]["examples"]) for each in SPLITS}
+    except (ConfigError, OSError, ValueError, TypeError, KeyError):
+        return None
+    raw = load_split(config.data.source, name, streaming=config.data.streaming)
+    if raw is None:
+        return None
+    read = check_split(name, Split(*getattr(raw, name)))
+    labels = check_labels(name, read.labels, model.num_classes)
+    train, validation, test = (
+        Split(read.images, labels)
+        if each == name
+        else _unread(each, read.images, sizes[each])
+        for each in SPLITS
+    )
+    return Dataset(train, validation, test, model.num_classes)
+
+
+def _unread(name: str, like: Any, examples: int) -> Split:
+    """A split that nothing reads, with images like those of another one."""
+
+    def read(indices: np.ndarray) -> np.ndarray:
+        raise RuntimeError(f"the {name} split was not read")
+
+    none = np.broadcast_to(np.int32(0), examples)
+    shape, dtype = like.shape[1:], like.dtype
+    return Split(StreamedImages(name, read, shape, dtype, none), none)
