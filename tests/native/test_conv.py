@@ -78,7 +78,9 @@ def test_equals_xla_where_vectors_are_full(x, kernel, options, dtype):
 
     text = jax.jit(run, static_argnums=0).lower("auto", *args).as_text()
     if HAS_AVX512:  # the older instructions have fewer fast kernels
-        assert text.count("stablehlo.custom_call @cnnjax_conv") == 3
+        strided_1x1 = options.get("strides") == 2 and kernel[:2] == (1, 1)
+        calls = 3 - strided_1x1  # whose input gradient is a product of matrices in XLA
+        assert text.count("stablehlo.custom_call @cnnjax_conv") == calls
     exact = run("xla", *[arg.astype(jnp.float32) for arg in args])
     for actual, expected in zip(run("native", *args), exact, strict=True):
         error = np.abs(np.asarray(actual, np.float32) - expected).max()
@@ -145,7 +147,9 @@ def test_says_what_would_run():
         ("input_gradient", (8, 28, 28, 3), (3, 3, 3, 64), 1, False),
         ("kernel_gradient", (8, 28, 28, 3), (3, 3, 3, 64), 2, True),
         ("forward", (8, 4, 4, 32), (1, 1, 32, 64), 1, False),
-        ("forward", (8, 4, 4, 32), (1, 1, 32, 64), 2, True),
+        ("forward", (8, 9, 10, 32), (1, 1, 32, 64), 2, True),
+        ("forward", (8, 8, 8, 32), (1, 1, 32, 64), 2, False),
+        ("input_gradient", (8, 9, 10, 32), (1, 1, 32, 64), 2, False),
         ("forward", (8, 5, 4, 32), (1, 1, 32, 64), 1, True),
     ],
 )
