@@ -127,8 +127,8 @@ class TrainedModel:
             raise ConfigError(f"k is {k!r}, expected a whole number above 0")
         probabilities = self.predict_proba(images)
         if probabilities.ndim == 1:
-            return self._prediction(probabilities, k)
-        return [self._prediction(row, k) for row in probabilities]
+            return self._predictions(probabilities[None], k)[0]
+        return self._predictions(probabilities, k)
 
     def features(self, images: Images, layer: str) -> np.ndarray:
         """The output of one layer, such as an embedding.
@@ -146,10 +146,14 @@ class TrainedModel:
         """
         return self._apply(images, self._layer(layer))
 
-    def _prediction(self, row: np.ndarray, k: int) -> Prediction:
-        order = np.argsort(-row, kind="stable")[:k]
-        top = tuple((self.class_names[i], float(row[i])) for i in order)
-        return Prediction(int(order[0]), *top[0], top)
+    def _predictions(self, probabilities: np.ndarray, k: int) -> list[Prediction]:
+        order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :k]
+        values = np.take_along_axis(probabilities, order, axis=-1)
+        names, predictions = self.class_names, []
+        for labels, shares in zip(order.tolist(), values.tolist(), strict=True):
+            top = tuple(zip((names[label] for label in labels), shares, strict=True))
+            predictions.append(Prediction(labels[0], *top[0], top))
+        return predictions
 
     def _apply(self, images: Images, function: Callable[..., Any]) -> np.ndarray:
         """A compiled function of the images, batch by batch."""
