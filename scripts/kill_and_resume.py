@@ -34,7 +34,7 @@ from threading import Lock
 import jax
 import numpy as np
 
-from cnnjax.data.digits import load_digits
+from cnnjax.data.sources.digits import load_digits
 from cnnjax.report import read_metrics
 from cnnjax.train.run.checkpoint import Checkpoints
 

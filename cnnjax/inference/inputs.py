@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from cnnjax.data.npz import read_array
+from cnnjax.data.sources.npz import read_array
 from cnnjax.errors import ConfigError
 from cnnjax.streams import warn
 

@@ -25,7 +25,7 @@ def test_import_is_light():
 
 def test_digits_are_read_without_scikit_learn_s_import():
     code = (
-        "import sys; from cnnjax.data.digits import load_digits; load_digits();"
+        "import sys; from cnnjax.data.sources.digits import load_digits; load_digits();"
         " print('sklearn' in sys.modules)"
     )
     assert printed(code) == "False"

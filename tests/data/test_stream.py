@@ -23,8 +23,8 @@ from cnnjax.data import (
     train_batches,
     train_indices,
 )
-from cnnjax.data.idx import open_idx
-from cnnjax.data.npz import stream_npz
+from cnnjax.data.sources.idx import open_idx
+from cnnjax.data.sources.npz import stream_npz
 from cnnjax.data.stream import stream_array
 from cnnjax.errors import DataError
 

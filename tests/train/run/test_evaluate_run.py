@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cnnjax.data.idx import read_idx
+from cnnjax.data.sources.idx import read_idx
 from tests.support.data.file_bytes import idx
 from tests.support.train.faults import SHORT, error, main, train, write_idx, write_npz
 

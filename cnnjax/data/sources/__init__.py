@@ -7,13 +7,13 @@ from collections.abc import Callable
 from cnnjax.config.import_path import is_import_path, searched
 from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data.dataset import Dataset, RawDataset, make_dataset
-from cnnjax.data.digits import load_digits
-from cnnjax.data.glyphs import load_glyphs
-from cnnjax.data.idx import load_idx, stream_idx
-from cnnjax.data.npz import load_npz, stream_npz
-from cnnjax.data.own import is_found, load_own
-from cnnjax.data.synthetic import load_synthetic
-from cnnjax.data.tfds import load_tfds, stream_tfds
+from cnnjax.data.sources.digits import load_digits
+from cnnjax.data.sources.glyphs import load_glyphs
+from cnnjax.data.sources.idx import load_idx, stream_idx
+from cnnjax.data.sources.npz import load_npz, stream_npz
+from cnnjax.data.sources.own import is_found, load_own
+from cnnjax.data.sources.synthetic import load_synthetic
+from cnnjax.data.sources.tfds import load_tfds, stream_tfds
 from cnnjax.errors import DataError
 
 SOURCES: dict[str, Callable[..., RawDataset]] = {

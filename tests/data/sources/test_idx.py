@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnnjax.data import load_dataset
-from cnnjax.data.idx import read_idx
+from cnnjax.data.sources.idx import read_idx
 from cnnjax.errors import DataError
 from tests.support.data.file_bytes import idx
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.data.argument import parse_argument
 from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.size import check_size
+from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.stream import StreamedImages, add_channel, stream_array
 from cnnjax.errors import DataError, NotRegularError
 from cnnjax.files import open_regular

@@ -13,8 +13,8 @@ from cnnjax import progress
 from cnnjax.data.dataset import SPLITS, RawDataset, Split
 from cnnjax.data.pixels import pixel_dtype
 from cnnjax.data.size import check_size
+from cnnjax.data.sources.tfds_guard import check_folder, check_name, own_features_only
 from cnnjax.data.stream import StreamedImages
-from cnnjax.data.tfds_guard import check_folder, check_name, own_features_only
 from cnnjax.errors import DataError
 
 _READ_EXAMPLES = 256

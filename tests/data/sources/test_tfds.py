@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from cnnjax.data import StreamedImages, eval_batches, load_dataset, train_batches
-from cnnjax.data.tfds import load_tfds, stream_tfds
+from cnnjax.data.sources.tfds import load_tfds, stream_tfds
 from cnnjax.errors import DataError
 
 READ_WITHOUT_TENSORFLOW = """

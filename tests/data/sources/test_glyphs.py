@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from cnnjax.data import train_batches
-from cnnjax.data.glyphs import load_glyphs
+from cnnjax.data.sources.glyphs import load_glyphs
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnjax.data import load_dataset
-from cnnjax.data.npz import load_npz, stream_npz
+from cnnjax.data.sources.npz import load_npz, stream_npz
 from cnnjax.errors import DataError
 from tests.support.data.file_bytes import npy_header
 

@@ -8,7 +8,7 @@ import pytest
 import sklearn.datasets
 
 from cnnjax.data import SOURCES, RawDataset, Split, load_dataset
-from cnnjax.data.argument import parse_argument
+from cnnjax.data.sources.argument import parse_argument
 from cnnjax.errors import DataError
 
 

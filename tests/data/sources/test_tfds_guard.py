@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.registered import skip_registration
 
 from cnnjax.data import load_dataset
-from cnnjax.data.tfds import load_tfds, stream_tfds
+from cnnjax.data.sources.tfds import load_tfds, stream_tfds
 from cnnjax.errors import DataError
 
 NAME = "cnnjax_guarded"

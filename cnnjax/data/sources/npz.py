@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.data.argument import parse_argument
 from cnnjax.data.dataset import RawDataset, Split
 from cnnjax.data.plausible import channels_first_note, looks_channels_first
 from cnnjax.data.size import check_size
+from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.stream import StreamedImages, add_channel, stream_array
 from cnnjax.errors import DataError, NotRegularError
 from cnnjax.files import open_regular
