@@ -63,6 +63,10 @@ def _is_pattern(value: Any) -> bool:
 SIZE = Rule("a whole number from 1 to 2147483647", is_size)
 SIZES = Rule("whole numbers from 1 to 2147483647", _are_sizes)
 BLOCKS = Rule(f"whole numbers from 1 to {MOST_BLOCKS}", _are_blocks)
+IMAGE_SIZE = Rule(
+    "(), (SIZE,) or (HEIGHT, WIDTH) in whole numbers",
+    lambda v: _are_sizes(v) and len(v) <= 2,
+)
 SEED = Rule("a whole number from 0 to 2147483647", lambda v: 0 <= v < 2**31)
 COUNT = Rule("a whole number, 0 or more", lambda v: v >= 0)
 
@@ -71,6 +75,7 @@ NOT_NEGATIVE = Rule("a number from 0 to 3.4e38", lambda v: 0 <= v <= LARGEST)
 SHARE = Rule("a number from 0 to 1", lambda v: 0 <= v <= 1)
 BELOW_ONE = Rule("a number from 0 to just below 1", lambda v: 0 <= v < 1)
 FRACTION = Rule("a number above 0 and below 1", lambda v: 0 < v < 1)
+PART = Rule("a number above 0, at most 1", lambda v: 0 < v <= 1)
 ABOVE_ONE = Rule("a number above 1", lambda v: 1 < v < float("inf"))
 MULTIPLIER = Rule("a number above 0, at most 1000", lambda v: 0 < v <= 1000)
 

@@ -15,8 +15,10 @@ from cnnjax.config.rules import (
     DURATIONS,
     FOLDER,
     FRACTION,
+    IMAGE_SIZE,
     MULTIPLIER,
     NOT_NEGATIVE,
+    PART,
     PATHS,
     PATTERN,
     POSITIVE,
@@ -73,6 +75,19 @@ SETTINGS = (
     Setting("data.streaming", bool, False, SWITCH, "",
             "Leave images on disk and read them batch by batch, for data sets that do"
             " not fit in memory."),
+    Setting("data.image_size", tuple, (), IMAGE_SIZE, "pixels",
+            "Height and width that image files are resized to, such as (64, 48); (64,)"
+            " is a square. () expects files of one size."),
+    Setting("data.resize", str, "crop", one_of("crop", "squash", "pad"), "",
+            "How image files of another shape get that size: cut off what is too much,"
+            " ignore the aspect ratio, or add black margins."),
+    Setting("data.crop_fraction", float, 1.0, PART, "",
+            "With 'crop', the central share of the height and the width that is kept."),
+    Setting("data.bad_files", str, "fail", one_of("fail", "skip"), "",
+            "Whether a damaged image file ends the run or is left out."),
+    Setting("data.workers", int, None, COUNT, "threads",
+            "Threads that decode image files; 0 decodes in the thread that loads the"
+            " data, and None means one per CPU core. The results do not depend on it."),
     Setting("data.num_classes", int, None, SIZE, "classes",
             "A check: the data must have this many classes. None skips the check."),
     Setting("data.validation_fraction", float, 0.1, FRACTION, "",

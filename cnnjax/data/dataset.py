@@ -1,10 +1,12 @@
 """Images with labels, checked once and split into train, validation and test."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnnjax.data.decoding import Decoding
 from cnnjax.data.holdout import check_fraction, hold_out
 from cnnjax.data.pixels import convert_pixels
 from cnnjax.data.plausible import (
@@ -29,6 +31,23 @@ class Split(NamedTuple):
     labels: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class EncodedImages:
+    """Image files that are not decoded yet, as a source of such files returns them.
+
+    Attributes:
+      names: what messages call each of them, such as its path.
+      read: takes the number of a file and returns its content. Threads may call it at
+        the same time.
+    """
+
+    names: Sequence[str]
+    read: Callable[[int], bytes]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 class RawDataset(NamedTuple):
     """What a source returns: unchecked, possibly without some splits.
 
@@ -39,13 +58,20 @@ class RawDataset(NamedTuple):
       test: what measures it at the end.
       num_classes: labels are below this number; counted if not given.
       class_names: one name per class.
+      notes: sentences about possible mistakes, to be shown to the user.
+      decoding: how image files became arrays, if the images come from files.
+
+    Instead of a ``Split`` of arrays, a source of image files gives ``EncodedImages``
+    with labels.
     """
 
-    train: Split | None
-    validation: Split | None = None
-    test: Split | None = None
+    train: Any
+    validation: Any = None
+    test: Any = None
     num_classes: int | None = None
     class_names: Sequence[str] | None = None
+    notes: tuple[str, ...] = ()
+    decoding: Decoding | None = None
 
 
 def as_raw_dataset(data: Any) -> RawDataset | None:
@@ -66,6 +92,7 @@ class Dataset(NamedTuple):
       num_classes: labels are below this number.
       notes: sentences about possible mistakes, to be shown to the user.
       class_names: one name per class, if the source has names.
+      decoding: how image files became arrays, if the images come from files.
     """
 
     train: Split
@@ -74,6 +101,7 @@ class Dataset(NamedTuple):
     num_classes: int
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
+    decoding: Decoding | None = None
 
 
 def make_dataset(
@@ -120,7 +148,7 @@ def make_dataset(
     }
     labels = {name: split.labels for name, split in given.items()}
     stated = raw.num_classes is not None or names is not None
-    notes = check_classes(labels, num_classes, stated=stated)
+    notes = [*raw.notes, *check_classes(labels, num_classes, stated=stated)]
     shape = given["train"].images.shape
     if looks_channels_first(shape):
         notes.append(channels_first_note(shape))
@@ -129,7 +157,11 @@ def make_dataset(
         check_fraction(name, fraction, needed=name not in given)
     splits = _complete(given, fractions, seed)
     return Dataset(
-        **splits, num_classes=num_classes, notes=tuple(notes), class_names=names
+        **splits,
+        num_classes=num_classes,
+        notes=tuple(notes),
+        class_names=names,
+        decoding=raw.decoding,
     )
 
 

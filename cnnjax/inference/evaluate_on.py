@@ -14,6 +14,7 @@ from cnnjax.data.dataset import (
     check_labels,
     check_split,
 )
+from cnnjax.data.image_files import FileSettings
 from cnnjax.data.sources import load_raw
 from cnnjax.errors import ConfigError, DataError, show
 from cnnjax.inference.trained_model import SIZES, TrainedModel
@@ -47,10 +48,23 @@ def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> S
     if split not in (None, *SPLITS):
         valid = ", ".join(SPLITS)
         raise ConfigError(f"split is {show(split)}, expected one of {valid}")
-    raw = load_raw(data) if isinstance(data, str) else as_raw(data)
+    if isinstance(data, str):
+        raw = load_raw(data, files=_files_as(trained))
+    else:
+        raw = as_raw(data)
     name, examples = _choose(raw, split)
     labels = _match_classes(examples, raw.class_names, trained)
     return Scored(name, _score(trained, Split(examples.images, labels)))
+
+
+def _files_as(trained: TrainedModel) -> FileSettings:
+    """Reads image files as they were read for training."""
+    decoding = trained.description.decoding
+    if decoding is None:
+        return FileSettings()
+    return FileSettings(
+        decoding.size, decoding.resize, decoding.crop_fraction, like=decoding
+    )
 
 
 def as_raw(data: Any) -> RawDataset | Dataset:

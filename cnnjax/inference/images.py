@@ -1,19 +1,15 @@
 """Images as users have them, arrays or files, as one array that a model takes."""
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from cnnjax.data.decoding import MODES, Decoding, decode, read_bytes
 from cnnjax.data.pixels import convert_pixels
 from cnnjax.errors import DataError
 from cnnjax.train.run.model_file import ModelFile
-
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-"""Pillow's names for images of so many channels."""
 
 
 def as_images(images: Any, model: ModelFile) -> tuple[np.ndarray, bool]:
@@ -58,7 +54,8 @@ def as_images(images: Any, model: ModelFile) -> tuple[np.ndarray, bool]:
 def read_image(path: str | os.PathLike, model: ModelFile) -> np.ndarray:
     """One image file as an array of the model's shape.
 
-    The orientation that a camera noted is applied, and colors are converted.
+    If the model was trained on image files, this one is resized in the same way;
+    otherwise, it must have the size of the training images.
 
     Raises:
         DataError: a file that is no image or is damaged, another size, or a model that
@@ -66,30 +63,24 @@ def read_image(path: str | os.PathLike, model: ModelFile) -> np.ndarray:
     """
     path = Path(path)
     *size, channels = model.image_shape
-    if model.image_dtype != "uint8":
+    decoding = model.decoding
+    if decoding is None:
+        if model.image_dtype != "uint8":
+            raise DataError(
+                f"the model was trained on {model.image_dtype} images, whose range a"
+                " file does not tell: read the files yourself, and pass arrays in that"
+                " range"
+            )
+        if len(size) != 2 or channels not in MODES:
+            raise DataError(
+                f"the model takes inputs of shape {model.image_shape}, which image"
+                " files cannot hold: pass arrays"
+            )
+        decoding = Decoding(channels=channels)
+    image = decode(read_bytes(path), decoding, str(path))
+    if image.shape != model.image_shape:
         raise DataError(
-            f"the model was trained on {model.image_dtype} images, whose range a file"
-            " does not tell: read the files yourself, and pass arrays in that range"
+            f"{path} has {image.shape[0]} x {image.shape[1]} pixels, but the model"
+            f" takes {size[0]} x {size[1]} (height x width): resize it to that size"
         )
-    if len(size) != 2 or channels not in MODES:
-        raise DataError(
-            f"the model takes inputs of shape {model.image_shape}, which image files"
-            " cannot hold: pass arrays"
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                turned = ImageOps.exif_transpose(image)
-                found = (turned.height, turned.width)
-                if found == (size[0], size[1]):
-                    pixels = np.asarray(turned.convert(MODES[channels]))
-    except (OSError, ValueError, SyntaxError, Warning, EOFError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.errno else error
-        raise DataError(f"{path} cannot be read as an image: {reason}") from error
-    if found != (size[0], size[1]):
-        raise DataError(
-            f"{path} has {found[0]} x {found[1]} pixels, but the model takes"
-            f" {size[0]} x {size[1]} (height x width): resize it to that size"
-        )
-    return pixels.reshape(model.image_shape)
+    return image

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from cnnjax.config.import_path import is_import_path, searched
 from cnnjax.config.values import FROM_PYTHON
-from cnnjax.data.dataset import Dataset, RawDataset, make_dataset
+from cnnjax.data.dataset import Dataset, EncodedImages, RawDataset, Split, make_dataset
+from cnnjax.data.image_files import FileSettings, open_files
 from cnnjax.data.sources.digits import load_digits
+from cnnjax.data.sources.folder import load_folder
 from cnnjax.data.sources.glyphs import load_glyphs
 from cnnjax.data.sources.idx import load_idx, stream_idx
 from cnnjax.data.sources.npz import load_npz, stream_npz
@@ -18,6 +20,7 @@ from cnnjax.errors import DataError
 
 SOURCES: dict[str, Callable[..., RawDataset]] = {
     "digits": load_digits,
+    "folder": load_folder,
     "glyphs1d": load_glyphs,
     "idx": load_idx,
     "npz": load_npz,
@@ -27,14 +30,18 @@ SOURCES: dict[str, Callable[..., RawDataset]] = {
 """Loaders by kind; each gets the text after the colon, or ``""``."""
 
 STREAMS: dict[str, Callable[..., RawDataset]] = {
+    "folder": load_folder,
     "idx": stream_idx,
     "npz": stream_npz,
     "tfds": stream_tfds,
 }
 """The same for the kinds in ``SOURCES`` that can leave their images on disk."""
 
-SEPARATE = ("idx", "npz", "tfds")
+SEPARATE = ("folder", "idx", "npz", "tfds")
 """The kinds whose loaders take ``only``, the one split to read."""
+
+
+FROM_FILES = FileSettings()
 
 
 def load_dataset(
@@ -44,12 +51,14 @@ def load_dataset(
     test_fraction: float,
     seed: int,
     streaming: bool = False,
+    files: FileSettings = FROM_FILES,
 ) -> Dataset:
     """Reads a data set, checks it, and completes its splits.
 
     Args:
-      source: ``kind`` or ``kind:argument``: ``digits``, ``glyphs1d``, ``idx:<folder>``,
-        ``npz:<file>``, ``synthetic:<height>x<width>x<channels>,<classes>,<examples>``,
+      source: ``kind`` or ``kind:argument``: ``digits``, ``folder:<folder>``,
+        ``glyphs1d``, ``idx:<folder>``, ``npz:<file>``,
+        ``synthetic:<height>x<width>x<channels>,<classes>,<examples>``,
         ``tfds:<name>`` or ``tfds:<name>@<data_dir>``; or an import path of your own
         loader, ``module:function`` or ``module:function:argument``.
       validation_fraction: share of train that becomes the validation split if the
@@ -58,20 +67,23 @@ def load_dataset(
       seed: determines which examples are held out.
       streaming: whether images stay on disk and are read batch by batch. Splits and
         batches are bit-equal in both cases; labels are always in memory.
+      files: how image files are read, for sources that hold such files.
 
     Raises:
       DataError: if the source does not exist or cannot be streamed, or if its data
         cannot be used.
     """
     return make_dataset(
-        load_raw(source, streaming=streaming),
+        load_raw(source, streaming=streaming, files=files),
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         seed=seed,
     )
 
 
-def load_split(source: str, name: str, *, streaming: bool) -> RawDataset | None:
+def load_split(
+    source: str, name: str, *, streaming: bool, files: FileSettings = FROM_FILES
+) -> RawDataset | None:
     """Reads only one split of a source, if the source has it and can read it alone.
 
     Of ``"train"``, other splits may be held out, so the source is read whole.
@@ -80,6 +92,7 @@ def load_split(source: str, name: str, *, streaming: bool) -> RawDataset | None:
       source: see ``load_dataset``.
       name: ``"train"``, ``"validation"`` or ``"test"``.
       streaming: whether images stay on disk.
+      files: see ``load_dataset``.
 
     Raises:
       DataError: if the source does not exist, cannot be streamed, or is damaged.
@@ -89,7 +102,9 @@ def load_split(source: str, name: str, *, streaming: bool) -> RawDataset | None:
     if kind not in SEPARATE or name == "train":
         return None
     raw = _loader(kind, streaming)(argument, name)
-    return None if getattr(raw, name) is None else raw
+    if getattr(raw, name) is None:
+        return None
+    return open_files(raw, files, streaming=streaming)
 
 
 def own_path(source: str) -> str | None:
@@ -99,12 +114,15 @@ def own_path(source: str) -> str | None:
     return path if kind not in SOURCES and is_import_path(path) else None
 
 
-def load_raw(source: str, *, streaming: bool = False) -> RawDataset:
+def load_raw(
+    source: str, *, streaming: bool = False, files: FileSettings = FROM_FILES
+) -> RawDataset:
     """Reads a data set as its source gives it, without holding anything out.
 
     Args:
       source: see ``load_dataset``.
       streaming: whether images stay on disk.
+      files: see ``load_dataset``.
 
     Raises:
       DataError: if the source does not exist, cannot be streamed, or is damaged.
@@ -113,13 +131,16 @@ def load_raw(source: str, *, streaming: bool = False) -> RawDataset:
     kind, _, argument = source.partition(":")
     path = own_path(source)
     if path and is_found(kind):
-        if streaming:
+        raw = load_own(path, argument.partition(":")[2])
+        if streaming and not isinstance(Split(*raw.train).images, EncodedImages):
             raise DataError(
                 f"data.streaming is true, but {path} is a function of your own: set it"
-                " to false, and return StreamedImages to leave images on disk"
+                " to false, and return StreamedImages to leave images on disk, or"
+                " EncodedImages for image files"
             )
-        return load_own(path, argument.partition(":")[2])
-    return _loader(kind, streaming)(argument)
+    else:
+        raw = _loader(kind, streaming)(argument)
+    return open_files(raw, files, streaming=streaming)
 
 
 def _check_text(source: str) -> None:

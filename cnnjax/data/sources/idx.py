@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.data.dataset import RawDataset, Split
+from cnnjax.data.dataset import SPLITS, RawDataset, Split
 from cnnjax.data.size import check_size
 from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.stream import StreamedImages, add_channel, stream_array
@@ -126,8 +126,7 @@ def _load(argument: str, read_images: Callable, only: str | None) -> RawDataset:
         if only in (None, name)
     }
     return RawDataset(
-        train=splits.get("train"),
-        test=splits.get("test"),
+        *map(splits.get, SPLITS),
         num_classes=num_classes,
         class_names=_read_class_names(folder / "labels.txt"),
     )

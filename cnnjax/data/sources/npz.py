@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.data.dataset import RawDataset, Split
+from cnnjax.data.dataset import SPLITS, RawDataset, Split
 from cnnjax.data.plausible import channels_first_note, looks_channels_first
 from cnnjax.data.size import check_size
 from cnnjax.data.sources.argument import parse_argument
@@ -116,8 +116,9 @@ def _load(argument: str, read_images: Callable, only: str | None) -> RawDataset:
         name: Split(_add_channels(images, channels, path), labels)
         for name, (images, labels) in splits.items()
     }
-    train = splits.pop("train", None)
-    return RawDataset(train, **splits, num_classes=num_classes, class_names=class_names)
+    return RawDataset(
+        *map(splits.get, SPLITS), num_classes=num_classes, class_names=class_names
+    )
 
 
 def _read_splits(

@@ -72,9 +72,8 @@ def _load(argument: str, read_split: Callable, only: str | None) -> RawDataset:
     labels = builder.info.features[keys[1]]
     num_classes = getattr(labels, "num_classes", None)
     names = getattr(labels, "names", None)
-    train = splits.pop("train", None)
     return RawDataset(
-        train, **splits, num_classes=num_classes, class_names=names or None
+        *map(splits.get, SPLITS), num_classes=num_classes, class_names=names or None
     )
 
 

@@ -37,6 +37,7 @@ HARMLESS = (
     "checkpoint.",
     "compilation_cache",
     "data.source",  # whose data is compared
+    "data.workers",
     "devices",
     "eval_batch_size",
     "log_every",

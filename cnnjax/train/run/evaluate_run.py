@@ -19,7 +19,7 @@ from cnnjax.train.machine.numerics import adapt_backend
 from cnnjax.train.run import data_identity, model_file
 from cnnjax.train.run.changes import check_noted
 from cnnjax.train.run.evaluation import Score
-from cnnjax.train.run.experiment import Parts, make_experiment
+from cnnjax.train.run.experiment import Parts, file_settings, make_experiment
 from cnnjax.train.run.imports import import_recorded
 from cnnjax.train.run.trained import find_state, wants_best
 from cnnjax.train.run.workdir import (
@@ -105,7 +105,12 @@ def _read_only(name: str, config: Config, folder: Path) -> Dataset | None:
         sizes = {each: int(noted[each]["examples"]) for each in SPLITS}
     except (ConfigError, OSError, ValueError, TypeError, KeyError):
         return None
-    raw = load_split(config.data.source, name, streaming=config.data.streaming)
+    raw = load_split(
+        config.data.source,
+        name,
+        streaming=config.data.streaming,
+        files=file_settings(config),
+    )
     if raw is None:
         return None
     read = check_split(name, Split(*getattr(raw, name)))

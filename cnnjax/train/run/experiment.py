@@ -11,6 +11,7 @@ from cnnjax import progress
 from cnnjax.config import Config
 from cnnjax.config.import_path import is_import_path
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
+from cnnjax.data.image_files import FileSettings
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.models import MODELS, make_model
 from cnnjax.models.own import option_names
@@ -93,6 +94,7 @@ def make_experiment(
             test_fraction=config.data.test_fraction,
             seed=config.seed,
             streaming=config.data.streaming,
+            files=file_settings(config),
         )
     for note in dataset.notes:
         tell(f"note: {note}")
@@ -112,6 +114,18 @@ def make_experiment(
     )
     check_own_functions(config, experiment)
     return experiment
+
+
+def file_settings(config: Config) -> FileSettings:
+    """How a config reads image files."""
+    size = config.data.image_size
+    return FileSettings(
+        size=(size[0], size[-1]) if size else None,
+        resize=config.data.resize,
+        crop_fraction=config.data.crop_fraction,
+        bad_files=config.data.bad_files,
+        workers=config.data.workers,
+    )
 
 
 def _check_early(config, model):

@@ -14,6 +14,7 @@ from cnnjax.config.values import is_size
 from cnnjax.config.versions import FORMAT_VERSION, check_versions
 from cnnjax.data import Normalization
 from cnnjax.data.dataset import check_class_names
+from cnnjax.data.decoding import Decoding
 from cnnjax.data.normalization import as_lists
 from cnnjax.errors import ConfigError, DataError, UnknownSettingError, show
 from cnnjax.files import write_whole
@@ -42,6 +43,7 @@ class ModelFile(NamedTuple):
         label_smoothing: of the loss.
         takes_best: whether training ended with the best state instead of the last.
         best: the step and the metrics of the best checkpoint so far.
+        decoding: how image files became arrays; ``None`` if it was trained on arrays.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ModelFile(NamedTuple):
     label_smoothing: float
     takes_best: bool
     best: Mapping[str, Any] | None
+    decoding: Decoding | None = None
 
     @property
     def normalization(self) -> Normalization:
@@ -94,13 +97,17 @@ def describe_model(
         label_smoothing=config.loss.label_smoothing,
         takes_best=wants_best(config),
         best=best,
+        decoding=experiment.dataset.decoding,
     )
 
 
 def write(workdir: Path, model: ModelFile) -> None:
     """Writes the file: other processes see all of it or nothing."""
     versions = {"format_version": FORMAT_VERSION, "cnnjax_version": __version__}
-    text = json.dumps(versions | model._asdict(), indent=2)
+    values = model._asdict()
+    if model.decoding is not None:
+        values["decoding"] = model.decoding._asdict()
+    text = json.dumps(versions | values, indent=2)
     write_whole(workdir / NAME, text + "\n")
 
 
@@ -116,6 +123,7 @@ def read(workdir: Path) -> ModelFile:
         if not isinstance(content, dict):
             raise ValueError(f"it holds {show(content)}, expected an object")
         check_versions(content.get("format_version"), content.get("cnnjax_version"))
+        content.setdefault("decoding", None)  # older files have none
         found = {name: content[name] for name in ModelFile._fields}
         return _checked(ModelFile(**found))
     except FileNotFoundError as error:
@@ -163,9 +171,33 @@ def _checked(model: ModelFile) -> ModelFile:
     if names is not None:
         _expect("class_names", names, isinstance(names, list))
         names = check_class_names(names, model.num_classes)
+    decoding = None if model.decoding is None else _decoding(model.decoding, shape)
     return model._replace(
-        options=options, image_shape=shape, mean=mean, std=std, class_names=names
+        options=options,
+        image_shape=shape,
+        mean=mean,
+        std=std,
+        class_names=names,
+        decoding=decoding,
     )
+
+
+def _decoding(values: Any, shape: tuple[int, ...]) -> Decoding:
+    """How files become images of ``shape``."""
+    _expect("decoding", values, isinstance(values, dict))
+    decoding = Decoding(**values)
+    size, fraction = decoding.size, decoding.crop_fraction
+    if size is not None:
+        size = tuple(_list("decoding.size", size, is_size))
+        _expect("decoding.size", size, size == shape[:-1])
+    modes = ("crop", "squash", "pad")
+    _expect("decoding.resize", decoding.resize, decoding.resize in modes)
+    good = _is_finite(fraction) and 0 < fraction <= 1
+    _expect("decoding.crop_fraction", fraction, good)
+    channels = decoding.channels
+    _expect("decoding.channels", channels, channels in (1, 3) and channels == shape[-1])
+    _expect("decoding.deep", decoding.deep, isinstance(decoding.deep, bool))
+    return decoding._replace(size=size)
 
 
 def _expect(name: str, value: Any, is_right: bool) -> None:

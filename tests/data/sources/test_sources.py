@@ -60,7 +60,7 @@ def test_synthetic(source, shape, classes, n):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("digitz", "did you mean 'digits'.*one of digits, glyphs1d, idx, npz"),
+        ("digitz", "did you mean 'digits'.*one of digits, folder, glyphs1d, idx, npz"),
         ("", "no data source ''"),
         ("digits:3", "'digits' takes no argument, got '3'"),
         ("glyphs1d:3", "'glyphs1d' takes no argument"),

@@ -1,0 +1,152 @@
+"""Image files in one folder per class."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnnjax import progress
+from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
+from cnnjax.data.decoding import ENDINGS, read_bytes
+from cnnjax.data.sources.argument import parse_argument
+from cnnjax.errors import DataError
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""The names of folders that hold a split, and that split."""
+
+_LISTED = 10  # names in a message
+
+
+def load_folder(argument: str, only: str | None = None) -> RawDataset:
+    """Finds the image files in class folders; none of them is read yet.
+
+    ``folder/cat/1.jpg`` is an example of the class ``cat``, as is
+    ``folder/cat/old/2.png``: folders are searched to any depth, through symbolic links
+    too. Classes are numbered by name in alphabetical order. If ``folder`` has a
+    subfolder ``train``, and no others than ``val`` (or ``valid``, ``validation``) and
+    ``test``, these hold the splits, with class folders inside.
+
+    Files count by their ending, in upper or lower case; others are left out. The order
+    is that of torchvision's ImageFolder: by class, then by folder, then by file name.
+
+    Args:
+      argument: the folder.
+      only: the one split to look for; by default all that there are.
+
+    Raises:
+      DataError: if there is no such folder, a class has no images, or a split has a
+        class that train has not.
+    """
+    folder = parse_argument("folder", argument, ()).path
+    splits = _find_splits(folder)
+    names = _classes(splits["train"])
+    found, notes = {}, []
+    for split, path in splits.items():
+        if only in (None, split):
+            found[split] = _find_files(path, names)
+            notes += _missing_classes(split, found[split][1], names)
+    return RawDataset(*map(found.get, SPLITS), class_names=names, notes=tuple(notes))
+
+
+def _find_splits(folder: Path) -> dict[str, Path]:
+    """The folders of the splits; ``folder`` itself is ``train`` if it has none."""
+    names = _subfolders(folder)
+    if "train" not in names or not {*names} <= {*SPLIT_FOLDERS}:
+        return {"train": folder}
+    splits: dict[str, Path] = {}
+    for name in sorted(names):
+        split = SPLIT_FOLDERS[name]
+        if split in splits:
+            raise DataError(
+                f"{folder} has both {splits[split].name} and {name}: keep one of them"
+            )
+        splits[split] = folder / name
+    return splits
+
+
+def _subfolders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f"the folder {folder} cannot be read: {reason}; name the folder that holds"
+            " one folder of images per class"
+        ) from error
+
+
+def _classes(folder: Path) -> list[str]:
+    names = sorted(_subfolders(folder))
+    if not names:
+        raise DataError(
+            f"{folder} has no subfolders: expected one folder of images per class"
+        )
+    return names
+
+
+def _find_files(folder: Path, names: Sequence[str]) -> tuple[EncodedImages, np.ndarray]:
+    """The image files of one split, and the number of the class of each."""
+    if unknown := sorted({*_subfolders(folder)} - {*names}):
+        raise DataError(
+            f"{folder} has classes that the training split has not:"
+            f" {_list(unknown)}; expected {_list(names)}"
+        )
+    paths: list[str] = []
+    labels: list[np.ndarray] = []
+    for number, name in enumerate(names):
+        before = len(paths)
+        paths += _image_files(folder / name)
+        labels.append(np.full(len(paths) - before, number, np.int32))
+        progress.tell("listing files", number + 1, len(names), "classes")
+    if not paths:
+        raise DataError(
+            f"{folder} holds no images: expected files with the endings"
+            f" {', '.join(ENDINGS)} in one folder per class"
+        )
+    images = EncodedImages(paths, lambda number: read_bytes(paths[number]))
+    return images, np.concatenate(labels)
+
+
+def _image_files(folder: Path) -> Iterator[str]:
+    """The image files below a folder, in the order of torchvision's ImageFolder."""
+    seen = set()
+    for place, folders, files in sorted(os.walk(folder, followlinks=True)):
+        real = os.path.realpath(place)
+        if real in seen:  # by links, a folder can be reached twice
+            continue
+        seen.add(real)
+        # A folder called x.jpg counts as a file, which is then found to be none.
+        names = files + [name for name in folders if name.lower().endswith(ENDINGS)]
+        for name in sorted(names):
+            if name.lower().endswith(ENDINGS):
+                yield os.path.join(place, name)
+
+
+def _missing_classes(split: str, labels: np.ndarray, names: Sequence[str]) -> list[str]:
+    """A sentence about classes without images.
+
+    Raises:
+      DataError: if they are missing from the training split.
+    """
+    counts = np.bincount(labels, minlength=len(names))
+    if counts.all():
+        return []
+    empty = [names[number] for number in np.flatnonzero(counts == 0).tolist()]
+    if split == "train":
+        raise DataError(
+            f"the class {_list(empty)} has no images: expected files with the endings"
+            f" {', '.join(ENDINGS)}; add some, or remove the folder"
+        )
+    return [f"the {split} split has no images of {_list(empty)}"]
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
