@@ -140,13 +140,15 @@ def _open(content: bytes, name: str, read: "Callable[[Image.Image], Any]") -> An
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise ValueError(
-                    f"it has {width} x {height} pixels, more than {MAX_PIXELS:,}"
-                )
+                raise Image.DecompressionBombError
             return read(image)
     except Image.UnidentifiedImageError as error:
         raise DataError(
             f"{name} cannot be read as an image: it is none of {', '.join(FORMATS)}"
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(
+            f"{name} cannot be read as an image: it has more than {MAX_PIXELS:,} pixels"
         ) from error
     except Exception as error:  # Pillow's formats raise many kinds of errors
         reason = str(error).partition("\n")[0] or type(error).__name__
@@ -255,5 +257,5 @@ def read_bytes(path: str | Path) -> bytes:
         with open_regular(path) as file:
             return file.read()
     except OSError as error:
-        reason = error.strerror if error.errno else error
+        reason = error.strerror or str(error).removeprefix(f"{path} is ")
         raise DataError(f"{path} cannot be read as an image: {reason}") from error

@@ -117,17 +117,21 @@ def _find_files(folder: Path, names: Sequence[str]) -> tuple[EncodedImages, np.n
 
 def _image_files(folder: Path) -> Iterator[str]:
     """The image files below a folder, in the order of torchvision's ImageFolder."""
-    seen = set()
-    for place, folders, files in sorted(os.walk(folder, followlinks=True)):
-        real = os.path.realpath(place)
-        if real in seen:  # by links, a folder can be reached twice
-            continue
-        seen.add(real)
+    seen = {os.path.realpath(folder)}
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
         # A folder called x.jpg counts as a file, which is then found to be none.
-        names = files + [name for name in folders if name.lower().endswith(ENDINGS)]
+        names = [*files, *folders]
+        found.append((place, [n for n in names if n.lower().endswith(ENDINGS)]))
+        reached = {
+            name: os.path.realpath(os.path.join(place, name)) for name in folders
+        }
+        # By links, a folder can be reached twice, or without end.
+        folders[:] = [name for name in sorted(folders) if reached[name] not in seen]
+        seen.update(reached.values())
+    for place, names in sorted(found):
         for name in sorted(names):
-            if name.lower().endswith(ENDINGS):
-                yield os.path.join(place, name)
+            yield os.path.join(place, name)
 
 
 def _missing_classes(split: str, labels: np.ndarray, names: Sequence[str]) -> list[str]:

@@ -1,0 +1,161 @@
+"""Decoded image files against Pillow, step by step, and against arithmetic."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.data.decoding import Decoding, decode, read_header
+from cnnjax.errors import DataError
+from tests.support.data.pictures import picture
+
+RANDOM = np.random.default_rng(0)
+
+
+def encoded(image, form="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def test_a_file_of_the_right_size_is_kept_bit_for_bit():
+    image = picture(RANDOM, 9, 13)
+    for resize in ("crop", "squash", "pad"):
+        found = decode(encoded(image), Decoding((9, 13), resize), "x")
+        np.testing.assert_array_equal(found, np.asarray(image))
+
+
+def test_crop_is_the_center_of_the_resized_image():
+    image = picture(RANDOM, 60, 90)
+    found = decode(encoded(image), Decoding((20, 20)), "x")
+    expected = image.resize((30, 20), Image.Resampling.BILINEAR).crop((5, 0, 25, 20))
+    np.testing.assert_array_equal(found, np.asarray(expected))
+    found = decode(encoded(image), Decoding((20, 20), crop_fraction=0.5), "x")
+    expected = image.resize((20, 20), Image.Resampling.BILINEAR, (30, 15, 60, 45))
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_squash_ignores_the_aspect_ratio():
+    image = picture(RANDOM, 30, 90)
+    found = decode(encoded(image), Decoding((16, 12), "squash"), "x")
+    expected = image.resize((12, 16), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_pad_shows_all_between_black_margins():
+    image = Image.new("RGB", (80, 20), "white")
+    found = decode(encoded(image), Decoding((10, 10), "pad"), "x")
+    white = (found == 255).all((1, 2))
+    assert white.tolist() == [False] * 4 + [True] * 2 + [False] * 4
+    assert not found[~white].any()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_camera_s_orientation_is_applied(orientation):
+    image = picture(RANDOM, 24, 40)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(image, "JPEG", exif=exif, quality=95)
+    stored = np.asarray(Image.open(io.BytesIO(content)))
+    turn = {
+        1: lambda x: x,
+        2: lambda x: x[:, ::-1],
+        3: lambda x: x[::-1, ::-1],
+        4: lambda x: x[::-1],
+        5: lambda x: x.swapaxes(0, 1),
+        6: lambda x: np.rot90(x, -1),
+        7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
+        8: lambda x: np.rot90(x),
+    }[orientation]
+    expected = turn(stored)
+    np.testing.assert_array_equal(decode(content, Decoding(), "x"), expected)
+    assert read_header(content, "x").size == expected.shape[:2]
+
+
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
+    image = picture(RANDOM, 400, 300)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for options in ({}, {"exif": exif}):
+        content = encoded(image, "JPEG", quality=95, **options)
+        whole = decode(encoded(Image.open(io.BytesIO(content)), **options), SMALL, "x")
+        found = decode(content, SMALL, "x")
+        assert found.shape == (40, 40, 3)
+        assert np.abs(found.astype(int) - whole).mean() < 1.5
+
+
+SMALL = Decoding((40, 40))
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "expected"),
+    [
+        ("1", 1, [255] * 3),
+        ("L", 90, [90] * 3),
+        ("RGB", (10, 20, 30), [10, 20, 30]),
+        ("CMYK", (0, 255, 255, 0), [255, 0, 0]),
+        ("RGBA", (10, 20, 30, 255), [10, 20, 30]),
+        ("RGBA", (10, 20, 30, 0), [255] * 3),
+        ("LA", (40, 0), [255] * 3),
+        ("I;16", 257 * 77, [77] * 3),
+    ],
+)
+def test_modes_become_rgb(mode, color, expected):
+    form = "TIFF" if mode in ("CMYK", "1") else "PNG"
+    content = encoded(Image.new(mode, (5, 4), color), form)
+    found = decode(content, Decoding(), "x")
+    assert found.shape == (4, 5, 3) and found.dtype == np.uint8
+    assert (found == expected).all()
+
+
+def test_a_palette_s_transparent_color_is_shown_on_white():
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([9, 9, 9, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    content = encoded(image, transparency=0)
+    found = decode(content, Decoding(), "x")
+    assert found.tolist() == [[[255] * 3, [200, 100, 50]]]
+
+
+def test_gray_keeps_16_bits_if_asked():
+    values = RANDOM.integers(0, 65536, (6, 5)).astype(np.uint16)
+    content = encoded(Image.fromarray(values))
+    deep = Decoding(channels=1, deep=True)
+    found = decode(content, deep, "x")
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[..., 0], values)
+    assert read_header(content, "x").is_deep
+    flat = decode(encoded(Image.new("L", (5, 6), 3)), deep, "x")
+    assert (flat == 3 * 257).all()
+    shallow = decode(content, Decoding(channels=1), "x")
+    np.testing.assert_array_equal(shallow[..., 0], np.round(values / 257))
+
+
+def test_the_first_frame_of_an_animation_counts():
+    frames = [Image.new("RGB", (6, 6), color) for color in ("red", "blue")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(content, Decoding(), "x")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_box_is_taken_instead():
+    image = picture(RANDOM, 40, 80)
+    box = 0.25, 0.5, 0.75, 1.0
+    found = decode(encoded(image), Decoding((10, 20)), "x", box)
+    expected = image.resize((20, 10), Image.Resampling.BILINEAR, (20, 20, 60, 40))
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_cut_files_are_refused_or_whole(form):
+    content = encoded(picture(RANDOM, 40, 30), form)
+    for size in (0, 1, 10, len(content) // 2):
+        with pytest.raises(DataError, match=r"^some.file cannot be read as an image: "):
+            decode(content[:size], Decoding(), "some.file")
+
+
+def test_programs_in_image_formats_are_not_run():
+    """Pillow gives PostScript to an interpreter, if it may."""
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n"
+    with pytest.raises(DataError, match="it is none of BMP, GIF"):
+        decode(content, Decoding(), "x")
