@@ -8,36 +8,48 @@ from cnnjax.config.import_path import is_import_path, searched
 from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data.dataset import Dataset, EncodedImages, RawDataset, Split, make_dataset
 from cnnjax.data.image_files import FileSettings, open_files
+from cnnjax.data.sources.csv_table import load_csv
 from cnnjax.data.sources.digits import load_digits
 from cnnjax.data.sources.folder import load_folder
 from cnnjax.data.sources.glyphs import load_glyphs
+from cnnjax.data.sources.hdf5 import load_hdf5, stream_hdf5
 from cnnjax.data.sources.idx import load_idx, stream_idx
 from cnnjax.data.sources.npz import load_npz, stream_npz
 from cnnjax.data.sources.own import is_found, load_own
+from cnnjax.data.sources.parquet import load_parquet
 from cnnjax.data.sources.synthetic import load_synthetic
+from cnnjax.data.sources.tar import load_tar
 from cnnjax.data.sources.tfds import load_tfds, stream_tfds
 from cnnjax.errors import DataError
 
 SOURCES: dict[str, Callable[..., RawDataset]] = {
+    "csv": load_csv,
     "digits": load_digits,
     "folder": load_folder,
     "glyphs1d": load_glyphs,
+    "hdf5": load_hdf5,
     "idx": load_idx,
     "npz": load_npz,
+    "parquet": load_parquet,
     "synthetic": load_synthetic,
+    "tar": load_tar,
     "tfds": load_tfds,
 }
 """Loaders by kind; each gets the text after the colon, or ``""``."""
 
 STREAMS: dict[str, Callable[..., RawDataset]] = {
+    "csv": load_csv,
     "folder": load_folder,
+    "hdf5": stream_hdf5,
     "idx": stream_idx,
     "npz": stream_npz,
+    "parquet": load_parquet,
+    "tar": load_tar,
     "tfds": stream_tfds,
 }
 """The same for the kinds in ``SOURCES`` that can leave their images on disk."""
 
-SEPARATE = ("folder", "idx", "npz", "tfds")
+SEPARATE = ("folder", "hdf5", "idx", "npz", "tfds")
 """The kinds whose loaders take ``only``, the one split to read."""
 
 
@@ -56,8 +68,9 @@ def load_dataset(
     """Reads a data set, checks it, and completes its splits.
 
     Args:
-      source: ``kind`` or ``kind:argument``: ``digits``, ``folder:<folder>``,
-        ``glyphs1d``, ``idx:<folder>``, ``npz:<file>``,
+      source: ``kind`` or ``kind:argument``: ``csv:<file>``, ``digits``,
+        ``folder:<folder>``, ``glyphs1d``, ``hdf5:<file>``, ``idx:<folder>``,
+        ``npz:<file>``, ``parquet:<files>``, ``tar:<files>``,
         ``synthetic:<height>x<width>x<channels>,<classes>,<examples>``,
         ``tfds:<name>`` or ``tfds:<name>@<data_dir>``; or an import path of your own
         loader, ``module:function`` or ``module:function:argument``.

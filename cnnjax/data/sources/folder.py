@@ -10,16 +10,8 @@ from cnnjax import progress
 from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
 from cnnjax.data.decoding import ENDINGS, read_bytes
 from cnnjax.data.sources.argument import parse_argument
+from cnnjax.data.sources.labels import SPLIT_NAMES
 from cnnjax.errors import DataError
-
-SPLIT_FOLDERS = {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
-"""The names of folders that hold a split, and that split."""
 
 _LISTED = 10  # names in a message
 
@@ -58,11 +50,11 @@ def load_folder(argument: str, only: str | None = None) -> RawDataset:
 def _find_splits(folder: Path) -> dict[str, Path]:
     """The folders of the splits; ``folder`` itself is ``train`` if it has none."""
     names = _subfolders(folder)
-    if "train" not in names or not {*names} <= {*SPLIT_FOLDERS}:
+    if "train" not in names or not {*names} <= {*SPLIT_NAMES}:
         return {"train": folder}
     splits: dict[str, Path] = {}
     for name in sorted(names):
-        split = SPLIT_FOLDERS[name]
+        split = SPLIT_NAMES[name]
         if split in splits:
             raise DataError(
                 f"{folder} has both {splits[split].name} and {name}: keep one of them"

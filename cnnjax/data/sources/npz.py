@@ -107,13 +107,12 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
 def _load(argument: str, read_images: Callable, only: str | None) -> RawDataset:
     path, options = parsed = parse_argument("npz", argument, {"channels", "classes"})
     channels, num_classes = options.get("channels"), parsed.num_classes
-    if channels not in (None, "last", "none"):
-        raise DataError(f"channels={channels!r}: expected 'last' or 'none'")
+    check_channels(channels)
     with _archive(path) as archive:
         splits = _read_splits(archive, path, read_images, only)
         class_names = _read_class_names(archive, path)
     splits = {
-        name: Split(_add_channels(images, channels, path), labels)
+        name: Split(add_channels(images, channels, path), labels)
         for name, (images, labels) in splits.items()
     }
     return RawDataset(
@@ -124,7 +123,20 @@ def _load(argument: str, read_images: Callable, only: str | None) -> RawDataset:
 def _read_splits(
     archive: zipfile.ZipFile, path: Path, read_images: Callable, only: str | None
 ) -> dict[str, Split]:
-    names = _array_names(archive)
+    keys = find_keys(_array_names(archive), path)
+    return {
+        name: Split(read_images(archive, x, path), _read_array(archive, y, path))
+        for name, (x, y) in keys.items()
+        if only in (None, name)
+    }
+
+
+def find_keys(names: set[str], path: Path) -> dict[str, tuple[str, str]]:
+    """The names of images and labels of each split that there is.
+
+    Raises:
+      DataError: one of a pair is missing, or both of train.
+    """
     keys = {"train": ("x_train", "y_train")}
     if {"images", "labels"} <= names:
         keys = {"train": ("images", "labels")}
@@ -139,11 +151,13 @@ def _read_splits(
             " expected x_train, y_train (x_test, y_test, x_validation, y_validation),"
             " or images, labels"
         )
-    return {
-        name: Split(read_images(archive, x, path), _read_array(archive, y, path))
-        for name, (x, y) in keys.items()
-        if only in (None, name)
-    }
+    return keys
+
+
+def check_channels(channels: str | None) -> None:
+    """Refuses an unknown value of the option ``channels``."""
+    if channels not in (None, "last", "none"):
+        raise DataError(f"channels={channels!r}: expected 'last' or 'none'")
 
 
 def _array_names(archive: zipfile.ZipFile) -> set[str]:
@@ -246,9 +260,10 @@ def _check_promise(header: _Header, member_bytes: int, key: str, path: Path) -> 
         )
 
 
-def _add_channels(
+def add_channels(
     images: np.ndarray | StreamedImages, channels: str | None, path: Path
 ) -> np.ndarray | StreamedImages:
+    """Images with an axis of channels, see ``load_npz``."""
     if channels is None and looks_channels_first(images.shape):
         raise DataError(
             f"{path}: {channels_first_note(images.shape)}, or add ?channels=last to the"

@@ -123,12 +123,9 @@ def test_the_first_bad_file_is_refused_with_its_class(tmp_path, streaming):
         load_dataset(
             f"folder:{tmp_path}", **FRACTIONS, streaming=streaming, files=SMALL
         )
-    assert "/dog/bomb.png cannot be read as an image: it has more than" in str(
-        caught.value
-    )
-    assert "(class dog, train split): repair or remove the file, or set" in str(
-        caught.value
-    )
+    message = str(caught.value)
+    assert "/dog/bomb.png cannot be read as an image: it has more than" in message
+    assert "(class dog, train split): repair or remove the file, or set" in message
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])

@@ -60,7 +60,10 @@ def test_synthetic(source, shape, classes, n):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("digitz", "did you mean 'digits'.*one of digits, folder, glyphs1d, idx, npz"),
+        (
+            "digitz",
+            "did you mean 'digits'.*one of csv, digits, folder, glyphs1d, hdf5, idx",
+        ),
         ("", "no data source ''"),
         ("digits:3", "'digits' takes no argument, got '3'"),
         ("glyphs1d:3", "'glyphs1d' takes no argument"),

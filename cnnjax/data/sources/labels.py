@@ -1,0 +1,72 @@
+"""Labels and splits as texts in a file: class numbers, and which split they mean."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from cnnjax.errors import DataError, show
+
+SPLIT_NAMES = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""The names that folders, files and columns give to a split, and that split."""
+
+_MOST_DIGITS = 9
+
+
+def number_labels(
+    texts: Sequence[str], where: str
+) -> tuple[np.ndarray, list[str] | None]:
+    """Class numbers ``(n,)``, and the class names if the labels are not numbers.
+
+    Whole numbers are class numbers themselves. Other texts are class names, numbered
+    in alphabetical order.
+
+    Args:
+      texts: one label per example.
+      where: what messages call the place of the labels.
+
+    Raises:
+      DataError: an empty label.
+    """
+    for number, text in enumerate(texts):
+        if not text.strip():
+            raise DataError(f"{where} has an empty label, that of example {number}")
+    if all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in texts):
+        return np.array([int(text) for text in texts], np.int64), None
+    names = sorted({*texts})
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[text] for text in texts], np.int64), names
+
+
+def split_of_name(name: str) -> str | None:
+    """The split that a file is named after, such as ``train-00001.tar``."""
+    for known, split in SPLIT_NAMES.items():
+        rest = name.removeprefix(known)
+        if rest != name and not rest[:1].isalpha():
+            return split
+    return None
+
+
+def group_by_split(values: Iterable[str], where: str) -> dict[str, np.ndarray]:
+    """The numbers of the examples of each split, by the texts of a column.
+
+    Raises:
+      DataError: a text that names no split, or no training examples.
+    """
+    members: dict[str, list[int]] = {}
+    for number, value in enumerate(values):
+        split = SPLIT_NAMES.get(value.strip().lower())
+        if split is None:
+            raise DataError(
+                f"{where} has the split {show(value)}: expected"
+                f" {', '.join(SPLIT_NAMES)}"
+            )
+        members.setdefault(split, []).append(number)
+    if "train" not in members:
+        raise DataError(f"{where} has no examples of the split 'train'")
+    return {split: np.array(numbers) for split, numbers in members.items()}

@@ -1,0 +1,173 @@
+"""Image files with labels in Parquet tables, as Hugging Face stores data sets."""
+
+import functools
+import glob
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnjax import progress
+from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
+from cnnjax.data.decoding import read_bytes
+from cnnjax.data.sources.argument import parse_argument
+from cnnjax.data.sources.labels import number_labels, split_of_name
+from cnnjax.errors import DataError, show
+
+_COLUMNS = {"image": ("image", "img"), "label": ("label", "labels", "class")}
+_KEPT_GROUPS = 4  # row groups that stay in memory
+
+
+def load_parquet(argument: str) -> RawDataset:
+    """Finds the images in tables; none of them is decoded yet.
+
+    A column ``image`` (or ``img``) holds encoded images: as bytes, or as an object with
+    ``bytes`` or ``path``, a file beside the table. A column ``label`` (or ``labels``,
+    ``class``) holds class numbers or class names; for numbers, the names come from the
+    metadata of Hugging Face's ``ClassLabel``. Options name other columns. Tables whose
+    names begin with ``train``, ``val`` (``valid``, ``validation``) or ``test`` hold
+    that split; if none does, all are for training.
+
+    A whole row group is read for each image, so examples in random order are slow to
+    stream from tables with large row groups.
+
+    Args:
+      argument: a file, a folder, or a pattern such as ``data/*.parquet``, with the
+        options ``image`` and ``label``.
+
+    Raises:
+      DataError: if no file matches, or a table is damaged or lacks a column.
+    """
+    path, options = parse_argument("parquet", argument, _COLUMNS)
+    pattern = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
+    paths = sorted(glob.glob(pattern, recursive=True))
+    if not paths:
+        raise DataError(f"{pattern} matches no file: name Parquet tables")
+    named = {path: split_of_name(Path(path).name) for path in paths}
+    splits: dict[str, list[_Table]] = {}
+    for number, path in enumerate(paths):
+        split = (named[path] or "train") if any(named.values()) else "train"
+        splits.setdefault(split, []).append(_Table(path, options))
+        progress.tell("listing tables", number + 1, len(paths), "tables")
+    if "train" not in splits:
+        raise DataError(f"{pattern} has no table for training")
+    names = splits["train"][0].class_names
+    labels = [label for each in splits.values() for t in each for label in t.labels]
+    numbers, texts = number_labels(labels, pattern)
+    found, start = {}, 0
+    for name, tables in splits.items():
+        stop = start + sum(len(table.labels) for table in tables)
+        found[name] = _encoded(tables), numbers[start:stop]
+        start = stop
+    return RawDataset(*map(found.get, SPLITS), class_names=names or texts)
+
+
+class _Table:
+    """One file: its labels as texts, and its images by number."""
+
+    def __init__(self, path: str, options: dict[str, str]):
+        import pyarrow.parquet
+
+        self.path = path
+        try:
+            self.file = pyarrow.parquet.ParquetFile(path)
+            schema = self.file.schema_arrow
+            self.column = _column("image", schema.names, options, path)
+            label = _column("label", schema.names, options, path)
+            values = self.file.read([label]).column(0).to_pylist()
+            self.class_names = _class_names(schema.metadata or {}, label)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _unreadable(path, error) from error
+        for number, value in enumerate(values):
+            if type(value) not in (int, str) or value == -1:
+                raise DataError(
+                    f"{path} has the label {show(value)} in row {number}: expected a"
+                    " class number or a class name"
+                )
+        self.labels = list(map(str, values))
+        groups = range(self.file.num_row_groups)
+        sizes = [self.file.metadata.row_group(group).num_rows for group in groups]
+        self.starts = np.cumsum([0, *sizes])
+        self.lock = threading.Lock()  # of the file, which has one position
+        self.rows = functools.lru_cache(_KEPT_GROUPS)(self._read_rows)
+
+    def read(self, number: int) -> bytes:
+        """The content of one image file.
+
+        Raises:
+          DataError: no image there, or a table that is damaged.
+        """
+        group = int(np.searchsorted(self.starts, number, "right")) - 1
+        with self.lock:
+            value = self.rows(group)[number - int(self.starts[group])].as_py()
+        if isinstance(value, dict):
+            content, name = value.get("bytes"), value.get("path")
+            if content is None and isinstance(name, str):
+                return read_bytes(self._beside(name))
+            value = content
+        if not isinstance(value, bytes):
+            raise DataError(
+                f"{self.path}[{number}] cannot be read as an image: it holds"
+                f" {show(value)}, expected bytes"
+            )
+        return value
+
+    def _read_rows(self, group: int) -> Any:
+        import pyarrow
+
+        try:
+            return self.file.read_row_group(group, [self.column]).column(0)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _unreadable(self.path, error) from error
+
+    def _beside(self, name: str) -> Path:
+        """A file that the table names; only one below its own folder."""
+        folder = Path(self.path).parent.resolve()
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder):
+            raise DataError(
+                f"{self.path} names {show(name)}, which is outside of its folder"
+            )
+        return path
+
+
+def _encoded(tables: Sequence[_Table]) -> EncodedImages:
+    starts = np.cumsum([0, *(len(table.labels) for table in tables)])
+    names = [f"{table.path}[{n}]" for table in tables for n in range(len(table.labels))]
+
+    def read(number: int) -> bytes:
+        which = int(np.searchsorted(starts, number, "right")) - 1
+        return tables[which].read(number - int(starts[which]))
+
+    return EncodedImages(names, read)
+
+
+def _column(kind: str, names: Sequence[str], options, path: str) -> str:
+    wanted = (options[kind],) if kind in options else _COLUMNS[kind]
+    for name in wanted:
+        if name in names:
+            return name
+    raise DataError(
+        f"{path} has the columns {', '.join(names)}: expected one called"
+        f" {' or '.join(map(repr, wanted))}; name it, as in"
+        f" parquet:{os.path.dirname(path) or '.'}?{kind}=COLUMN"
+    )
+
+
+def _class_names(metadata: dict[bytes, bytes], label: str) -> list[str] | None:
+    """The names that Hugging Face's metadata gives the classes."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        names = features[label]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return names if isinstance(names, list) else None
+
+
+def _unreadable(path: str, error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return DataError(f"{path} cannot be read as a Parquet table: {reason}")

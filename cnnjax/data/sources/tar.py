@@ -1,0 +1,128 @@
+"""Image files with labels in tar archives, as WebDataset stores them."""
+
+import glob
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cnnjax import progress
+from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
+from cnnjax.data.decoding import ENDINGS
+from cnnjax.data.sources.argument import parse_argument
+from cnnjax.data.sources.labels import number_labels, split_of_name
+from cnnjax.errors import DataError
+from cnnjax.files import open_regular
+
+_LABELS = (".cls", ".json")  # the endings of files that hold a label
+_MOST_LABEL_BYTES = 2**16
+
+
+class _Member(NamedTuple):
+    """An image in an archive: where its bytes are, and its label."""
+
+    archive: str
+    name: str
+    offset: int
+    size: int
+    label: str
+
+    def read(self) -> bytes:
+        try:
+            with open_regular(self.archive) as file:
+                content = os.pread(file.fileno(), self.size, self.offset)
+        except OSError as error:
+            raise DataError(
+                f"{self.archive} cannot be read any more: {error.strerror or error}"
+            ) from error
+        return content
+
+
+def load_tar(argument: str) -> RawDataset:
+    """Finds the images in archives; none of them is decoded yet.
+
+    Files whose names differ only after the first dot belong together: ``a/07.jpg`` is
+    an image, ``a/07.cls`` its label as a class number or class name, or ``a/07.json``
+    an object with the key ``label``. Archives whose names begin with ``train``,
+    ``val`` (``valid``, ``validation``) or ``test`` hold that split; if none does, all
+    are for training. Archives must not be compressed.
+
+    Args:
+      argument: a file, or a pattern such as ``shards/*.tar``.
+
+    Raises:
+      DataError: if no file matches, or an archive is damaged, compressed, or has an
+        image without a label.
+    """
+    pattern = str(parse_argument("tar", argument, ()).path)
+    archives = sorted(glob.glob(pattern))
+    if not archives:
+        raise DataError(f"{pattern} matches no file: name tar archives, as in x/*.tar")
+    named = {path: split_of_name(Path(path).name) for path in archives}
+    splits: dict[str, list[_Member]] = {}
+    for number, path in enumerate(archives):
+        split = (named[path] or "train") if any(named.values()) else "train"
+        splits.setdefault(split, []).extend(_members(path))
+        progress.tell("listing archives", number + 1, len(archives), "archives")
+    if not splits.get("train"):
+        raise DataError(f"{pattern} holds no images for training")
+    members = [member for name in splits for member in splits[name]]
+    labels, names = number_labels([member.label for member in members], pattern)
+    found, start = {}, 0
+    for name, split in splits.items():
+        found[name] = _encoded(split), labels[start : start + len(split)]
+        start += len(split)
+    return RawDataset(*map(found.get, SPLITS), class_names=names)
+
+
+def _encoded(members: list[_Member]) -> EncodedImages:
+    names = [f"{member.archive}/{member.name}" for member in members]
+    return EncodedImages(names, lambda number: members[number].read())
+
+
+def _members(path: str) -> Iterator[_Member]:
+    """The images of one archive with their labels, in the order of the archive.
+
+    Raises:
+      DataError: see ``load_tar``.
+    """
+    images: dict[str, tarfile.TarInfo] = {}
+    labels: dict[str, str] = {}
+    try:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            for info in tar:
+                folder, name = os.path.split(info.name)
+                stem, _, ending = name.partition(".")
+                key, ending = os.path.join(folder, stem), f".{ending.lower()}"
+                if not info.isreg():
+                    continue
+                if ending.endswith(ENDINGS):
+                    if key in images:
+                        raise DataError(
+                            f"{path} has two images called {key}: expected one for"
+                            " each name up to the first dot"
+                        )
+                    images[key] = info
+                elif ending in _LABELS and info.size <= _MOST_LABEL_BYTES:
+                    content = tar.extractfile(info)
+                    if content is not None:
+                        labels[key] = _label(content.read(), ending)
+    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{path} cannot be read as an uncompressed tar archive: {reason}"
+        ) from error
+    for key, info in images.items():
+        if key not in labels:
+            raise DataError(
+                f"{path} has no label for {info.name}: expected {key}.cls, or"
+                f" {key}.json with the key 'label'"
+            )
+        yield _Member(path, info.name, info.offset_data, info.size, labels[key])
+
+
+def _label(content: bytes, ending: str) -> str:
+    text = content.decode()
+    return str(json.loads(text)["label"] if ending == ".json" else text).strip()
