@@ -75,6 +75,10 @@ NOT_NEGATIVE = Rule("a number from 0 to 3.4e38", lambda v: 0 <= v <= LARGEST)
 SHARE = Rule("a number from 0 to 1", lambda v: 0 <= v <= 1)
 BELOW_ONE = Rule("a number from 0 to just below 1", lambda v: 0 <= v < 1)
 FRACTION = Rule("a number above 0 and below 1", lambda v: 0 < v < 1)
+AREA = Rule(
+    "() or (LEAST, MOST) with 0 < LEAST <= MOST <= 1",
+    lambda v: v == () or (len(v) == 2 and 0 < v[0] <= v[1] <= 1),
+)
 PART = Rule("a number above 0, at most 1", lambda v: 0 < v <= 1)
 ABOVE_ONE = Rule("a number above 1", lambda v: 1 < v < float("inf"))
 MULTIPLIER = Rule("a number above 0, at most 1000", lambda v: 0 < v <= 1000)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from cnnjax.config.rules import (
     ABOVE_ONE,
+    AREA,
     BELOW_ONE,
     BLOCKS,
     COUNT,
@@ -83,6 +84,9 @@ SETTINGS = (
             " ignore the aspect ratio, or add black margins."),
     Setting("data.crop_fraction", float, 1.0, PART, "",
             "With 'crop', the central share of the height and the width that is kept."),
+    Setting("data.random_part", tuple, (), AREA, "",
+            "Smallest and largest share of its area that a training batch sees of each"
+            " image file, at random, such as (0.08, 1.0); () for the whole image."),
     Setting("data.bad_files", str, "fail", one_of("fail", "skip"), "",
             "Whether a damaged image file ends the run or is left out."),
     Setting("data.workers", int, None, COUNT, "threads",

@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnjax.data.dataset import Split
 from cnnjax.data.permutation import permutation
+from cnnjax.data.stream import StreamedImages
 from cnnjax.errors import DataError
 from cnnjax.typing import Array, Images
 
@@ -102,9 +103,15 @@ class TrainBatches:
         images, labels = self.split
         step = self.start_step + operator.index(index)
         chosen = train_indices(len(labels), self.batch_size, self.seed, step)
-        chosen = chosen[self.part.rows(self.batch_size)]
+        rows = self.part.rows(self.batch_size)
+        chosen = chosen[rows]
         weights = np.ones(len(chosen), np.float32)
-        return Batch(images[chosen], labels[chosen], weights)
+        if isinstance(images, StreamedImages):
+            positions = step * self.batch_size + np.arange(rows.start, rows.stop)
+            found = images.at_random(chosen, self.seed, positions // len(labels))
+        else:
+            found = images[chosen]
+        return Batch(found, labels[chosen], weights)
 
 
 def train_batches(

@@ -30,9 +30,11 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # gray with more than 8 bits
 _GRAY = ("1", "L", "LA", "La", *_DEEP)
+_LOG_RATIO = float(np.log(4 / 3))
 _TURNED = range(5, 9)  # EXIF orientations that exchange height and width
 
 Box = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part, as shares of an image's width and height."""
 
 
 class Decoding(NamedTuple):
@@ -94,7 +96,10 @@ def read_header(content: bytes, name: str) -> Header:
 
 
 def decode(
-    content: bytes, decoding: Decoding, name: str, box: Box | None = None
+    content: bytes,
+    decoding: Decoding,
+    name: str,
+    choose: Callable[[float], Box] | None = None,
 ) -> np.ndarray:
     """Decodes an image file to an array ``(height, width, channels)``.
 
@@ -108,8 +113,8 @@ def decode(
         content: of the file.
         decoding: what the array is to be.
         name: of the file, for messages.
-        box: left, top, right and bottom of the part to take, as shares of the upright
-            image's width and height; by default what ``decoding.resize`` says.
+        choose: from the width over the height of the upright image to the part that is
+            resized to ``decoding.size``; by default what ``decoding.resize`` says.
 
     Raises:
         DataError: no image, a damaged one, or one with too many pixels.
@@ -118,6 +123,8 @@ def decode(
 
     def read(image: "Image.Image") -> np.ndarray:
         turned = _orientation(image) in _TURNED
+        width, height = image.size[::-1] if turned else image.size
+        box = choose(width / height) if choose else None
         if decoding.size and image.format in ("JPEG", "MPO"):
             image.draft(None, _draft_size(image.size, decoding, box, turned))
         upright = ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
@@ -227,6 +234,33 @@ def _box(size: tuple[int, int], decoding: Decoding) -> Box:
     scale = max(width / size[0], height / size[1])
     x = min(1.0, width / scale / size[0]) * decoding.crop_fraction
     y = min(1.0, height / scale / size[1]) * decoding.crop_fraction
+    return (1 - x) / 2, (1 - y) / 2, (1 + x) / 2, (1 + y) / 2
+
+
+def random_box(
+    random: np.random.Generator, aspect: float, least: float, most: float
+) -> Box:
+    """A random part of an image, as in Inception's training (arXiv:1409.4842).
+
+    Its share of the area is uniform, and the logarithm of its own aspect ratio uniform
+    between 3/4 and 4/3. After ten parts that do not fit, it is the largest one with an
+    aspect ratio in that range, in the center.
+
+    Args:
+        random: where the numbers come from.
+        aspect: width over height of the image.
+        least: the smallest share of the area, above 0.
+        most: the largest.
+    """
+    for _ in range(10):
+        area = random.uniform(least, most)
+        ratio = np.exp(random.uniform(-_LOG_RATIO, _LOG_RATIO)) / aspect
+        x, y = float(np.sqrt(area * ratio)), float(np.sqrt(area / ratio))
+        if x <= 1 and y <= 1:
+            left, top = random.uniform(0, 1 - x), random.uniform(0, 1 - y)
+            return left, top, left + x, top + y
+    limit = float(np.exp(_LOG_RATIO))
+    x, y = min(1.0, limit / aspect), min(1.0, limit * aspect)
     return (1 - x) / 2, (1 - y) / 2, (1 + x) / 2, (1 + y) / 2
 
 

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnjax import progress
 from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset, Split
-from cnnjax.data.decoding import Decoding, Header, decode, read_header
+from cnnjax.data.decoding import Box, Decoding, Header, decode, random_box, read_header
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages
 from cnnjax.errors import DataError
@@ -28,6 +28,8 @@ class FileSettings(NamedTuple):
         size: height and width of the arrays; ``None`` expects files of one size.
         resize: ``"crop"``, ``"squash"`` or ``"pad"``, see ``Decoding``.
         crop_fraction: see ``Decoding``.
+        part: the smallest and the largest share of its area that a training batch sees
+            of an image, chosen at random; ``None`` for the whole image.
         bad_files: ``"fail"``, or ``"skip"`` to leave out files that cannot be decoded.
         workers: threads that decode; 0 decodes in the thread that reads, and ``None``
             means one per CPU core.
@@ -37,6 +39,7 @@ class FileSettings(NamedTuple):
     size: tuple[int, int] | None = None
     resize: str = "crop"
     crop_fraction: float = 1.0
+    part: tuple[float, float] | None = None
     bad_files: str = "fail"
     workers: int | None = None
     like: Decoding | None = None
@@ -76,6 +79,11 @@ def open_files(
                 " which are not resized: leave it out"
             )
         return raw
+    if settings.part is not None and not (streaming and settings.size):
+        raise DataError(
+            f"data.random_part is {settings.part}, which needs data.streaming=true and"
+            " data.image_size: files are decoded anew for each random part"
+        )
     decoding, size = _decide([split[0] for split in files.values()], settings)
     shape = (*size, decoding.channels)
     opened: dict[str, Split] = {}
@@ -84,7 +92,7 @@ def open_files(
         labels = np.asarray(labels)
         workers = settings.workers
         workers = (os.cpu_count() or 1) if workers is None else workers
-        files_of = _Files(images, decoding, shape, workers)
+        files_of = _Files(images, decoding, shape, workers, settings.part)
         arrays, bad = files_of.read_all(name, keep=not streaming)
         if bad and settings.bad_files == "fail":
             first = min(bad)
@@ -98,7 +106,10 @@ def open_files(
         skipped += bad.values()
         if arrays is None:
             dtype = decoding.dtype
-            found = StreamedImages(f"{name} split", files_of.read, shape, dtype, good)
+            draw = files_of.draw if settings.part else None
+            found = StreamedImages(
+                f"{name} split", files_of.read, shape, dtype, good, draw
+            )
         else:
             found = arrays if len(good) == len(arrays) else arrays[good]
         opened[name] = Split(found, labels[good])
@@ -165,6 +176,7 @@ class _Files:
     decoding: Decoding
     shape: tuple[int, ...]
     workers: int
+    part: tuple[float, float] | None
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Decodes files ``(k,)`` to an array ``(k, *shape)``.
@@ -172,8 +184,24 @@ class _Files:
         Raises:
             DataError: a file that cannot be decoded any more.
         """
-        arrays = np.empty((len(indices), *self.shape), self.decoding.dtype)
-        for row, found in zip(arrays, self._decoded(indices.tolist()), strict=True):
+        return self._stack(len(indices), self._decoded(indices.tolist()))
+
+    def draw(self, indices: np.ndarray, seeds: Sequence[tuple[int, ...]]) -> np.ndarray:
+        """Like ``read``, a random part of each image, as its seed decides."""
+        least, most = self.part or (1.0, 1.0)
+
+        def choose(seed: tuple[int, ...]) -> Callable[[float], Box]:
+            random = np.random.default_rng(seed)
+            return lambda aspect: random_box(random, aspect, least, most)
+
+        boxes = [choose(seed) for seed in seeds]
+        return self._stack(len(indices), self._decoded(indices.tolist(), boxes))
+
+    def _stack(
+        self, count: int, decoded: Iterator[np.ndarray | DataError]
+    ) -> np.ndarray:
+        arrays = np.empty((count, *self.shape), self.decoding.dtype)
+        for row, found in zip(arrays, decoded, strict=True):
             if isinstance(found, DataError):
                 raise found
             row[...] = found
@@ -198,19 +226,27 @@ class _Files:
                 progress.tell(task, number + 1, count)
         return arrays, bad
 
-    def _decoded(self, numbers: Sequence[int]) -> Iterator[np.ndarray | DataError]:
+    def _decoded(
+        self,
+        numbers: Sequence[int],
+        choices: Sequence[Callable[[float], Box]] | None = None,
+    ) -> Iterator[np.ndarray | DataError]:
         """The arrays of some files in their order, or what is wrong with them."""
+        chosen = choices or [None] * len(numbers)
         if not self.workers:
-            yield from map(self._decode, numbers)
+            yield from map(self._decode, numbers, chosen)
             return
         with ThreadPoolExecutor(self.workers) as pool:
             for start in range(0, len(numbers), AT_ONCE):
-                yield from pool.map(self._decode, numbers[start : start + AT_ONCE])
+                some = slice(start, start + AT_ONCE)
+                yield from pool.map(self._decode, numbers[some], chosen[some])
 
-    def _decode(self, number: int) -> np.ndarray | DataError:
+    def _decode(
+        self, number: int, choose: Callable[[float], Box] | None
+    ) -> np.ndarray | DataError:
         name = self.images.names[number]
         try:
-            array = decode(self.images.read(number), self.decoding, name)
+            array = decode(self.images.read(number), self.decoding, name, choose)
         except DataError as error:
             return error
         if array.shape != self.shape:

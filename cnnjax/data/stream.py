@@ -30,6 +30,8 @@ class StreamedImages:
       example_shape: ``(*spatial, channels)``.
       dtype: uint8 or float32, as returned by ``pixel_dtype``.
       indices: the stored images that this object stands for, in order.
+      draw: like ``read``, with a seed for each image, which decides at random what
+        part of it a training batch sees; ``None`` if it sees the whole image.
     """
 
     name: str
@@ -37,6 +39,7 @@ class StreamedImages:
     example_shape: tuple[int, ...]
     dtype: np.dtype
     indices: np.ndarray
+    draw: Callable[[np.ndarray, Sequence[tuple[int, ...]]], np.ndarray] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,6 +56,24 @@ class StreamedImages:
         numbers = chosen.ravel()
         images = convert_pixels(self.name, self.read(numbers), numbers)
         return images.reshape(*chosen.shape, *self.example_shape)
+
+    def at_random(
+        self, chosen: np.ndarray, seed: int, epochs: np.ndarray
+    ) -> np.ndarray:
+        """The images for training, which may be random parts.
+
+        Args:
+          chosen: numbers of images ``(k,)``.
+          seed: of the run.
+          epochs: in which each image is seen. Seed, epoch and image decide its part, so
+            a resumed run, or one with other threads, sees the same.
+        """
+        if self.draw is None:
+            return self[chosen]
+        numbers = self.indices[chosen]
+        pairs = zip(epochs.tolist(), numbers.tolist(), strict=True)
+        seeds = [(seed, epoch, number) for epoch, number in pairs]
+        return convert_pixels(self.name, self.draw(numbers, seeds), numbers)
 
     def take(self, indices: np.ndarray) -> "StreamedImages":
         """Returns a subset of these images, without reading them."""

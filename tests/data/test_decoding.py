@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.data.decoding import Decoding, decode, read_header
+from cnnjax.data.decoding import Decoding, decode, random_box, read_header
 from cnnjax.errors import DataError
 from tests.support.data.pictures import picture
 
@@ -141,7 +141,7 @@ def test_the_first_frame_of_an_animation_counts():
 def test_a_box_is_taken_instead():
     image = picture(RANDOM, 40, 80)
     box = 0.25, 0.5, 0.75, 1.0
-    found = decode(encoded(image), Decoding((10, 20)), "x", box)
+    found = decode(encoded(image), Decoding((10, 20)), "x", lambda aspect: box)
     expected = image.resize((20, 10), Image.Resampling.BILINEAR, (20, 20, 60, 40))
     np.testing.assert_array_equal(found, np.asarray(expected))
 
@@ -159,3 +159,19 @@ def test_programs_in_image_formats_are_not_run():
     content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n"
     with pytest.raises(DataError, match="it is none of BMP, GIF"):
         decode(content, Decoding(), "x")
+
+
+@pytest.mark.parametrize("aspect", [0.2, 0.75, 1.0, 1.9, 20.0])
+def test_random_parts_have_the_area_and_the_shape_that_was_asked_for(aspect):
+    random = np.random.default_rng(0)
+    boxes = np.array([random_box(random, aspect, 0.2, 0.6) for _ in range(2000)])
+    left, top, right, bottom = boxes.T
+    assert boxes.min() >= 0 and boxes.max() <= 1
+    ratio = (right - left) / (bottom - top) * aspect
+    assert ratio.min() >= 3 / 4 - 1e-9 and ratio.max() <= 4 / 3 + 1e-9
+    area = (right - left) * (bottom - top)
+    if 0.75 <= aspect <= 4 / 3:  # every part fits
+        assert area.min() >= 0.2 and area.max() <= 0.6
+        np.testing.assert_allclose(
+            np.quantile(area, [0.25, 0.5, 0.75]), [0.3, 0.4, 0.5], 0.05
+        )

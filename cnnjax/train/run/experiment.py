@@ -123,6 +123,7 @@ def file_settings(config: Config) -> FileSettings:
         size=(size[0], size[-1]) if size else None,
         resize=config.data.resize,
         crop_fraction=config.data.crop_fraction,
+        part=config.data.random_part or None,
         bad_files=config.data.bad_files,
         workers=config.data.workers,
     )

@@ -126,3 +126,23 @@ def test_bad_files_end_the_run_before_it_begins_or_are_skipped(tmp_path, folder,
     assert "note: skipped 9 bad files: " in capfd.readouterr().out
     described = json.loads((tmp_path / "run" / "model.json").read_text())
     assert described["decoding"]["size"] == [12, 16]
+
+
+def test_random_parts_are_a_function_of_seed_epoch_and_image(tmp_path, folder):
+    part = "--config.data.random_part=(0.1, 1.0)"
+    words = [SIZE, BATCH, source(folder), STREAMED, part]
+    for run, workers in (("one", 0), ("other", 3)):
+        for duration in (9, 20):  # resumed within an epoch
+            length = f"--config.duration={duration} steps"
+            more = [*SHORT, *words, length, f"--config.data.workers={workers}"]
+            assert train(tmp_path / run, *more) == 0
+    assert train(tmp_path / "plain", *SHORT, *words[:-1]) == 0
+    assert_same(state(tmp_path / "one"), state(tmp_path / "other"))
+    with pytest.raises(AssertionError):
+        assert_same(state(tmp_path / "one"), state(tmp_path / "plain"))
+
+
+def test_random_parts_need_streamed_files(tmp_path, folder, capfd):
+    part = "--config.data.random_part=(0.1, 1.0)"
+    assert train(tmp_path / "run", *SHORT, SIZE, BATCH, source(folder), part) == 2
+    assert "data.random_part is (0.1, 1.0), which needs data.streaming" in error(capfd)
