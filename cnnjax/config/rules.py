@@ -79,6 +79,10 @@ AREA = Rule(
     "() or (LEAST, MOST) with 0 < LEAST <= MOST <= 1",
     lambda v: v == () or (len(v) == 2 and 0 < v[0] <= v[1] <= 1),
 )
+NUMBERS = Rule(
+    "() or one number per channel, such as (123.7, 116.3, 103.5)",
+    lambda v: all(abs(number) <= LARGEST for number in v),
+)
 PART = Rule("a number above 0, at most 1", lambda v: 0 < v <= 1)
 ABOVE_ONE = Rule("a number above 1", lambda v: 1 < v < float("inf"))
 MULTIPLIER = Rule("a number above 0, at most 1000", lambda v: 0 < v <= 1000)

@@ -19,6 +19,7 @@ from cnnjax.config.rules import (
     IMAGE_SIZE,
     MULTIPLIER,
     NOT_NEGATIVE,
+    NUMBERS,
     PART,
     PATHS,
     PATTERN,
@@ -100,6 +101,11 @@ SETTINGS = (
     Setting("data.test_fraction", float, 0.2, FRACTION, "",
             "Share of the training split to hold out, stratified, if the data set has"
             " no test split."),
+    Setting("data.mean", tuple, (), NUMBERS, "",
+            "What is subtracted from each channel of the images; () measures the mean"
+            " of the training images."),
+    Setting("data.std", tuple, (), NUMBERS, "",
+            "What each channel is divided by; () measures the standard deviation."),
     Setting("data.crop_padding", int, 0, COUNT, "pixels",
             "Pad each training image by this much and take a random crop of the"
             " original size."),

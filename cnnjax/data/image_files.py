@@ -108,7 +108,7 @@ def open_files(
             dtype = decoding.dtype
             draw = files_of.draw if settings.part else None
             found = StreamedImages(
-                f"{name} split", files_of.read, shape, dtype, good, draw
+                f"{name} split", files_of.read, shape, dtype, good, draw, True
             )
         else:
             found = arrays if len(good) == len(arrays) else arrays[good]

@@ -14,6 +14,9 @@ from cnnjax.files import write_whole
 from cnnjax.json_file import read_json
 from cnnjax.typing import Images
 
+SAMPLE = 10_000
+"""How many image files are measured, if they are decoded when they are read."""
+
 _CHUNK_VALUES = 2**20
 
 
@@ -28,7 +31,8 @@ def measure(images: np.ndarray | StreamedImages) -> Normalization:
     """Measures images ``(n, *spatial, channels)``; pass the training split only.
 
     A channel without variance gets the standard deviation 1. Sums are computed in
-    float64, over a few images at a time. Streamed images are read twice.
+    float64, over a few images at a time. Streamed images are read twice; of more than
+    10,000 image files, which must be decoded for that, 10,000 evenly spaced ones are.
 
     Raises:
       DataError: if there are no images, or their values are not finite.
@@ -38,6 +42,8 @@ def measure(images: np.ndarray | StreamedImages) -> Normalization:
             f"images have shape {images.shape}: expected (n, *spatial, channels)"
             " without empty axes"
         )
+    if isinstance(images, StreamedImages) and images.decodes and len(images) > SAMPLE:
+        images = images.take(np.linspace(0, len(images) - 1, SAMPLE).astype(np.int64))
     mean = _mean(images, lambda x: x, "1 of 2")
     variance = _mean(images, lambda x: np.square(x - mean), "2 of 2")
     if not np.isfinite(variance).all():

@@ -32,6 +32,7 @@ class StreamedImages:
       indices: the stored images that this object stands for, in order.
       draw: like ``read``, with a seed for each image, which decides at random what
         part of it a training batch sees; ``None`` if it sees the whole image.
+      decodes: whether reading an image takes as long as decoding a file.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StreamedImages:
     dtype: np.dtype
     indices: np.ndarray
     draw: Callable[[np.ndarray, Sequence[tuple[int, ...]]], np.ndarray] | None = None
+    decodes: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -21,6 +21,8 @@ from cnnjax.train.run.workdir import NORMALIZATION, of_newer_version
 FIXED = {
     "model.": "its state belongs to another network",
     "optimizer.name": "its state belongs to another optimizer",
+    "data.mean": "its network learned from images with another mean",
+    "data.std": "its network learned from images with another deviation",
     "seed": "its order of examples is different",
     "batch_size": "its steps count batches of that size",
     "average_decay": "its state holds an average only if this is set",

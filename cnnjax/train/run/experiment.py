@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import optax
 from flax import linen as nn
 
@@ -103,7 +104,7 @@ def make_experiment(
     schedule = _make_schedule(config, lengths)
     experiment = Experiment(
         dataset=dataset,
-        normalization=normalization or measure(dataset.train.images),
+        normalization=normalization or _make_normalization(config, dataset),
         model=_make_model(config, dataset.num_classes, parts.model),
         optimizer=_make_optimizer(config, schedule),
         schedule=schedule,
@@ -159,6 +160,26 @@ def _check_against_data(config, dataset):
             f"batch_size is {config.batch_size}, expected at most the {examples}"
             " examples of the training split"
         )
+
+
+def _make_normalization(config, dataset):
+    """The normalization that the config gives, or that of the training images."""
+    images, given = dataset.train.images, (config.data.mean, config.data.std)
+    for name, values in zip(("mean", "std"), given, strict=True):
+        if values and len(values) != images.shape[-1]:
+            raise ConfigError(
+                f"data.{name} is {values}, expected one number for each of the"
+                f" {images.shape[-1]} channels of the images"
+            )
+    mean, std = (np.array(values, np.float32) for values in given)
+    if std.size and not std.min() > 0:
+        raise ConfigError(f"data.std is {config.data.std}, expected numbers above 0")
+    if mean.size and std.size:
+        return Normalization(mean, std)
+    measured = measure(images)
+    return Normalization(
+        mean if mean.size else measured.mean, std if std.size else measured.std
+    )
 
 
 def _make_schedule(config, lengths):

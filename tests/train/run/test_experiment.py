@@ -1,5 +1,6 @@
 """What a config stands for, and what is refused before any work."""
 
+import numpy as np
 import pytest
 
 from cnnjax.errors import ConfigError, DataError
@@ -81,3 +82,18 @@ def test_impossible_settings_are_refused(small_config, changes, message):
 def test_an_unknown_source_is_refused(small_config):
     with pytest.raises(DataError, match="did you mean 'digits'"):
         make_experiment(small_config(data__source="digit"))
+
+
+def test_a_given_normalization_is_not_measured(small_config):
+    config = small_config(data__source="synthetic:6x5x3,4,100", batch_size=10)
+    measured = make_experiment(config).normalization
+    config.data.std = (58.0, 57.0, 57.5)
+    mixed = make_experiment(config).normalization
+    np.testing.assert_array_equal(mixed.mean, measured.mean)
+    np.testing.assert_array_equal(mixed.std, [58.0, 57.0, 57.5])
+    config.data.mean = (1.0, 2.0)
+    with pytest.raises(ConfigError, match=r"data.mean is \(1.0, 2.0\), expected one"):
+        make_experiment(config)
+    config.data.mean, config.data.std = (1.0, 2.0, 3.0), (1.0, 0.0, 1.0)
+    with pytest.raises(ConfigError, match=r"data.std is .*, expected numbers above 0"):
+        make_experiment(config)
