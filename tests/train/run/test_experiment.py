@@ -85,7 +85,7 @@ def test_an_unknown_source_is_refused(small_config):
 
 
 def test_a_given_normalization_is_not_measured(small_config):
-    config = small_config(data__source="synthetic:6x5x3,4,100", batch_size=10)
+    config = small_config(data__source="synthetic:6x5x3,4,100", batch_size="10")
     measured = make_experiment(config).normalization
     config.data.std = (58.0, 57.0, 57.5)
     mixed = make_experiment(config).normalization
