@@ -92,6 +92,11 @@ PATHS = Rule(
     lambda values: all(isinstance(v, str) and is_import_path(v) for v in values),
 )
 
+AUGMENTATIONS = Rule(
+    "augmentations, such as ('random_crop(4)', 'flip'), or import paths",
+    lambda values: all(isinstance(v, str) for v in values),
+)
+
 SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
 PATTERN = Rule("a regular expression", _is_pattern)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cnnjax.config.rules import (
     ABOVE_ONE,
     AREA,
+    AUGMENTATIONS,
     BELOW_ONE,
     BLOCKS,
     COUNT,
@@ -111,8 +112,9 @@ SETTINGS = (
             " original size."),
     Setting("data.flip", bool, False, SWITCH, "",
             "Mirror each training image with probability 1/2."),
-    Setting("data.augment", tuple, (), PATHS, "",
-            "Your own augmentations, applied after crop and flip in this order."),
+    Setting("data.augment", tuple, (), AUGMENTATIONS, "",
+            "Augmentations by name (see docs/augmentation.md), or your own,"
+            " applied after crop and flip in this order."),
 
     Setting("model.name", str, "small_cnn",
             Rule("'lenet5', 'mobilenet_v2', 'resnet18', 'resnet20', 'resnet32',"

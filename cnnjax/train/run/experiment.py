@@ -26,7 +26,7 @@ from cnnjax.train.machine.numerics import check_backend
 from cnnjax.train.run.lengths import Lengths, check_durations, make_lengths, naming
 from cnnjax.train.run.own_code import (
     check_own_functions,
-    own_augmentations,
+    make_augmentations,
     own_metrics,
 )
 from cnnjax.train.step.loss import Loss, make_loss
@@ -102,15 +102,16 @@ def make_experiment(
     _check_against_data(config, dataset)
     lengths = make_lengths(config, len(dataset.train.labels))
     schedule = _make_schedule(config, lengths)
+    normalization = normalization or _make_normalization(config, dataset)
     experiment = Experiment(
         dataset=dataset,
-        normalization=normalization or _make_normalization(config, dataset),
+        normalization=normalization,
         model=_make_model(config, dataset.num_classes, parts.model),
         optimizer=_make_optimizer(config, schedule),
         schedule=schedule,
         loss=make_loss(config.loss.name, config.loss.label_smoothing),
         lengths=lengths,
-        augmentations=own_augmentations(config),
+        augmentations=make_augmentations(config, normalization),
         metrics=own_metrics(config),
     )
     check_own_functions(config, experiment)
@@ -137,7 +138,7 @@ def _check_early(config, model):
     _make_model(config, None, model)
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
     make_loss(config.loss.name, config.loss.label_smoothing)
-    own_augmentations(config)
+    make_augmentations(config)
     own_metrics(config)
 
 

@@ -14,7 +14,9 @@ from cnnjax.config.import_path import (
     resolve_function,
     split,
 )
-from cnnjax.errors import BackendError, ConfigError
+from cnnjax.data import Normalization
+from cnnjax.data.augmentation import make_augmentation, needs_pixels
+from cnnjax.errors import BackendError, ConfigError, show
 from cnnjax.models.own import EXPECTED
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.step.loss import PER_EXAMPLE
@@ -27,16 +29,28 @@ AUGMENTATION = (
 _TAKEN = ("accuracy", "epoch", "examples", "kind", "loss", "seconds", "split", "step")
 
 
-def own_augmentations(config: Config) -> tuple[Function, ...]:
-    """The functions that ``data.augment`` names.
+def make_augmentations(
+    config: Config, normalization: Normalization | None = None
+) -> tuple[Function, ...]:
+    """The functions that ``data.augment`` names: built in, or the user's own.
+
+    Args:
+        config: checked settings.
+        normalization: of the images; ``None`` before the data is read.
 
     Raises:
-        ConfigError: no such function.
+        ConfigError: no such function, or arguments that it does not take.
     """
-    return tuple(
-        resolve_function("data.augment", path, AUGMENTATION)
-        for path in config.data.augment
-    )
+    return tuple(_make_augmentation(x, normalization) for x in config.data.augment)
+
+
+def _make_augmentation(text, normalization):
+    if is_import_path(text):
+        return resolve_function("data.augment", text, AUGMENTATION)
+    try:
+        return make_augmentation(text, normalization)
+    except ConfigError as error:
+        raise ConfigError(f"data.augment: {error}") from error
 
 
 def own_metrics(config: Config) -> dict[str, Function]:
@@ -76,8 +90,11 @@ def check_own_functions(config: Config, experiment: Any) -> None:
     for path, metric in zip(config.metrics, metrics, strict=True):
         _check_per_example("metrics", path, metric, classes)
     functions = experiment.augmentations
-    for path, augment in zip(config.data.augment, functions, strict=True):
-        _check_augmentation(path, augment, shape)
+    for text, augment in zip(config.data.augment, functions, strict=True):
+        if is_import_path(text):
+            _check_augmentation(text, augment, shape)
+        else:
+            _check_built_in(text, augment, experiment.dataset.train.images)
     if is_import_path(config.model.name):
         _check_model(config, experiment.model, shape, classes)
 
@@ -107,6 +124,20 @@ def _check_augmentation(path, function, shape):
             f"data.augment holds {path!r}, which returns {_show(found)}, expected"
             f" float32 {shape}: {AUGMENTATION}"
         )
+
+
+def _check_built_in(text, function, images):
+    if images.dtype != np.uint8 and needs_pixels(text):
+        raise ConfigError(
+            f"data.augment holds {show(text)}, which needs pixels from 0 to 255, but"
+            f" the images are {images.dtype}, whose black and white are unknown; leave"
+            " it out, or store the images as uint8"
+        )
+    image = jax.ShapeDtypeStruct(images.shape[1:], jnp.float32)
+    try:
+        jax.eval_shape(function, jax.random.key(0), image)
+    except ConfigError as error:
+        raise ConfigError(f"data.augment holds {show(text)}, but {error}") from error
 
 
 def _check_model(config, model, shape, classes):

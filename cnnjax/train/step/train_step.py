@@ -61,7 +61,7 @@ class TrainStep:
         schedule: from the number of a step to its learning rate, for the metrics.
         crop_padding: pixels of padding for the random crop.
         flip: whether images are mirrored at random.
-        augmentations: the user's own, ``(key, image) -> image``.
+        augmentations: further ones, each ``(key, image) -> image``.
         accumulate_steps: number of parts that the batch is processed in, one after the
             other, to save memory; each part starts from the statistics of the last.
         freeze: regular expression; parameters and statistics whose whole name it

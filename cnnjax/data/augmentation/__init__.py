@@ -1,0 +1,21 @@
+"""Random augmentation of training images, on the device, inside the step.
+
+An augmentation is a pure function ``(key, image) -> image`` of one normalized image,
+float32 ``(*spatial, channels)``. Factories ``make_*`` check its arguments; ``parse.py``
+maps the texts of the setting ``data.augment`` to them. Zero is the mean of the training
+images, which fills what a shift or a rotation leaves empty.
+"""
+
+from cnnjax.data.augmentation.batch import augment, augment_each
+from cnnjax.data.augmentation.crop_flip import crop, random_crop, random_flip
+from cnnjax.data.augmentation.parse import make_augmentation, needs_pixels
+
+__all__ = [
+    "augment",
+    "augment_each",
+    "crop",
+    "make_augmentation",
+    "needs_pixels",
+    "random_crop",
+    "random_flip",
+]

@@ -1,0 +1,155 @@
+"""Texts such as ``"random_crop(4, reflect)"``: the augmentations that they name."""
+
+import ast
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cnnjax.data.augmentation.arguments import Augmentation
+from cnnjax.data.augmentation.color import (
+    make_autocontrast,
+    make_blur,
+    make_color_jitter,
+    make_equalize,
+    make_gray,
+    make_invert,
+    make_posterize,
+    make_sharpness,
+    make_solarize,
+)
+from cnnjax.data.augmentation.crop_flip import (
+    make_flip,
+    make_random_crop,
+    make_vertical_flip,
+)
+from cnnjax.data.augmentation.erase import make_cutout, make_erase
+from cnnjax.data.augmentation.geometry import (
+    make_affine,
+    make_resized_crop,
+    make_rotate,
+    make_translate,
+)
+from cnnjax.data.augmentation.policy import make_randaugment, make_trivialaugment
+from cnnjax.data.normalization import Normalization
+from cnnjax.errors import ConfigError, show, unknown_name
+
+AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
+    "affine": make_affine,
+    "autocontrast": make_autocontrast,
+    "blur": make_blur,
+    "color_jitter": make_color_jitter,
+    "cutout": make_cutout,
+    "equalize": make_equalize,
+    "erase": make_erase,
+    "flip": make_flip,
+    "gray": make_gray,
+    "invert": make_invert,
+    "posterize": make_posterize,
+    "randaugment": make_randaugment,
+    "random_crop": make_random_crop,
+    "resized_crop": make_resized_crop,
+    "rotate": make_rotate,
+    "sharpness": make_sharpness,
+    "solarize": make_solarize,
+    "translate": make_translate,
+    "trivialaugment": make_trivialaugment,
+    "vertical_flip": make_vertical_flip,
+}
+"""The factory that each name stands for."""
+
+_ANY_RANGE = ("gray",)  # undoes the normalization, but needs neither black nor white
+_LONGEST = 500  # characters
+_UNKNOWN = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+
+
+def make_augmentation(
+    text: str, normalization: Normalization | None = None
+) -> Augmentation:
+    """The augmentation that a text names, with its arguments checked.
+
+    Args:
+        text: a name, or a name with arguments such as ``"random_crop(4, reflect)"``.
+        normalization: of the images; without it, the function serves only as a check.
+
+    Raises:
+        ConfigError: no such augmentation, or arguments that it does not take.
+
+    Example:
+        >>> make_augmentation("flip")(jax.random.key(0), jnp.ones((4, 4, 3))).shape
+        (4, 4, 3)
+    """
+    name, arguments, keywords = _parse(text)
+    factory = AUGMENTATIONS[name]
+    signature = inspect.signature(factory)
+    public = [p for p in signature.parameters.values() if p.kind != p.KEYWORD_ONLY]
+    try:
+        inspect.Signature(public).bind(*arguments, **keywords)
+    except TypeError as error:
+        form = ", ".join(map(_form, public))
+        raise ConfigError(
+            f"{show(text)} has the wrong arguments ({error}), expected {name}({form})"
+        ) from error
+    if "normalization" in signature.parameters:
+        keywords = {**keywords, "normalization": normalization or _UNKNOWN}
+    try:
+        return factory(*arguments, **keywords)
+    except ConfigError as error:
+        raise ConfigError(f"in {show(text)}, {error}") from error
+
+
+def needs_pixels(text: str) -> bool:
+    """Whether the images must hold pixels from 0 to 255, not any numbers.
+
+    Raises:
+        ConfigError: no such augmentation.
+    """
+    name = _parse(text)[0]
+    parameters = inspect.signature(AUGMENTATIONS[name]).parameters
+    return "normalization" in parameters and name not in _ANY_RANGE
+
+
+def _form(parameter):
+    if parameter.default is parameter.empty:
+        return parameter.name
+    return f"{parameter.name}={parameter.default}"
+
+
+def _parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """The name, the arguments and the named arguments in a text."""
+    try:
+        if len(text) > _LONGEST:
+            raise ValueError
+        node = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        node = None
+    call = node if isinstance(node, ast.Call) else None
+    name = node if call is None else call.func
+    if not isinstance(name, ast.Name) or (
+        call and any(not k.arg for k in call.keywords)
+    ):
+        raise ConfigError(
+            f"{show(text)} cannot be read, expected one name, such as 'flip' or"
+            " 'random_crop(4)', or an import path 'module:function'"
+        )
+    if name.id not in AUGMENTATIONS:
+        raise ConfigError(str(unknown_name("augmentation", name.id, AUGMENTATIONS)))
+    if call is None:
+        return name.id, [], {}
+    arguments = [_value(text, argument) for argument in call.args]
+    named = {str(k.arg): _value(text, k.value) for k in call.keywords}
+    return name.id, arguments, named
+
+
+def _value(text: str, node: ast.expr) -> Any:
+    """A number, a word or a tuple; nothing is evaluated."""
+    if isinstance(node, ast.Name):
+        return node.id
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise ConfigError(
+            f"{show(text)} has the argument {show(ast.unparse(node))}, expected a"
+            " number, a word, or a tuple such as (0.8, 1.2)"
+        ) from error
