@@ -55,6 +55,11 @@ def check_word(name: str, value: Any, words: Sequence[str]) -> None:
         raise ConfigError(str(wrong_value(name, value, " or ".join(words))))
 
 
+def happens(key: Any, probability: float) -> jax.Array:
+    """Whether something with this probability happens."""
+    return jax.random.bernoulli(key, float(probability))
+
+
 def check_axes(name: str, shape: Sequence[int], axes: Sequence[int]) -> None:
     """Refuses images with another number of spatial axes.
 
@@ -68,8 +73,8 @@ def check_axes(name: str, shape: Sequence[int], axes: Sequence[int]) -> None:
     """
     if len(shape) - 1 not in axes:
         raise ConfigError(
-            f"images of shape {tuple(shape)} have {len(shape) - 1} spatial axes,"
-            f" expected {' or '.join(map(str, axes))} for {name}; leave it out"
+            f"{name} needs images with {' or '.join(map(str, axes))} spatial axes, and"
+            f" these have {len(shape) - 1}: their shape is {tuple(shape)}; leave it out"
         )
 
 
@@ -81,8 +86,8 @@ def check_channels(name: str, channels: int) -> None:
     """
     if channels not in (1, 3):
         raise ConfigError(
-            f"images have {channels} channels, expected 1 (gray) or 3 (red, green,"
-            f" blue) for {name}; leave it out"
+            f"{name} needs images with 1 channel (gray) or 3 (red, green, blue), and"
+            f" these have {channels}; leave it out"
         )
 
 

@@ -19,6 +19,7 @@ from cnnjax.data.augmentation.arguments import (
     check_number,
     check_range,
     check_whole,
+    happens,
 )
 from cnnjax.data.normalization import Normalization
 
@@ -114,7 +115,7 @@ def make_gray(
         mean, std = normalization
         x = jnp.moveaxis(image * std + mean, -1, 0)
         y = (jnp.moveaxis(planes.gray(x), 0, -1) - mean) / std
-        return jnp.where(jax.random.bernoulli(key, probability), y, image)
+        return jnp.where(happens(key, probability), y, image)
 
     return apply
 
@@ -226,7 +227,7 @@ def _make_sometimes(change, probability, normalization):
 
     def apply(key, image):
         y = from_planes(change(to_planes(image, normalization)), normalization)
-        return jnp.where(jax.random.bernoulli(key, probability), y, image)
+        return jnp.where(happens(key, probability), y, image)
 
     return apply
 
@@ -272,6 +273,6 @@ def make_blur(
                 tap * jax.lax.slice_in_dim(padded, i, i + size, axis=axis)
                 for i, tap in enumerate(taps)
             )
-        return jnp.where(jax.random.bernoulli(chosen_key, probability), x, image)
+        return jnp.where(happens(chosen_key, probability), x, image)
 
     return apply

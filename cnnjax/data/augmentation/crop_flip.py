@@ -12,6 +12,7 @@ from cnnjax.data.augmentation.arguments import (
     check_number,
     check_whole,
     check_word,
+    happens,
 )
 
 MODES = ("constant", "edge", "reflect", "symmetric")
@@ -131,5 +132,5 @@ def make_vertical_flip(probability: float = 0.5) -> Augmentation:
 
 
 def _flip(key, image, probability, axis):
-    mirrored = jax.random.bernoulli(key, probability)
+    mirrored = happens(key, probability)
     return jnp.where(mirrored, jnp.flip(image, axis), image)

@@ -14,6 +14,7 @@ from cnnjax.data.augmentation.arguments import (
     check_number,
     check_range,
     check_whole,
+    happens,
 )
 
 AREA = Rule("a share above 0, at most 1", lambda v: 0 < v <= 1)
@@ -89,7 +90,7 @@ def make_erase(
         check_axes("erase", image.shape, (2,))
         height, width, _ = image.shape
         chosen_key, box_key = jax.random.split(key)
-        chosen = jax.random.bernoulli(chosen_key, probability)
+        chosen = happens(chosen_key, probability)
         fits, top, left, rows, columns = draw_box(
             box_key, (height, width), scale, ratio
         )

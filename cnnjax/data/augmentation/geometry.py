@@ -48,7 +48,7 @@ def warp(
     inside &= (row >= -0.5) & (row < height - 0.5)
     left, top = jnp.floor(column), jnp.floor(row)
     right_share, bottom_share = column - left, row - top
-    flat = planes.reshape(channels, height * width)
+    flat = jnp.asarray(planes).reshape(channels, height * width)
 
     def pick(down, right):
         i = jnp.clip(top.astype(jnp.int32) + down, 0, height - 1)

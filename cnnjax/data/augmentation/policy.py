@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from cnnjax.config.rules import SIZE, Rule
+from cnnjax.config.rules import Rule
 from cnnjax.data.augmentation import planes
 from cnnjax.data.augmentation.arguments import (
     Augmentation,
@@ -45,6 +45,7 @@ OPERATIONS = (
 _LEVELS = 31
 _NUMBER = {name: number for number, name in enumerate(OPERATIONS)}
 _MOVES, _ENHANCE = OPERATIONS[1:6], OPERATIONS[6:10]
+ROUNDS = Rule("a whole number from 1 to 14", lambda v: 1 <= v <= len(OPERATIONS))
 LEVEL = Rule(f"a whole number from 0 to {_LEVELS - 1}", lambda v: 0 <= v < _LEVELS)
 
 
@@ -65,12 +66,12 @@ def make_randaugment(
         ConfigError: arguments out of range, or, when applied, images without 2 spatial
             axes or with neither 1 nor 3 channels.
     """
-    check_whole("operations", operations, SIZE)
+    check_whole("operations", operations, ROUNDS)
     check_whole("magnitude", magnitude, LEVEL)
 
     def apply(key, image):
+        _check("randaugment", image)
         strengths = _strengths(image.shape, wide=False)[:, magnitude]
-        check_channels("randaugment", _checked("randaugment", image))
         x = to_planes(image, normalization)
         for round_key in jax.random.split(key, operations):
             number, _, sign = _draw(round_key)
@@ -95,7 +96,7 @@ def make_trivialaugment(*, normalization: Normalization) -> Augmentation:
     """
 
     def apply(key, image):
-        check_channels("trivialaugment", _checked("trivialaugment", image))
+        _check("trivialaugment", image)
         number, level, sign = _draw(key)
         strength = _strengths(image.shape, wide=True)[number, level]
         x = to_planes(image, normalization)
@@ -105,9 +106,9 @@ def make_trivialaugment(*, normalization: Normalization) -> Augmentation:
     return _one_by_one_on_cpu(apply)
 
 
-def _checked(name, image):
+def _check(name, image):
     check_axes(name, image.shape, (2,))
-    return image.shape[-1]
+    check_channels(name, image.shape[-1])
 
 
 def _draw(key):
@@ -195,7 +196,7 @@ def _move(x, amounts, fill):
     shear_x, shear_y = amounts["shear_x"], amounts["shear_y"]
     right = shear_x * height / 2 - amounts["translate_x"]
     down = shear_y * width / 2 - amounts["translate_y"]
-    return warp(x, (cos, sin + shear_x, right, shear_y - sin, cos, down), fill)
+    return warp(x, (cos, shear_x - sin, right, sin + shear_y, cos, down), fill)
 
 
 def _one_by_one_on_cpu(function: Augmentation) -> Augmentation:

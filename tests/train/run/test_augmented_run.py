@@ -1,0 +1,67 @@
+"""Runs with augmentations by name: trained, resumed, and refused before any work."""
+
+import pytest
+
+from cnnjax.errors import ConfigError, Interrupted
+from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.loop import train
+from tests.support.train.faults import StopAt, assert_same
+from tests.train.conftest import Recorder
+
+RECIPE = (
+    "('random_crop(1)', 'flip', 'color_jitter(0.4, 0.4, 0.4)', 'randaugment(2, 9)',"
+    " 'erase(0.25)')"
+)
+
+
+def test_a_resumed_run_draws_the_same(tmp_path, small_config, recorder):
+    config = small_config(data__augment=RECIPE, checkpoint__every="4 steps")
+    whole = train(config, tmp_path / "whole", Recorder())
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "run", StopAt(recorder, 6))
+    resumed = train(config, tmp_path / "run", recorder)
+    assert any(text.startswith("resuming after step") for text in recorder.messages)
+    assert_same(resumed.state, whole.state)
+    plain = train(small_config(), tmp_path / "plain", Recorder())
+    assert plain.test != whole.test
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flp", "data.augment: unknown augmentation 'flp'; did you mean 'flip'?"),
+        ("cutout(0)", "data.augment: in 'cutout(0)', size is 0, expected a whole"),
+        ("none:none", "data.augment is 'none:none', but there is no module none"),
+    ],
+)
+def test_mistakes_are_found_before_any_data_is_loaded(small_config, text, message):
+    config = small_config(data__augment=text, data__source="npz:nowhere.npz")
+    with pytest.raises(ConfigError) as caught:
+        make_experiment(config)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "message"),
+    [
+        ("cutout(2)", "glyphs1d", None),
+        ("gray", "glyphs1d", None),
+        (
+            "rotate(9)",
+            "glyphs1d",
+            "but rotate needs images with 2 spatial axes",
+        ),
+        ("invert", "glyphs1d", "'invert', which needs pixels from 0 to 255, but the"),
+        ("random_crop(8)", "digits", "padding is 8, expected less than the images'"),
+        ("randaugment", "synthetic:8x8x2,3,64", "randaugment needs images with 1 chan"),
+    ],
+)
+def test_augmentations_that_do_not_suit_the_data(small_config, text, source, message):
+    config = small_config(data__augment=text, data__source=source, batch_size="16")
+    if message is None:
+        assert len(make_experiment(config).augmentations) == 1
+        return
+    with pytest.raises(ConfigError) as caught:
+        make_experiment(config)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("data.augment holds")
