@@ -16,13 +16,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
+from cnnjax.benchmark.steps import make_problem
 from cnnjax.config.files import check_config
-from cnnjax.data import Normalization, augment_each, measure, normalize
+from cnnjax.data import Normalization, augment_each, measure, normalize, train_batches
 from cnnjax.data.augmentation import make_augmentation
 from cnnjax.train.machine.compile import lower_step
-from cnnjax.train.machine.numerics import devices_of
-from cnnjax.train.run.experiment import make_experiment
-from cnnjax.train.run.trained import make_initial_state
 
 TEXTS = (
     "random_crop(16)",
@@ -105,18 +103,16 @@ def _make_step(recipe):
             "batch_size": 128,
         }
     )
-    devices, experiment = devices_of(config), make_experiment(config)
-    states = [devices.put_state(make_initial_state(experiment, config))]
-    step = lower_step(config, experiment, devices, states[0]).compile()
-    split = experiment.dataset.train
-    batch = devices.put_batch(
-        split.images[:128], split.labels[:128], np.ones(128, np.float32)
-    )
+    problem = make_problem(config)
+    step, state = lower_step(*problem).compile(), problem.state
+    batch = next(train_batches(problem.experiment.dataset.train, 128, 0))
+    batch = problem.devices.put_batch(batch)
 
     def run(steps):
+        nonlocal state
         for _ in range(steps):
-            states[0] = step(states[0], batch)[0]
-        jax.block_until_ready(states[0])
+            state = step(state, batch)[0]
+        jax.block_until_ready(state)
 
     run(3)
     return run

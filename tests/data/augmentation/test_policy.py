@@ -102,6 +102,20 @@ def test_selecting_gives_what_branches_give():
         )
 
 
+def test_other_platforms_than_a_cpu_select_instead_of_branching():
+    apply = jax.vmap(make_augmentation("randaugment(1)", normalization(3)))
+    keys = jax.random.key_data(jax.random.split(jax.random.key(0), 5))
+    images = np.zeros((5, 8, 9, 3), np.float32)
+
+    def branches(platform):
+        traced = jax.jit(lambda k, x: apply(jax.random.wrap_key_data(k), x))
+        lowered = traced.trace(keys, images).lower(lowering_platforms=(platform,))
+        return lowered.as_text().count("stablehlo.case")
+
+    assert branches("cpu") == 1
+    assert branches("cuda") == branches("tpu") == 0
+
+
 @pytest.mark.parametrize("text", ["randaugment(2, 9)", "trivialaugment"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_batch_gives_what_its_images_give(text, channels):
