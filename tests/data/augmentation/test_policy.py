@@ -112,8 +112,8 @@ def test_other_platforms_than_a_cpu_select_instead_of_branching():
         lowered = traced.trace(keys, images).lower(lowering_platforms=(platform,))
         return lowered.as_text().count("stablehlo.case")
 
-    assert branches("cpu") == 1
-    assert branches("cuda") == branches("tpu") == 0
+    assert branches("cpu") == branches("cuda") + 1
+    assert branches("tpu") == branches("cuda")
 
 
 @pytest.mark.parametrize("text", ["randaugment(2, 9)", "trivialaugment"])
