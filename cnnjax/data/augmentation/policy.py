@@ -133,7 +133,7 @@ def _strengths(shape: tuple[int, ...], *, wide: bool) -> jax.Array:
     bits = 8 - np.round(share * (6 if wide else 4))
     right, down = (32, 32) if wide else (150 / 331 * width, 150 / 331 * height)
     enhance = share * (0.99 if wide else 0.9)
-    shear = np.tan(np.arctan(share * (0.99 if wide else 0.3)))
+    shear = share * (0.99 if wide else 0.3)
     found = {
         "shear_x": shear,
         "shear_y": shear,
