@@ -97,6 +97,11 @@ AUGMENTATIONS = Rule(
     lambda values: all(isinstance(v, str) for v in values),
 )
 
+METRICS = Rule(
+    "names of metrics and import paths, such as ('top5', 'my_module:metric')",
+    lambda values: all(isinstance(v, str) for v in values),
+)
+
 SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
 PATTERN = Rule("a regular expression", _is_pattern)
 

@@ -18,6 +18,7 @@ from cnnjax.config.rules import (
     FOLDER,
     FRACTION,
     IMAGE_SIZE,
+    METRICS,
     MULTIPLIER,
     NOT_NEGATIVE,
     NUMBERS,
@@ -235,11 +236,14 @@ SETTINGS = (
     Setting("checkpoint.keep_every", str, None, DURATION, "",
             "Keep the checkpoint at each multiple of this duration for good."),
 
-    Setting("metrics", tuple, (), PATHS, "",
-            "Your own metrics, reported beside loss and accuracy in evaluation."),
+    Setting("metrics", tuple, (), METRICS, "",
+            "Metrics, reported beside loss and accuracy in evaluation: names such as"
+            " `top5` or `auc`, and your own functions."),
     Setting("reporters", tuple, (), PATHS, "",
             "Your own subclasses of `cnnjax.Callback`, called during training."),
-    Setting("monitor", str, "loss", one_of("loss", "accuracy"), "",
+    Setting("monitor", str, "loss",
+            Rule("'loss', 'accuracy', a name in metrics; 'max:NAME' or 'min:NAME' for"
+                 " your own function"), "",
             "The validation metric that decides which checkpoint is the best."),
     Setting("average_decay", float, None, FRACTION, "",
             "Keep an exponential moving average of the weights with this decay, and"

@@ -15,7 +15,7 @@ from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_reque
 from cnnjax.train.machine.footprint import check_footprint
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.machine.stop_request import WIDTH, StopRequest, encode
-from cnnjax.train.run.evaluation import Score, evaluate
+from cnnjax.train.run.evaluation import Evaluation, Score, evaluate
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.step.eval_step import EvalStep
 from cnnjax.train.step.state import TrainState, make_state
@@ -150,14 +150,20 @@ def lower_eval_step(
 
 
 def eval_step_on_devices(
-    config: Config, experiment: Experiment, devices: Devices
+    config: Config,
+    experiment: Experiment,
+    devices: Devices,
+    *,
+    keep_outputs: bool = False,
 ) -> Any:
     """The evaluation step as a jitted function of arrays on the devices."""
+    metrics = experiment.metrics.values()
     eval_step = EvalStep(
         experiment.model,
         experiment.loss,
         experiment.normalization,
-        tuple(experiment.metrics.values()),
+        [metric.function for metric in metrics if metric.is_mean],
+        keeps_outputs=keep_outputs or not all(metric.is_mean for metric in metrics),
         axis_name=AXIS,
     )
 
@@ -193,20 +199,49 @@ def _over_devices(devices: Devices, function, sharded: int, **options) -> Any:
     return jax.jit(mapped, **options)
 
 
+def make_evaluation(
+    config: Config,
+    experiment: Experiment,
+    devices: Devices,
+    *,
+    keep_outputs: bool = False,
+) -> Callable[[TrainState, Split], Evaluation]:
+    """The function ``(state, split) -> evaluation``, which counts each example once.
+
+    Args:
+        config: checked settings.
+        experiment: what they stand for.
+        devices: where it runs.
+        keep_outputs: whether the outputs are wanted even if no metric needs them.
+    """
+    largest = max(len(split.labels) for split in experiment.dataset[:3])
+    size = min(config.eval_batch_size, largest)
+    batch_size = -(-size // devices.count) * devices.count
+    eval_step = eval_step_on_devices(
+        config, experiment, devices, keep_outputs=keep_outputs
+    )
+    is_sigmoid = config.loss.name == "sigmoid"
+
+    def evaluation(state: TrainState, split: Split) -> Evaluation:
+        return evaluate(
+            eval_step,
+            state,
+            split,
+            batch_size,
+            devices,
+            experiment.metrics,
+            is_sigmoid=is_sigmoid,
+        )
+
+    return evaluation
+
+
 def make_score(
     config: Config, experiment: Experiment, devices: Devices
 ) -> Callable[[TrainState, Split], Score]:
     """The function ``(state, split) -> score``, which counts each example once."""
-    largest = max(len(split.labels) for split in experiment.dataset[:3])
-    size = min(config.eval_batch_size, largest)
-    batch_size = -(-size // devices.count) * devices.count
-    eval_step = eval_step_on_devices(config, experiment, devices)
-
-    def score(state: TrainState, split: Split) -> Score:
-        names = [*experiment.metrics]
-        return evaluate(eval_step, state, split, batch_size, devices, names)
-
-    return score
+    evaluation = make_evaluation(config, experiment, devices)
+    return lambda state, split: evaluation(state, split).score
 
 
 def make_initial_state(experiment: Experiment, config: Config) -> TrainState:

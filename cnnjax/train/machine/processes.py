@@ -8,6 +8,7 @@ import contextlib
 import os
 import threading
 from collections import Counter
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -168,6 +169,18 @@ def agree(holds: bool) -> bool:
     if not are_many():
         return holds
     return bool(multihost_utils.process_allgather(np.array(holds)).all())
+
+
+def from_first(values: Sequence[float]) -> list[float]:
+    """The numbers that process 0 has, bit for bit; all of them must call this.
+
+    Args:
+        values: as many in each process.
+    """
+    if not are_many():
+        return list(values)
+    bits = np.array(values, np.float64).view(np.uint32)  # JAX would round float64
+    return multihost_utils.process_allgather(bits)[0].view(np.float64).tolist()
 
 
 def wait_for_all(name: str) -> None:

@@ -1,13 +1,16 @@
 """Evaluation of a whole split: each example counts exactly once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cnnjax import progress
 from cnnjax.data import Split, eval_batches
+from cnnjax.metrics import Metric, Outputs
 from cnnjax.train.machine.devices import Devices
+from cnnjax.train.machine.processes import from_first, is_first
+from cnnjax.train.step.eval_step import Evaluated
 from cnnjax.train.step.state import TrainState
 
 
@@ -18,7 +21,7 @@ class Score(NamedTuple):
         loss: in nats.
         accuracy: the fraction of the examples that are classified correctly.
         examples: how many there are.
-        metrics: means of the user's own metrics by name.
+        metrics: the further metrics by name; NaN where one is undefined.
     """
 
     loss: float
@@ -36,26 +39,43 @@ class Score(NamedTuple):
         }
 
 
+class Evaluation(NamedTuple):
+    """A score and what it was computed from.
+
+    Attributes:
+        score: of the split.
+        outputs: of each example; ``None`` if the step does not keep them.
+    """
+
+    score: Score
+    outputs: Outputs | None
+
+
 def evaluate(
-    eval_step: Callable[..., Any],
+    eval_step: Callable[..., Evaluated],
     state: TrainState,
     split: Split,
     batch_size: int,
     devices: Devices,
-    metrics: Sequence[str] = (),
-) -> Score:
+    metrics: Mapping[str, Metric] = {},
+    *,
+    is_sigmoid: bool = False,
+) -> Evaluation:
     """The score of ``state`` on ``split``.
 
     Args:
-        eval_step: a compiled evaluation step.
+        eval_step: a compiled evaluation step. It sums the means among the metrics, and
+            keeps the outputs if there are others.
         state: whose parameters are scored.
         split: the examples.
         batch_size: examples of a batch; the last one is padded, so that nothing
             recompiles.
         devices: where the step runs; each process reads its share of each batch.
-        metrics: names of the further sums of ``eval_step``.
+        metrics: by name.
+        is_sigmoid: whether each class has a probability of its own.
     """
-    totals, waiting = np.zeros(3 + len(metrics)), None
+    means = sum(metric.is_mean for metric in metrics.values())
+    totals, waiting, kept = np.zeros(3 + means), None, []
     examples = len(split.labels)
     with progress.elapsing("evaluating"):  # while the step is compiled
         for number, batch in enumerate(eval_batches(split, batch_size, devices.part)):
@@ -63,14 +83,47 @@ def evaluate(
             # before.
             waiting, done = eval_step(state, devices.put_batch(batch)), waiting
             if done is not None:
-                totals += _on_host(done)
+                totals += _fetch(done, kept)
             begun = min((number + 1) * batch_size, examples)
             progress.tell("evaluating", begun, examples)
-    loss, correct, count, *more = totals + _on_host(waiting)
-    own = {name: float(x / count) for name, x in zip(metrics, more, strict=True)}
-    return Score(float(loss / count), float(correct / count), int(count), own)
+    assert waiting is not None  # a split has at least one example
+    totals += _fetch(waiting, kept)
+    outputs = None
+    if kept:
+        logits, losses = (np.concatenate(x)[:examples] for x in zip(*kept, strict=True))
+        outputs = Outputs(logits, np.asarray(split.labels), losses, is_sigmoid)
+    return Evaluation(make_score(totals, metrics, outputs), outputs)
 
 
-def _on_host(metrics):
+def _fetch(done: Evaluated, kept: list[tuple[np.ndarray, ...]]) -> np.ndarray:
     """The sums in float64, so that adding up batches loses nothing."""
-    return np.array([float(value) for value in metrics])
+    if done.outputs is not None:
+        kept.append(tuple(np.asarray(x, np.float32) for x in done.outputs))
+    return np.array([float(value) for value in (*done[:3], *done.metrics)])
+
+
+def make_score(
+    totals: np.ndarray, metrics: Mapping[str, Metric], outputs: Outputs | None
+) -> Score:
+    """The score of a split.
+
+    Args:
+        totals: over all examples: the sum of losses, how many are classified correctly,
+            how many there are, and the sum of each mean among the metrics.
+        metrics: by name.
+        outputs: of each example; needed if not all metrics are means.
+    """
+    loss, correct, count, *more = totals
+    means = iter(more)
+    found = {
+        name: float(next(means) / count) if metric.is_mean else np.nan
+        for name, metric in metrics.items()
+    }
+    others = {name: metric for name, metric in metrics.items() if not metric.is_mean}
+    if others:
+        values = [np.nan] * len(others)
+        if is_first():
+            with progress.elapsing("computing metrics"):
+                values = [metric.function(outputs) for metric in others.values()]
+        found |= dict(zip(others, from_first(values), strict=True))
+    return Score(float(loss / count), float(correct / count), int(count), found)

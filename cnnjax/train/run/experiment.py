@@ -14,6 +14,7 @@ from cnnjax.config.import_path import is_import_path
 from cnnjax.data import Dataset, Normalization, load_dataset, measure
 from cnnjax.data.image_files import FileSettings
 from cnnjax.errors import ConfigError, unknown_name
+from cnnjax.metrics import Metric
 from cnnjax.models import MODELS, make_model
 from cnnjax.models.own import option_names
 from cnnjax.optim import (
@@ -24,10 +25,15 @@ from cnnjax.streams import warn
 from cnnjax.train.machine.devices import AXIS
 from cnnjax.train.machine.numerics import check_backend
 from cnnjax.train.run.lengths import Lengths, check_durations, make_lengths, naming
+from cnnjax.train.run.metrics import (
+    Monitor,
+    check_metrics,
+    make_metrics,
+    make_monitor,
+)
 from cnnjax.train.run.own_code import (
     check_own_functions,
     make_augmentations,
-    own_metrics,
 )
 from cnnjax.train.step.loss import Loss, make_loss
 
@@ -51,7 +57,8 @@ class Experiment(NamedTuple):
     loss: Loss
     lengths: Lengths
     augmentations: tuple[Callable[..., Any], ...] = ()
-    metrics: Mapping[str, Callable[..., Any]] = {}
+    metrics: Mapping[str, Metric] = {}
+    monitor: Monitor = Monitor("loss", higher_is_better=False)
 
 
 class Parts(NamedTuple):
@@ -103,6 +110,8 @@ def make_experiment(
     lengths = make_lengths(config, len(dataset.train.labels))
     schedule = _make_schedule(config, lengths)
     normalization = normalization or _make_normalization(config, dataset)
+    metrics = make_metrics(config.metrics)
+    check_metrics(config.metrics, metrics, dataset.num_classes)
     experiment = Experiment(
         dataset=dataset,
         normalization=normalization,
@@ -112,7 +121,8 @@ def make_experiment(
         loss=make_loss(config.loss.name, config.loss.label_smoothing),
         lengths=lengths,
         augmentations=make_augmentations(config, normalization),
-        metrics=own_metrics(config),
+        metrics=metrics,
+        monitor=make_monitor(config.monitor, metrics),
     )
     check_own_functions(config, experiment)
     return experiment
@@ -139,7 +149,7 @@ def _check_early(config, model):
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
     make_loss(config.loss.name, config.loss.label_smoothing)
     make_augmentations(config)
-    own_metrics(config)
+    make_monitor(config.monitor, make_metrics(config.metrics))
 
 
 def _check_against_data(config, dataset):

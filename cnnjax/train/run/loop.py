@@ -199,7 +199,7 @@ def _validate(
     score = run.score(state, run.experiment.dataset.validation)
     meter.log("validation", step, score.as_record())
     least = settings.min_improvement
-    return judge(progress, step, score, monitor=run.config.monitor, least=least)
+    return judge(progress, step, score, monitor=run.experiment.monitor, least=least)
 
 
 def _save(

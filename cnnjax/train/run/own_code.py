@@ -12,7 +12,6 @@ from cnnjax.config.import_path import (
     failure,
     is_import_path,
     resolve_function,
-    split,
 )
 from cnnjax.data import Normalization
 from cnnjax.data.augmentation import make_augmentation, needs_pixels
@@ -26,7 +25,6 @@ Function = Callable[..., Any]
 AUGMENTATION = (
     "a function of a key and one image that returns an image of the same kind"
 )
-_TAKEN = ("accuracy", "epoch", "examples", "kind", "loss", "seconds", "split", "step")
 
 
 def make_augmentations(
@@ -53,25 +51,6 @@ def _make_augmentation(text, normalization):
         raise ConfigError(f"data.augment: {error}") from error
 
 
-def own_metrics(config: Config) -> dict[str, Function]:
-    """The functions that ``metrics`` names, by the names of the attributes.
-
-    Raises:
-        ConfigError: no such function, or a name that is taken.
-    """
-    found: dict[str, Function] = {}
-    for path in config.metrics:
-        name = split(path)[1]
-        if name in _TAKEN or name in found:
-            taken = ", ".join(sorted({*_TAKEN, *found}))
-            raise ConfigError(
-                f"metrics holds {path!r}, but the name {name!r} is taken, expected"
-                f" another than {taken}; rename the function"
-            )
-        found[name] = resolve_function("metrics", path, PER_EXAMPLE)
-    return found
-
-
 def check_own_functions(config: Config, experiment: Any) -> None:
     """Refuses own functions and networks whose outputs have the wrong shape.
 
@@ -85,10 +64,7 @@ def check_own_functions(config: Config, experiment: Any) -> None:
     shape = experiment.dataset.train.images.shape[1:]
     classes = experiment.dataset.num_classes
     if is_import_path(config.loss.name):
-        _check_per_example("loss.name", config.loss.name, experiment.loss, classes)
-    metrics = experiment.metrics.values()
-    for path, metric in zip(config.metrics, metrics, strict=True):
-        _check_per_example("metrics", path, metric, classes)
+        check_per_example("loss.name", config.loss.name, experiment.loss, classes)
     functions = experiment.augmentations
     for text, augment in zip(config.data.augment, functions, strict=True):
         if is_import_path(text):
@@ -99,7 +75,20 @@ def check_own_functions(config: Config, experiment: Any) -> None:
         _check_model(config, experiment.model, shape, classes)
 
 
-def _check_per_example(setting, path, function, classes):
+def check_per_example(
+    setting: str, path: str, function: Function, classes: int
+) -> None:
+    """Refuses a function of logits and labels that gives no number per example.
+
+    Args:
+        setting: ``"loss.name"`` or ``"metrics"``.
+        path: its value.
+        function: that the path names.
+        classes: of the data.
+
+    Raises:
+        ConfigError: with what it returns.
+    """
     logits = jax.ShapeDtypeStruct((3, classes), jnp.float32)
     labels = jax.ShapeDtypeStruct((3,), jnp.int32)
     found = _shape_of(setting, path, function, logits, labels)

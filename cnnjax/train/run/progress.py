@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 from cnnjax.config import Config
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.meter import Interval
+from cnnjax.train.run.metrics import Monitor
 from cnnjax.train.step.train_step import TrainMetrics
-
-BIGGER_IS_BETTER = {"loss": False, "accuracy": True}
 
 
 class Progress(NamedTuple):
@@ -17,7 +16,8 @@ class Progress(NamedTuple):
 
     Attributes:
         seconds: that the run has taken so far, in all its processes.
-        best: step and score of the best validation; ``None`` before the first.
+        best: step and score of the best validation, ``None`` for values that are not
+            finite; ``None`` before the first.
         stale: validations since the best one.
         rollbacks: how often the run went back after a loss that was not finite.
         interval: what was counted since the last line of training metrics.
@@ -69,7 +69,10 @@ def _best_numbers(best: Any) -> list[Any]:
         return []
     if not isinstance(best, Mapping):
         return [best, None]
-    return [best.get(key) for key in ("step", "loss", "accuracy", "examples")]
+    if not {"loss", "accuracy"} <= best.keys():
+        return [None]
+    values = [value for value in best.values() if value is not None]
+    return [best.get("step"), best.get("examples"), *values]
 
 
 def _is_number(value: Any) -> bool:
@@ -77,7 +80,7 @@ def _is_number(value: Any) -> bool:
 
 
 def judge(
-    progress: Progress, step: int, score: Score, *, monitor: str, least: float
+    progress: Progress, step: int, score: Score, *, monitor: Monitor, least: float
 ) -> Progress:
     """The progress after a validation, which is a new best or one more stale one.
 
@@ -85,17 +88,23 @@ def judge(
         progress: before the validation.
         step: after which it ran.
         score: its result; NaN is never the best.
-        monitor: the metric that decides, ``"loss"`` or ``"accuracy"``.
+        monitor: the metric that decides.
         least: the improvement that a new best needs; 0 accepts any.
     """
-    value = getattr(score, monitor)
-    if math.isfinite(value) and _is_better(progress.best, value, monitor, least):
-        return progress._replace(best={"step": step, **score.as_record()}, stale=0)
+    record = {
+        name: value if math.isfinite(value) else None  # which JSON can hold
+        for name, value in score.as_record().items()
+    }
+    if _is_better(progress.best, record[monitor.name], monitor, least):
+        return progress._replace(best={"step": step, **record}, stale=0)
     return progress._replace(stale=progress.stale + 1)
 
 
-def _is_better(best, value: float, monitor: str, least: float) -> bool:
-    if best is None:
+def _is_better(best, value: float | None, monitor: Monitor, least: float) -> bool:
+    if value is None:
+        return False
+    # The best one lacks a metric that has been added to the settings since.
+    if best is None or best.get(monitor.name) is None:
         return True
-    gain = value - best[monitor] if BIGGER_IS_BETTER[monitor] else best[monitor] - value
-    return gain > least
+    gain = value - best[monitor.name]
+    return (gain if monitor.higher_is_better else -gain) > least

@@ -2,15 +2,36 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
 from cnnjax.data import Batch, Normalization, normalize
 from cnnjax.train.step.all_reduce import all_reduce
-from cnnjax.train.step.loss import Loss, Sums, is_correct
+from cnnjax.train.step.loss import Loss, is_correct
 from cnnjax.train.step.state import TrainState, trained_variables
+from cnnjax.typing import Array
+
+
+class Evaluated(NamedTuple):
+    """Sums over a batch's examples, padding left out, and what each example gave.
+
+    Attributes:
+        loss: the sum of their losses.
+        correct: how many are classified correctly.
+        count: how many there are.
+        metrics: the sum of each metric.
+        outputs: logits ``(batch, classes)`` and losses ``(batch,)`` in float32, in the
+            order of the batch and with its padding; ``None`` if they are not kept.
+    """
+
+    loss: Array
+    correct: Array
+    count: Array
+    metrics: tuple[Array, ...] = ()
+    outputs: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +43,7 @@ class EvalStep:
         loss_function: from logits and labels to one loss per example.
         normalization: of the training split.
         metrics: from logits and labels to one number per example.
+        keeps_outputs: whether logits and losses of each example are wanted.
         axis_name: of the devices that share the batch; ``None`` for a single device.
     """
 
@@ -29,21 +51,24 @@ class EvalStep:
     loss_function: Loss
     normalization: Normalization
     metrics: Sequence[Callable[..., Any]] = ()
+    keeps_outputs: bool = False
     axis_name: str | None = None
 
-    def __call__(self, state: TrainState, batch: Batch) -> Sums | tuple[Any, ...]:
-        """Sums over the batch's examples on all devices; padding counts as none.
-
-        With ``metrics``, their sums follow those of the loss.
-        """
+    def __call__(self, state: TrainState, batch: Batch) -> Evaluated:
+        """Sums over the batch's examples on all devices; padding counts as none."""
         x = normalize(batch.images, self.normalization)
         logits: Any = self.model.apply(trained_variables(state), x, train=False)
         real = batch.weights > 0
         losses = jnp.where(real, self.loss_function(logits, batch.labels), 0)
         correct = is_correct(logits, batch.labels) & real
-        sums: Any = Sums(losses.sum(), correct.sum(), real.sum())
-        if self.metrics:
-            found = [metric(logits, batch.labels) for metric in self.metrics]
-            more = [jnp.where(real, x, 0).astype(jnp.float32).sum() for x in found]
-            sums = (*sums, *more)
-        return sums if self.axis_name is None else all_reduce(sums, self.axis_name)
+        found = [metric(logits, batch.labels) for metric in self.metrics]
+        more = [jnp.where(real, x, 0).astype(jnp.float32).sum() for x in found]
+        sums = Evaluated(losses.sum(), correct.sum(), real.sum(), tuple(more))
+        outputs = logits.astype(jnp.float32), losses.astype(jnp.float32)
+        if self.axis_name is not None:
+            sums = all_reduce(sums, self.axis_name)
+        if not self.keeps_outputs:
+            return sums
+        if self.axis_name is not None:  # each process gets all of the batch, in order
+            outputs = lax.all_gather(outputs, self.axis_name, tiled=True)
+        return sums._replace(outputs=outputs)

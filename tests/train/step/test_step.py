@@ -119,7 +119,7 @@ def test_evaluation_counts_each_example_once(batch_size):
     eval_step = EvalStep(model, make_loss("softmax", 0.0), NORMALIZATION)
     score = evaluate(
         jax.jit(eval_step), state, Split(images, labels), batch_size, make_devices()
-    )
+    ).score
     logits = Stock().apply(
         {"params": state.params}, normalize(images, NORMALIZATION), train=False
     )

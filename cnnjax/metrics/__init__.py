@@ -1,0 +1,16 @@
+"""Metrics by name: means over examples, and values of a whole split."""
+
+from cnnjax.metrics.named import METRICS, Metric, find_metric
+from cnnjax.metrics.outputs import Outputs, probabilities
+from cnnjax.metrics.per_class import ClassScore, confusion_matrix, score_classes
+
+__all__ = [
+    "METRICS",
+    "ClassScore",
+    "Metric",
+    "Outputs",
+    "confusion_matrix",
+    "find_metric",
+    "probabilities",
+    "score_classes",
+]

@@ -1,0 +1,81 @@
+"""The metrics that a config can name."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax import ops
+from cnnjax.errors import ConfigError, unknown_name
+from cnnjax.metrics import whole_split
+from cnnjax.typing import Array
+
+_TOP = re.compile(r"top([1-9]\d{0,8})")
+
+
+class Metric(NamedTuple):
+    """How a metric is computed.
+
+    Attributes:
+        function: for a mean, from logits ``(batch, classes)`` and labels ``(batch,)``
+            to one number per example; otherwise from the ``Outputs`` of a whole split
+            to its value.
+        higher_is_better: ``None`` where only the user knows.
+        is_mean: whether it is a mean over the examples.
+        least_classes: how many classes it needs.
+    """
+
+    function: Callable[..., Any]
+    higher_is_better: bool | None
+    is_mean: bool = False
+    least_classes: int = 1
+
+
+def is_in_top(logits: Array, labels: Array, *, k: int) -> Array:
+    """Whether the class of each example is among its ``k`` largest logits.
+
+    Of equal logits, that of the lower class number comes first.
+    """
+    logits = jnp.where(logits == 0, 0, logits)  # -0 would come after 0
+    return jnp.any(jax.lax.top_k(logits, k)[1] == labels[:, None], axis=-1)
+
+
+def log_loss(logits: Array, labels: Array) -> Array:
+    """The cross-entropy of the softmax, without label smoothing, in nats."""
+    logits = jnp.asarray(logits)
+    wide = jnp.promote_types(logits.dtype, jnp.float32)
+    return ops.softmax_cross_entropy(logits.astype(wide), labels)
+
+
+METRICS = {
+    "log_loss": Metric(log_loss, False, is_mean=True),
+    "balanced_accuracy": Metric(whole_split.macro_recall, True),
+    "macro_precision": Metric(whole_split.macro_precision, True),
+    "macro_recall": Metric(whole_split.macro_recall, True),
+    "macro_f1": Metric(whole_split.macro_f1, True),
+    "auc": Metric(whole_split.auc, True),
+    "average_precision": Metric(whole_split.average_precision, True),
+    "calibration_error": Metric(whole_split.calibration_error, False),
+}
+"""The metrics by their names, apart from top-k accuracy: ``"top5"``, for any k."""
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of a name.
+
+    Raises:
+        ConfigError: no such metric, with the closest name.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if match := _TOP.fullmatch(name):
+        k = int(match[1])
+        return Metric(partial(is_in_top, k=k), True, is_mean=True, least_classes=k)
+    valid = [*METRICS, "top3", "top5"]
+    raise ConfigError(
+        f"{unknown_name('metric', name, valid)}; top takes any number, and your own"
+        " function is 'module:function'"
+    )

@@ -1,0 +1,91 @@
+"""Metrics that need all predictions of a split at once.
+
+Means run over the classes that occur in the split; where there is nothing to take the
+mean of, a metric is NaN.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cnnjax.metrics.outputs import Outputs
+from cnnjax.metrics.per_class import score_classes
+
+BINS = 15
+"""Bins of equal width of the calibration error."""
+
+
+def macro_precision(outputs: Outputs) -> float:
+    """The mean precision; that of a class that is never predicted is 0."""
+    return _macro(outputs, 0)
+
+
+def macro_recall(outputs: Outputs) -> float:
+    """The mean recall, which is also called balanced accuracy."""
+    return _macro(outputs, 1)
+
+
+def macro_f1(outputs: Outputs) -> float:
+    """The mean of the F1 scores of the classes."""
+    return _macro(outputs, 2)
+
+
+def auc(outputs: Outputs) -> float:
+    """The mean area under the ROC curve of each class against the rest.
+
+    With two classes, that of class 1. A class that all examples belong to has none.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    n = len(outputs.labels)
+    return _one_against_rest(outputs, roc_auc_score, most=n - 1)
+
+
+def average_precision(outputs: Outputs) -> float:
+    """The mean average precision of each class against the rest.
+
+    With two classes, that of class 1.
+    """
+    from sklearn.metrics import average_precision_score
+
+    n = len(outputs.labels)
+    return _one_against_rest(outputs, average_precision_score, most=n)
+
+
+def calibration_error(outputs: Outputs) -> float:
+    r"""The expected calibration error (Guo et al. 2017, arXiv:1706.04599).
+
+    Predictions are sorted by their probability into ``BINS`` bins
+    :math:`(a, a + 1/15]`. The error is the mean over all examples of the distance
+    between accuracy and mean probability of the bin that the example is in.
+    """
+    confidences = outputs.confidences
+    if not np.isfinite(confidences).all():
+        return np.nan
+    edges = np.linspace(0, 1, BINS + 1)[1:-1]
+    bins = np.searchsorted(edges, confidences)
+    gaps = (outputs.predictions == outputs.labels) - confidences
+    return float(np.abs(np.bincount(bins, gaps, BINS)).sum() / len(gaps))
+
+
+def _macro(outputs: Outputs, which: int) -> float:
+    """The mean of precision (0), recall (1) or F1 (2)."""
+    found = [score[which] for score in score_classes(outputs) if score.support]
+    return float(np.mean(found))
+
+
+def _one_against_rest(
+    outputs: Outputs, score: Callable[..., float], most: int
+) -> float:
+    """The mean score of the classes that have 1 to ``most`` examples."""
+    probabilities = outputs.probabilities
+    if not np.isfinite(probabilities).all():
+        return np.nan
+    count = probabilities.shape[-1]
+    classes = [1] if count == 2 else range(count)
+    found = []
+    for number in classes:
+        is_positive = outputs.labels == number
+        if 1 <= is_positive.sum() <= most:
+            found.append(score(is_positive, probabilities[:, number]))
+    return float(np.mean(found)) if found else np.nan
