@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax import ops
-from cnnjax.errors import ConfigError, unknown_name
+from cnnjax.errors import unknown_name
 from cnnjax.metrics import whole_split
 from cnnjax.typing import Array
 
@@ -67,7 +67,7 @@ def find_metric(name: str) -> Metric:
     """The metric of a name.
 
     Raises:
-        ConfigError: no such metric, with the closest name.
+        ValueError: no such metric, with the closest name.
     """
     if name in METRICS:
         return METRICS[name]
@@ -75,7 +75,7 @@ def find_metric(name: str) -> Metric:
         k = int(match[1])
         return Metric(partial(is_in_top, k=k), True, is_mean=True, least_classes=k)
     valid = [*METRICS, "top3", "top5"]
-    raise ConfigError(
+    raise ValueError(
         f"{unknown_name('metric', name, valid)}; top takes any number, and your own"
         " function is 'module:function'"
     )

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from cnnjax.errors import ConfigError
 from cnnjax.metrics import (
     METRICS,
     Outputs,
@@ -187,7 +186,7 @@ def test_the_scores_of_classes_are_those_of_scikit_learn(case):
     ],
 )
 def test_an_unknown_name_is_refused(name, message):
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ValueError, match="unknown metric") as caught:
         find_metric(name)
     assert message in str(caught.value)
 

@@ -132,7 +132,7 @@ def _unknown_monitor(name: str, valid: Mapping[str, bool | None]) -> ConfigError
     """The error for a monitor that is none of the run's metrics, to be raised."""
     try:
         find_metric(name)
-    except ConfigError:
+    except ValueError:
         return ConfigError(f"monitor: {unknown_name('metric', name, valid)}")
     return ConfigError(
         f"monitor is {name!r}, expected one of {', '.join(valid)}; to monitor {name},"
