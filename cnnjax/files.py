@@ -79,7 +79,7 @@ def _check(status: os.stat_result, path: str | Path) -> None:
         raise NotRegularError(f"{path} is {kind}, expected a regular file")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Replaces a file in one step: others see the old content or the new, never a part.
 
     A process that is killed before the end leaves the old file. The draft is a new
@@ -91,8 +91,8 @@ def write_whole(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
     try:
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with draft.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

@@ -56,7 +56,16 @@ STATUS_OF_ERRORS = {
 }
 
 _OVERRIDE = re.compile(r"--config\.([^=]+)(?:=(.*))?", re.DOTALL)
-_PATHS = ("config", "workdir", "resume", "checkpoint", "json", "html", "output")
+_PATHS = (
+    "config",
+    "workdir",
+    "resume",
+    "checkpoint",
+    "json",
+    "html",
+    "output",
+    "predictions",
+)
 
 
 def run() -> NoReturn:

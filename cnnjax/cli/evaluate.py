@@ -2,11 +2,14 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from cnnjax.cli.saved_step import add_step, parse_step
 from cnnjax.cli.start_jax import start_jax
+from cnnjax.errors import ConfigError
+from cnnjax.files import check_folder_of
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -15,7 +18,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "evaluate",
         help="score a trained run",
         description="Score a trained run on one of its splits or on other data, each"
-        " example once, and print loss and accuracy as JSON.",
+        " example once, and print loss, accuracy and the run's metrics as JSON.",
     )
     evaluate.add_argument(
         "--workdir", required=True, metavar="DIR", help="working directory of the run"
@@ -31,28 +34,65 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="which examples; default: test, or all if other data has no test split",
     )
     add_step(evaluate)
+    evaluate.add_argument(
+        "--report",
+        action="store_true",
+        help="print tables instead of JSON, with the scores of each class and the"
+        " confusion matrix",
+    )
+    evaluate.add_argument(
+        "--predictions",
+        metavar="FILE",
+        help="write label, prediction, loss and probabilities of each example to a .csv"
+        " or .parquet file",
+    )
     return evaluate
 
 
 def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
-    """Prints the score."""
+    """Prints the score as JSON or as a report, and writes the predictions."""
     step = parse_step(args.step)
+    if args.predictions is not None:
+        _check_predictions(args.predictions)
     start_jax()
+    from cnnjax.inference import evaluate_on, load
+    from cnnjax.report.metrics_file import encode
+    from cnnjax.report.predictions_file import write_predictions
+    from cnnjax.report.score_report import print_report
     from cnnjax.report.work import work_shown
-
-    if args.data is not None:
-        from cnnjax.inference import evaluate_on, load
-
-        with work_shown():
-            trained = load(args.workdir, step)
-            split, score = evaluate_on(trained, args.data, args.split)
-        found = {"data": args.data, "split": split, "step": trained.step}
-        print(json.dumps(found | score.as_record()))
-        return 0
     from cnnjax.train.run.evaluate_run import evaluate_step
 
-    split = args.split or "test"
+    keep = args.report or args.predictions is not None
     with work_shown():
-        step, score = evaluate_step(args.workdir, split, step)
-    print(json.dumps({"split": split, "step": step, **score.as_record()}))
+        if args.data is not None:
+            trained = load(args.workdir, step)
+            split, score, outputs = evaluate_on(trained, args.data, args.split)
+            names, step = trained.description.class_names, trained.step
+            found = {"data": args.data, "split": split, "step": step}
+        else:
+            split = args.split or "test"
+            step, score, outputs, names = evaluate_step(
+                args.workdir, split, step, keep_outputs=keep
+            )
+            found = {"split": split, "step": step}
+    if args.predictions is not None and outputs is not None:
+        write_predictions(args.predictions, outputs, names)
+    record = score.as_record()
+    if args.report and outputs is not None:
+        title = ", ".join(f"{name} {value}" for name, value in found.items())
+        title += f", {score.examples:,} examples"
+        print_report(title, record, outputs, names, sys.stdout)
+    else:
+        values = {name: encode(value) for name, value in record.items()}
+        print(json.dumps(found | values))
     return 0
+
+
+def _check_predictions(path: str) -> None:
+    """Refuses a file that cannot be written, before any work."""
+    if not path.endswith((".csv", ".parquet")):
+        raise ConfigError(
+            f"--predictions is {path!r}, expected a name that ends with .csv or"
+            " .parquet"
+        )
+    check_folder_of(path)

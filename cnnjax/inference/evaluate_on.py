@@ -1,6 +1,6 @@
 """Scores a trained model on data that it was not trained with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,15 +18,25 @@ from cnnjax.data.image_files import FileSettings
 from cnnjax.data.sources import load_raw
 from cnnjax.errors import ConfigError, DataError, show
 from cnnjax.inference.trained_model import SIZES, TrainedModel
-from cnnjax.train.run.evaluation import Score
+from cnnjax.metrics import Metric, Outputs
+from cnnjax.train.run.evaluation import Score, make_score
+from cnnjax.train.run.imports import import_paths
+from cnnjax.train.run.metrics import check_metrics, make_metrics
 from cnnjax.train.step.loss import is_correct, make_loss
 
 
 class Scored(NamedTuple):
-    """A score, and the split it belongs to; ``"all"`` for all examples."""
+    """A score, and the split it belongs to; ``"all"`` for all examples.
+
+    Attributes:
+        split: its name.
+        score: of that split.
+        outputs: of each of its examples.
+    """
 
     split: str
     score: Score
+    outputs: Outputs
 
 
 def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> Scored:
@@ -45,6 +55,7 @@ def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> S
         ConfigError: a split that the data lacks.
         DataError: data that cannot be read, or does not fit the model.
     """
+    metrics = _make_metrics(trained)
     if split not in (None, *SPLITS):
         valid = ", ".join(SPLITS)
         raise ConfigError(f"split is {show(split)}, expected one of {valid}")
@@ -54,7 +65,8 @@ def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> S
         raw = as_raw(data)
     name, examples = _choose(raw, split)
     labels = _match_classes(examples, raw.class_names, trained)
-    return Scored(name, _score(trained, Split(examples.images, labels)))
+    found = _evaluate(trained, Split(examples.images, labels), metrics)
+    return Scored(name, *found)
 
 
 def _files_as(trained: TrainedModel) -> FileSettings:
@@ -134,15 +146,33 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
-def _score(trained: TrainedModel, examples: Split) -> Score:
-    model, totals = trained.description, np.zeros(2)
+def _evaluate(
+    trained: TrainedModel, examples: Split, metrics: Mapping[str, Metric]
+) -> tuple[Score, Outputs]:
+    model = trained.description
     loss_function = make_loss(model.loss, model.label_smoothing)
+    means = [metric.function for metric in metrics.values() if metric.is_mean]
+    totals, kept = np.zeros(3 + len(means)), []
     count, size = len(examples.labels), SIZES[-1]
     for start in range(0, count, size):
         progress.tell("evaluating", start, count)
         images, labels = (x[start : start + size] for x in examples)
         logits = trained.logits(images)
         losses = np.asarray(loss_function(logits, labels), np.float64)
-        totals += losses.sum(), np.sum(is_correct(logits, labels))
+        sums = [losses.sum(), np.sum(is_correct(logits, labels)), len(labels)]
+        found = [np.asarray(mean(logits, labels), np.float64) for mean in means]
+        totals += [*sums, *(values.sum() for values in found)]
+        kept.append((logits, losses))
     progress.tell("evaluating", count, count)
-    return Score(float(totals[0] / count), float(totals[1] / count), count)
+    logits, losses = map(np.concatenate, zip(*kept, strict=True))
+    outputs = Outputs(logits, examples.labels, losses, model.loss == "sigmoid")
+    return make_score(totals, metrics, outputs), outputs
+
+
+def _make_metrics(trained: TrainedModel) -> dict[str, Metric]:
+    """The metrics that the run's settings name."""
+    names = trained.description.metrics
+    import_paths(trained.folder, [("metrics", name) for name in names])
+    metrics = make_metrics(names)
+    check_metrics(names, metrics, trained.description.num_classes)
+    return metrics

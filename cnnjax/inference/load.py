@@ -73,7 +73,7 @@ def load(
     checkpoint = checkpoint_folder(folder, taken)
     _check_fit(described, network, variables, checkpoint, config)
     variables = jax.device_put(jax.tree.map(jnp.asarray, variables))
-    return TrainedModel(network, variables, described, taken, config)
+    return TrainedModel(network, variables, described, taken, config, folder)
 
 
 def _make_network(

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from cnnjax.config import Config
 from cnnjax.data import normalize
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.inference.images import as_images
+from cnnjax.metrics import probabilities
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.run.model_file import ModelFile
 
@@ -54,6 +56,7 @@ class TrainedModel:
         description: the content of ``model.json``.
         step: after which the variables were saved.
         config: the backend and the precision of the run.
+        folder: its working directory.
     """
 
     model: nn.Module
@@ -61,6 +64,7 @@ class TrainedModel:
     description: ModelFile
     step: int
     config: Config
+    folder: Path
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -103,11 +107,7 @@ class TrainedModel:
         Raises:
             DataError: see ``logits``.
         """
-        logits = self.logits(images).astype(np.float64)
-        if self.description.loss == "sigmoid":
-            return 1 / (1 + np.exp(-logits))
-        shares = np.exp(logits - logits.max(-1, keepdims=True))
-        return shares / shares.sum(-1, keepdims=True)
+        return probabilities(self.logits(images), self.description.loss == "sigmoid")
 
     def predict(self, images: Images, k: int = 5) -> Any:
         """The most probable classes.

@@ -126,7 +126,7 @@ def _stays(record: Mapping[str, Any], last_step: int) -> bool:
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    values = {key: _encode(value) for key, value in record.items()}
+    values = {key: encode(value) for key, value in record.items()}
     # DEL is the only control character that JSON does not escape.
     return json.dumps(values, allow_nan=False).replace("\x7f", r"\u007f") + "\n"
 
@@ -204,7 +204,8 @@ def _whole_lines(path: Path) -> bytes:
     return content[: content.rfind(b"\n") + 1]
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
+    """A value for JSON, which has no numbers for NaN and infinity."""
     if hasattr(value, "item"):
         value = value.item()
     if not isinstance(value, float) or math.isfinite(value):

@@ -11,9 +11,10 @@ from cnnjax.data.dataset import SPLITS, check_labels, check_split
 from cnnjax.data.sources import load_split
 from cnnjax.errors import ConfigError
 from cnnjax.json_file import read_json
+from cnnjax.metrics import Outputs
 from cnnjax.streams import warn
 from cnnjax.train.machine import compilation_cache
-from cnnjax.train.machine.compile import describe_state, make_score
+from cnnjax.train.machine.compile import describe_state, make_evaluation
 from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.machine.numerics import adapt_backend
 from cnnjax.train.run import data_identity, model_file
@@ -37,10 +38,14 @@ class Trained(NamedTuple):
     Attributes:
         step: of the state that was scored.
         score: of that state on one of the splits.
+        outputs: of each example; ``None`` if they were not kept.
+        class_names: one per class, or ``None`` where the data has none.
     """
 
     step: int
     score: Score
+    outputs: Outputs | None
+    class_names: tuple[str, ...] | None
 
 
 def evaluate_run(
@@ -65,9 +70,20 @@ def evaluate_run(
 
 
 def evaluate_step(
-    workdir: str | Path, split: str, step: str | int | None = None
+    workdir: str | Path,
+    split: str,
+    step: str | int | None = None,
+    *,
+    keep_outputs: bool = False,
 ) -> Trained:
-    """Like ``evaluate_run``, with the step that was scored."""
+    """Like ``evaluate_run``, with what the score was computed from.
+
+    Args:
+        workdir: of the run.
+        split: which examples.
+        step: which of its states.
+        keep_outputs: whether the outputs of each example are wanted.
+    """
     origin = Origin(Path(workdir))
     config = adapt_backend(read_config(origin.folder), warn)
     compilation_cache.enable()
@@ -87,7 +103,8 @@ def evaluate_step(
     devices = make_devices()
     state = devices.put_state(TrainState(**found.arrays))
     data: Split = getattr(dataset, split)
-    return Trained(taken, make_score(config, experiment, devices)(state, data))
+    evaluation = make_evaluation(config, experiment, devices, keep_outputs=keep_outputs)
+    return Trained(taken, *evaluation(state, data), dataset.class_names)
 
 
 def _read_only(name: str, config: Config, folder: Path) -> Dataset | None:
@@ -121,7 +138,9 @@ def _read_only(name: str, config: Config, folder: Path) -> Dataset | None:
         else _unread(each, read.images, sizes[each])
         for each in SPLITS
     )
-    return Dataset(train, validation, test, model.num_classes)
+    return Dataset(
+        train, validation, test, model.num_classes, class_names=model.class_names
+    )
 
 
 def _unread(name: str, like: Any, examples: int) -> Split:

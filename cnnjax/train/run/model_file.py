@@ -42,8 +42,10 @@ class ModelFile(NamedTuple):
         loss: its kind; ``"sigmoid"`` makes each class a question of its own.
         label_smoothing: of the loss.
         takes_best: whether training ended with the best state instead of the last.
-        best: the step and the metrics of the best checkpoint so far.
+        best: the step and the metrics of the best checkpoint so far; ``None`` for
+            values that are not finite.
         decoding: how image files became arrays; ``None`` if it was trained on arrays.
+        metrics: names and import paths of what evaluation reports.
     """
 
     name: str
@@ -61,6 +63,7 @@ class ModelFile(NamedTuple):
     takes_best: bool
     best: Mapping[str, Any] | None
     decoding: Decoding | None = None
+    metrics: tuple[str, ...] = ()  # older files have none
 
     @property
     def normalization(self) -> Normalization:
@@ -98,6 +101,7 @@ def describe_model(
         takes_best=wants_best(config),
         best=best,
         decoding=experiment.dataset.decoding,
+        metrics=config.metrics,
     )
 
 
@@ -123,7 +127,7 @@ def read(workdir: Path) -> ModelFile:
         if not isinstance(content, dict):
             raise ValueError(f"it holds {show(content)}, expected an object")
         check_versions(content.get("format_version"), content.get("cnnjax_version"))
-        content.setdefault("decoding", None)  # older files have none
+        content = ModelFile._field_defaults | content
         found = {name: content[name] for name in ModelFile._fields}
         return _checked(ModelFile(**found))
     except FileNotFoundError as error:
@@ -167,6 +171,9 @@ def _checked(model: ModelFile) -> ModelFile:
     _expect("label_smoothing", smoothing, _is_finite(smoothing) and 0 <= smoothing <= 1)
     _expect("takes_best", model.takes_best, isinstance(model.takes_best, bool))
     _expect("best", model.best, model.best is None or isinstance(model.best, dict))
+    metrics = model.metrics
+    _expect("metrics", metrics, isinstance(metrics, list | tuple))
+    _expect("metrics", metrics, all(isinstance(name, str) for name in metrics))
     names = model.class_names
     if names is not None:
         _expect("class_names", names, isinstance(names, list))
@@ -179,6 +186,7 @@ def _checked(model: ModelFile) -> ModelFile:
         std=std,
         class_names=names,
         decoding=decoding,
+        metrics=tuple(metrics),
     )
 
 

@@ -1,0 +1,67 @@
+"""A file with what a model says about each example of a split."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnjax.files import write_whole
+from cnnjax.metrics import Outputs
+
+
+def write_predictions(
+    path: str, outputs: Outputs, class_names: Sequence[str] | None
+) -> None:
+    """Writes one row per example, in the order of the split.
+
+    Args:
+        path: ends with ``.csv`` or ``.parquet``.
+        outputs: of the model.
+        class_names: one per class; ``None`` writes numbers of classes.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    columns = _columns(outputs, class_names)
+    if path.endswith(".csv"):
+        write_whole(Path(path), _csv(columns))
+    else:
+        write_whole(Path(path), _parquet(columns))
+
+
+def _columns(
+    outputs: Outputs, class_names: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    labels, predictions = outputs.labels, outputs.predictions
+    if class_names is not None:
+        names = np.array(class_names, object)
+        labels, predictions = names[labels], names[predictions]
+    probabilities = outputs.probabilities
+    shown = class_names or range(probabilities.shape[-1])
+    return {
+        "index": np.arange(len(labels)),
+        "label": labels,
+        "prediction": predictions,
+        "probability": outputs.confidences,
+        "loss": outputs.losses.astype(np.float64),
+    } | {f"probability_{name}": probabilities[:, i] for i, name in enumerate(shown)}
+
+
+def _csv(columns: dict[str, np.ndarray]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(x.tolist() for x in columns.values()), strict=True))
+    return file.getvalue()
+
+
+def _parquet(columns: dict[str, np.ndarray]) -> bytes:
+    import pyarrow  # takes a moment to load
+    from pyarrow import parquet
+
+    file: Any = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), file)
+    return file.getvalue()
