@@ -1,0 +1,115 @@
+"""The metrics of a run: in its records, and as what decides which state is the best."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cnnjax.errors import ConfigError, Interrupted
+from cnnjax.metrics import METRICS, Metric
+from cnnjax.train.run.evaluate_run import evaluate_run
+from cnnjax.train.run.loop import train
+from cnnjax.train.run.metrics import Monitor, make_metrics, make_monitor
+from tests.support.train.faults import StopAt, assert_same
+
+# A rate this high soon brings no further gain.
+RESTLESS = {
+    "optimizer__learning_rate": "0.1",
+    "schedule__warmup": "0 steps",
+    "schedule__name": "constant",
+    "eval_every": "3 steps",
+    "duration": "300 steps",
+    "early_stopping__patience": "4",
+    "metrics": "('top3', 'calibration_error', 'auc')",
+}
+
+
+def validations(recorder, name):
+    return {r["step"]: r[name] for r in recorder.records if r["kind"] == "validation"}
+
+
+@pytest.mark.parametrize(
+    ("name", "best_of"), [("calibration_error", min), ("auc", max)]
+)
+def test_a_metric_decides_and_a_cut_run_ends_the_same(
+    tmp_path, small_config, recorder, name, best_of
+):
+    config = small_config(**RESTLESS, monitor=name)
+    whole = train(config, tmp_path / "whole", recorder)
+    values = validations(recorder, name)
+    best, last = best_of(values, key=values.get), max(values)
+    assert last == best + 4 * 3 < 300
+    assert int(whole.state.step) == best
+    assert evaluate_run(tmp_path / "whole", "validation").metrics[name] == values[best]
+    for step in (4, last - 5):
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "run", StopAt(recorder, step))
+    cut = train(config, tmp_path / "run", recorder)
+    assert_same(cut.state, whole.state)
+    assert cut.test == whole.test
+
+
+def test_every_metric_is_reported_whatever_the_batch_size(
+    tmp_path, small_config, recorder
+):
+    names = ["top1", "top10", *METRICS]
+    config = small_config(metrics=repr(tuple(names)))
+    test = train(config, tmp_path / "run", recorder).test
+    assert [*test.metrics] == names
+    assert test.metrics["top1"] == pytest.approx(test.accuracy)
+    assert test.metrics["top10"] == 1
+    assert test.metrics["log_loss"] == pytest.approx(test.loss)
+    assert test.metrics.items() <= recorder.records[-1].items()
+    assert evaluate_run(tmp_path / "run", "test") == test
+    smaller = small_config(metrics=repr(tuple(names)), eval_batch_size="7")
+    again = train(smaller, tmp_path / "run", recorder).test
+    np.testing.assert_allclose(
+        [*again.metrics.values()], [*test.metrics.values()], rtol=1e-5
+    )
+
+
+def test_without_label_smoothing_the_log_loss_is_another(
+    tmp_path, small_config, recorder
+):
+    config = small_config(metrics="log_loss", loss__label_smoothing="0.3")
+    test = train(config, tmp_path / "run", recorder).test
+    assert test.metrics["log_loss"] != pytest.approx(test.loss, rel=0.01)
+
+
+@pytest.fixture
+def metrics():
+    own = Metric(lambda logits, labels: labels, None, is_mean=True)
+    return make_metrics(("auc", "log_loss")) | {"own": own}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("loss", Monitor("loss", False)),
+        ("accuracy", Monitor("accuracy", True)),
+        ("auc", Monitor("auc", True)),
+        ("max:auc", Monitor("auc", True)),
+        ("log_loss", Monitor("log_loss", False)),
+        ("max:own", Monitor("own", True)),
+        ("min:own", Monitor("own", False)),
+    ],
+)
+def test_a_monitor_has_a_direction(metrics, text, expected):
+    assert make_monitor(text, metrics) == expected
+
+
+def test_a_bad_monitor_is_refused_before_data_is_read(tmp_path, small_config, recorder):
+    config = small_config(monitor="auc", data__source="npz:/nowhere.npz")
+    with pytest.raises(ConfigError, match="add it to the setting metrics"):
+        train(config, tmp_path / "run", recorder)
+
+
+def test_a_metric_may_be_added_and_monitored_on_the_way(
+    tmp_path, small_config, recorder
+):
+    train(small_config(), tmp_path / "run", recorder)
+    settings = {"metrics": "auc", "monitor": "auc", "duration": "30 steps"}
+    train(small_config(**settings), tmp_path / "run", recorder)
+    values = [r.get("auc", math.nan) for r in recorder.records]
+    assert math.isnan(values[0])
+    assert 0.5 < values[-1] <= 1
