@@ -1,5 +1,6 @@
 """``cnnjax evaluate``: its report, its file of predictions, and the run's metrics."""
 
+import contextlib
 import csv
 import io
 import json
@@ -14,7 +15,6 @@ from sklearn import metrics as sk
 
 import cnnjax
 from cnnjax.cli import main
-from cnnjax.data import RawDataset
 from tests.support.inference.runs import NAMES, SETTINGS, make_split
 
 OWN = """
@@ -78,10 +78,8 @@ def sources(run):
 
 def test_other_data_are_scored_with_the_metrics_of_the_run(run, evaluate):
     found = json.loads(evaluate(data(run)))
-    assert [*found][3:] == ["loss", "accuracy", "top2", "auc", "margin"] + [
-        "macro_f1",
-        "examples",
-    ]
+    names = ["loss", "accuracy", "top2", "auc", "margin", "macro_f1", "examples"]
+    assert [*found] == ["data", "split", "step", *names]
     test = json.loads(evaluate())
     whole = cnnjax.evaluate(run.workdir)
     for name, value in run.test.metrics.items():
@@ -128,7 +126,8 @@ def test_predictions_are_written_for_each_example(run, evaluate, tmp_path, suffi
         assert [float(row["probability"]) for row in rows] == [*np.max(shares, -1)]
         auc = sk.roc_auc_score(labels, shares, multi_class="ovr")
         assert score["auc"] == pytest.approx(auc)
-        own = [-np.log(share[NAMES.index(x)]) for x, share in zip(labels, shares)]
+        truth = [NAMES.index(label) for label in labels]
+        own = -np.log(np.array(shares)[np.arange(len(truth)), truth])
         np.testing.assert_allclose(losses, own, rtol=1e-4, atol=1e-6)
 
 
@@ -143,10 +142,10 @@ def test_the_report_has_all_scores(run, evaluate, tmp_path):
         for name in ("accuracy", "loss", "top2", "auc", "margin", "macro_f1"):
             assert [name, f"{score[name]:.4f}"] in lines
         expected = sk.precision_recall_fscore_support(labels, guesses, labels=NAMES)
-        for name, *values, support in zip(NAMES, *expected):
+        for name, *values, support in zip(NAMES, *expected, strict=True):
             assert [name, *(f"{x:.4f}" for x in values), str(support)] in lines
         matrix = sk.confusion_matrix(labels, guesses, labels=NAMES)
-        for name, row in zip(NAMES, matrix):
+        for name, row in zip(NAMES, matrix, strict=True):
             assert [name, *map(str, row)] in lines
 
 
@@ -174,8 +173,10 @@ def test_on_a_terminal_the_report_is_a_table(run, evaluate, monkeypatch):
     with os.fdopen(writer, "w") as terminal:
         monkeypatch.setattr(sys, "stdout", terminal)
         assert main(["evaluate", f"--workdir={run.workdir}", "--report"]) == 0
-        terminal.flush()
-        shown = os.read(reader, 100_000).decode()
+    shown = ""
+    with contextlib.suppress(OSError):  # at the end
+        while True:
+            shown += os.read(reader, 10_000).decode(errors="replace")
     os.close(reader)
     assert "────" in shown
     assert "confusion matrix" in shown
@@ -196,15 +197,3 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(
     words = ["evaluate", f"--workdir={tmp_path / 'none'}", f"--predictions={path}"]
     assert main(words) == 2
     assert message in capsys.readouterr().err
-
-
-def test_many_classes_have_no_confusion_matrix():
-    from cnnjax.metrics import Outputs
-    from cnnjax.report.score_report import print_report
-
-    logits = np.eye(21, dtype=np.float32)
-    outputs = Outputs(logits, np.arange(21), np.zeros(21, np.float32))
-    for names, found in ((None, False), (RawDataset, False)):
-        stream = io.StringIO()
-        print_report("all", {"accuracy": 1.0, "loss": 0.0}, outputs, None, stream)
-        assert ("confusion" in stream.getvalue()) is found, names
