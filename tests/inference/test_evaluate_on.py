@@ -1,12 +1,15 @@
 """Scores on other data: classes by name, and what does not fit."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
 import cnnjax
 from cnnjax.data import RawDataset, Split
 from cnnjax.errors import ConfigError, DataError
-from tests.support.inference.runs import NAMES, make_split
+from tests.support.inference.runs import NAMES, SETTINGS, make_split
 
 
 def test_the_test_split_scores_as_in_the_run(run):
@@ -75,3 +78,45 @@ def test_a_split_that_is_missing_is_refused(run):
         cnnjax.evaluate(run.workdir, make_split(), split="test")
     with pytest.raises(ConfigError, match="split is 'dev', expected one of train"):
         cnnjax.evaluate(run.workdir, make_split(), split="dev")
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_the_metrics_are_those_of_the_run(tmp_path, loss):
+    names = ("top2", "log_loss", "auc", "average_precision", "calibration_error")
+    settings = SETTINGS | {"metrics": names, "loss.name": loss, "duration": "5 steps"}
+    train, test = make_split(60), make_split(30, seed=1)
+    raw = RawDataset(train, test=test)
+    run = cnnjax.train(settings, data=raw, workdir=tmp_path / "a", progress="none")
+    found = run.evaluate(raw)
+    assert [*found.metrics] == [*names]
+    for name, value in run.test.metrics.items():
+        np.testing.assert_allclose(found.metrics[name], value, rtol=1e-5)
+
+
+def write_metrics(run, folder, metrics):
+    """A copy of the run, whose model has other metrics; None for an older file."""
+    path = shutil.copytree(run.workdir, folder) / "model.json"
+    content = json.loads(path.read_text()) | {"metrics": metrics}
+    if metrics is None:
+        del content["metrics"]
+    path.write_text(json.dumps(content))
+    return folder
+
+
+def test_a_file_of_an_older_version_has_no_metrics(run, tmp_path):
+    older = write_metrics(run, tmp_path / "older", None)
+    assert cnnjax.evaluate(older, make_split()) == run.evaluate(make_split())
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("top4", "expected at most 'top3'"),
+        ("acu", "did you mean 'auc'"),
+        ("os:getcwd", r"there is no .*imports\.json"),
+    ],
+)
+def test_a_metric_that_cannot_be_computed_is_refused(run, tmp_path, metric, message):
+    spoiled = write_metrics(run, tmp_path / "spoiled", [metric])
+    with pytest.raises(ConfigError, match=message):
+        cnnjax.evaluate(spoiled, make_split())

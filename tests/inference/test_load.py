@@ -106,6 +106,8 @@ CHANGES = {
     ),
     "no format": ({"format_version": "x"}, "format_version is 'x'"),
     "another precision": ({"precision": "int8"}, "its precision is"),
+    "no list of metrics": ({"metrics": "auc"}, "its metrics is 'auc'"),
+    "a metric that is no name": ({"metrics": [3]}, r"its metrics is \[3\]"),
 }
 
 
