@@ -4,7 +4,6 @@ import itertools
 import os
 import struct
 import tracemalloc
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,63 +16,23 @@ from cnnjax.data import (
     Split,
     StreamedImages,
     eval_batches,
-    load_dataset,
     make_dataset,
     measure,
     train_batches,
     train_indices,
 )
-from cnnjax.data.sources.idx import open_idx
-from cnnjax.data.sources.npz import stream_npz
-from cnnjax.data.stream import stream_array
 from cnnjax.errors import DataError
-
-CODES = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
-N = 60
-
-
-def images(dtype, n=N, shape=(3, 2)):
-    values = np.arange(n * np.prod(shape)) % 127
-    return values.reshape(n, *shape).astype(dtype) + np.dtype(dtype).type(0.5)
-
-
-def labels(n=N):
-    return (np.arange(n) % 3).astype(np.uint8)
-
-
-def idx(x):
-    code = CODES[x.dtype.str[1:]]
-    header = bytes([0, 0, code, x.ndim]) + struct.pack(f">{x.ndim}I", *x.shape)
-    return header + x.astype(x.dtype.newbyteorder(">")).tobytes()
-
-
-def write_idx(folder, dtype, n=N, shape=(3, 2)):
-    rank = 1 + len(shape)
-    for name, k in (("train", n), ("t10k", 7)):
-        content = idx(images(dtype, k, shape))
-        (folder / f"{name}-images-idx{rank}-ubyte").write_bytes(content)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(labels(k)))
-    return f"idx:{folder}"
-
-
-def write_npz(folder, dtype, shape=(3, 2)):
-    x = images(dtype, shape=shape)
-    np.savez(folder / "data.npz", x_train=x, y_train=labels()[:, None])
-    return f"npz:{folder / 'data.npz'}"
-
-
-def write_all_splits(folder, dtype):
-    arrays = {}
-    for name, n in {"train": N, "val": 9, "test": 7}.items():
-        arrays |= {f"x_{name}": images(dtype, n), f"y_{name}": labels(n)}
-    np.savez(folder / "data.npz", **arrays)
-    return f"npz:{folder / 'data.npz'}"
-
-
-def load(source, streaming=True):
-    return load_dataset(
-        source, validation_fraction=0.2, test_fraction=0.3, seed=0, streaming=streaming
-    )
+from tests.support.data.arrays_on_disk import (
+    CODES,
+    N,
+    idx,
+    images,
+    labels,
+    load,
+    write_all_splits,
+    write_idx,
+    write_npz,
+)
 
 
 def assert_same(batches, others):
@@ -207,121 +166,6 @@ def test_working_directory_may_change(tmp_path, monkeypatch):
     x = load("idx:.").test.images
     monkeypatch.chdir("/")
     np.testing.assert_array_equal(x[:], images("u1", 7)[..., None])
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_value_that_is_not_finite_is_named(tmp_path, value):
-    x = images("f4")
-    x[41, 2, 1] = value
-    np.savez(tmp_path / "data.npz", images=x, labels=labels())
-    dataset = load(f"npz:{tmp_path / 'data.npz'}")
-    message = r"images in .*data\.npz image 41 holds NaN or infinity"
-    with pytest.raises(DataError, match=message):
-        for split in dataset[:3]:
-            list(eval_batches(split, 9))
-
-
-def test_integer_out_of_range_is_named(tmp_path):
-    x = images("i2", 7)
-    x[5] = 256
-    write_idx(tmp_path, "i2")
-    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(x))
-    with pytest.raises(
-        DataError, match=r"t10k-images.* to 256, for example in image 5"
-    ):
-        list(eval_batches(load(f"idx:{tmp_path}").test, 4))
-
-
-def test_gzipped_images_are_refused(tmp_path):
-    source = write_idx(tmp_path, "u1")
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\x1f\x8b" + bytes(99))
-    with pytest.raises(
-        DataError, match=r"train-images.* gunzip, or set data.streaming"
-    ):
-        load(source)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            lambda x: x[:-1],
-            r"shape \(2, 3, 2\), 12 bytes, but holds 11: download it again",
-        ),
-        (lambda x: x + b"0", "but holds 13"),
-        (lambda x: x[:9], "ends within its header"),
-        (lambda x: b"1" + x, "starts with the bytes"),
-        (lambda x: x[:4] + bytes(12), r"has shape \(0, 0, 0\): expected at"),
-        (lambda x: x[:4] + b"\xff" * 12, "promises an array of shape .*but holds 0"),
-    ],
-)
-def test_idx_file_keeps_its_promise(tmp_path, change, message):
-    (tmp_path / "x").write_bytes(change(idx(images("u1", 2))))
-    with pytest.raises(DataError, match=message):
-        open_idx(tmp_path / "x")
-
-
-def test_array_lies_within_its_file(tmp_path):
-    path = tmp_path / "x"
-    path.write_bytes(bytes(10))
-    with path.open("rb") as file:
-        x = stream_array("x", path, file, 4, (2, 3), np.dtype(np.uint8))
-        with pytest.raises(DataError, match=r"shape \(2, 3\), 6 bytes, but has 5 "):
-            stream_array("x", path, file, 5, (2, 3), np.dtype(np.uint8))
-    assert x.shape == (2, 3)
-
-
-def test_compressed_archive_is_refused(tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez_compressed(path, images=images("u1"), labels=labels())
-    with pytest.raises(DataError, match=r"images in .* is compressed.*numpy\.savez, "):
-        stream_npz(str(path))
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.asfortranarray(images("u1")), "Fortran order"),
-        (np.array([{}] * N), "Python objects"),
-        (images("u1").astype(complex), "dtype complex128: expected uint8 or float32"),
-        (np.array(3), r"has shape \(\): expected at least one image"),
-        (images("u1")[:0], "at least one"),
-    ],
-)
-def test_arrays_that_cannot_be_streamed(tmp_path, array, message):
-    np.savez(tmp_path / "data.npz", images=array, labels=labels())
-    with pytest.raises(DataError, match=f"images in .*data.npz .*{message}"):
-        stream_npz(str(tmp_path / "data.npz"))
-
-
-def test_extra_field_and_content_before_the_archive(tmp_path):
-    path, array = tmp_path / "data.npz", tmp_path / "x.npy"
-    np.save(array, images("u1"))
-    with path.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
-        info = zipfile.ZipInfo("images.npy")
-        info.extra = struct.pack("<2H5s", 0x7777, 5, b"extra")
-        archive.writestr(info, array.read_bytes())
-        np.save(array, labels())
-        archive.write(array, "labels.npy")
-    path.write_bytes(b"some bytes in front" + path.read_bytes())
-    x = stream_npz(str(path)).train.images
-    np.testing.assert_array_equal(x[:], images("u1")[..., None])
-
-
-def test_damaged_archive_raises_nothing_else(tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez(path, images=images("u1", 4), labels=labels(4))
-    good = path.read_bytes()
-    for index in range(len(good)):
-        path.write_bytes(good[:index] + bytes([good[index] ^ 0xFF]) + good[index + 1 :])
-        try:
-            assert stream_npz(str(path)).train.images[:].dtype == np.uint8
-        except DataError:
-            continue
-    for size in range(0, len(good), 7):
-        path.write_bytes(good[:size])
-        with pytest.raises(DataError):
-            stream_npz(str(path))
 
 
 @pytest.mark.parametrize("source", ["digits", "glyphs1d", "synthetic:8x8x1,10,64"])
