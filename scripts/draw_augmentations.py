@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws a sheet of every augmentation on a photograph, or times a recipe.
+"""Draws a sheet of every augmentation on a photograph, or times them.
 
     python scripts/draw_augmentations.py docs/images/augmentations.png
     python scripts/draw_augmentations.py --time
@@ -86,13 +86,15 @@ def measure_cost(rounds: int = 30, steps: int = 3) -> None:
             run(steps)
             times[recipe].append((time.perf_counter() - start) / steps)
     plain, augmented = (1e3 * min(t) for t in times.values())
-    alone = 1e3 * _time_alone()
+    alone = 1e3 * _time_alone(RECIPE)
     print(f"resnet20, 128 images of 32x32x3, {jax.default_backend()}")
     print(f"step without augmentation {plain:8.2f} ms")
     print(
         f"step with the recipe      {augmented:8.2f} ms, {augmented / plain - 1:+.1%}"
     )
     print(f"the recipe alone          {alone:8.2f} ms, {alone / plain:.1%} of a step")
+    for text in TEXTS:
+        print(f"{text:36s}{1e3 * _time_alone((text,)):8.2f} ms")
 
 
 def _make_step(recipe):
@@ -120,10 +122,10 @@ def _make_step(recipe):
     return run
 
 
-def _time_alone(repeats: int = 50) -> float:
-    """Seconds that the recipe takes for a batch, the least of some."""
+def _time_alone(texts, repeats: int = 50) -> float:
+    """Seconds that augmentations take for a batch, the least of some."""
     normalization = Normalization(np.full(3, 120, "f"), np.full(3, 60, "f"))
-    functions = [make_augmentation(text, normalization) for text in RECIPE]
+    functions = [make_augmentation(text, normalization) for text in texts]
     images = np.random.default_rng(0).integers(0, 256, (128, 32, 32, 3), np.uint8)
     images = jax.device_put(normalize(images, normalization))
     key = jax.random.key(0)
@@ -139,7 +141,7 @@ def _time_alone(repeats: int = 50) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", nargs="?", help="PNG file to write")
-    parser.add_argument("--time", action="store_true", help="time a recipe instead")
+    parser.add_argument("--time", action="store_true", help="time them instead")
     options = parser.parse_args()
     if options.time:
         measure_cost()
