@@ -17,7 +17,7 @@ from cnnjax.data.batches import (
     train_batches,
     train_indices,
 )
-from cnnjax.data.dataset import Dataset, RawDataset, Split, make_dataset
+from cnnjax.data.dataset import Dataset, EncodedImages, RawDataset, Split, make_dataset
 from cnnjax.data.sources import SOURCES, STREAMS, load_dataset
 from cnnjax.data.stream import StreamedImages
 
@@ -36,6 +36,7 @@ __all__ = [
     "STREAMS",
     "Batch",
     "Dataset",
+    "EncodedImages",
     "Normalization",
     "Part",
     "RawDataset",

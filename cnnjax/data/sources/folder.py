@@ -37,8 +37,8 @@ def load_folder(argument: str, only: str | None = None) -> RawDataset:
         class that train has not.
     """
     folder = parse_argument("folder", argument, ()).path
-    splits = _find_splits(folder)
-    names = _classes(splits["train"])
+    splits = _find_splits(folder, only)
+    names = _classes(splits.get("train") or splits[only or "train"])
     found, notes = {}, []
     for split, path in splits.items():
         if only in (None, split):
@@ -47,10 +47,11 @@ def load_folder(argument: str, only: str | None = None) -> RawDataset:
     return RawDataset(*map(found.get, SPLITS), class_names=names, notes=tuple(notes))
 
 
-def _find_splits(folder: Path) -> dict[str, Path]:
+def _find_splits(folder: Path, only: str | None) -> dict[str, Path]:
     """The folders of the splits; ``folder`` itself is ``train`` if it has none."""
     names = _subfolders(folder)
-    if "train" not in names or not {*names} <= {*SPLIT_NAMES}:
+    found = {SPLIT_NAMES.get(name) for name in names}
+    if None in found or not found & {"train", only}:
         return {"train": folder}
     splits: dict[str, Path] = {}
     for name in sorted(names):

@@ -126,7 +126,7 @@ def _read_only(name: str, config: Config, folder: Path) -> Dataset | None:
         config.data.source,
         name,
         streaming=config.data.streaming,
-        files=file_settings(config),
+        files=file_settings(config)._replace(like=model.decoding),
     )
     if raw is None:
         return None

@@ -65,6 +65,14 @@ def test_folders_called_train_and_val_hold_splits(tmp_path):
     assert load_folder(str(tmp_path)).class_names == ["other", "train", "val"]
 
 
+def test_one_split_is_found_without_the_others(tmp_path):
+    touch(tmp_path, "test/a/1.png", "test/b/1.png")
+    raw = load_folder(str(tmp_path), "test")
+    assert raw.train is None and len(raw.test[0]) == 2
+    assert raw.class_names == ["a", "b"]
+    assert load_folder(str(tmp_path)).class_names == ["test"]
+
+
 def test_a_class_that_a_split_lacks_is_noted(tmp_path):
     touch(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/x.txt")
     (note,) = load_folder(str(tmp_path)).notes

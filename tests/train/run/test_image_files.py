@@ -146,3 +146,38 @@ def test_random_parts_need_streamed_files(tmp_path, folder, capfd):
     part = "--config.data.random_part=(0.1, 1.0)"
     assert train(tmp_path / "run", *SHORT, SIZE, BATCH, source(folder), part) == 2
     assert "data.random_part is (0.1, 1.0), which needs data.streaming" in error(capfd)
+
+
+def test_test_files_are_scored_without_the_training_files(tmp_path, capfd):
+    """They are gray, and converted as the training files say."""
+    write_folder(tmp_path / "set" / "train", count=30)
+    write_folder(tmp_path / "set" / "test", count=9)
+    for path in (tmp_path / "set" / "test").glob("*/*"):
+        Image.open(path).convert("L").save(path)
+    run = tmp_path / "run"
+    assert train(run, *SHORT, SIZE, BATCH, source(tmp_path / "set")) == 0
+    expected = evaluate(run)
+    shutil.rmtree(tmp_path / "set" / "train")
+    assert evaluate(run) == expected
+
+
+def test_a_loader_of_one_s_own_may_return_files(tmp_path, folder, monkeypatch):
+    (tmp_path / "my_files.py").write_text(OWN_LOADER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    own = f"--config.data.source=my_files:load:{folder}"
+    for run, where in (("one", own), ("other", source(folder))):
+        assert train(tmp_path / run, *SHORT, SIZE, BATCH, where, STREAMED) == 0
+    assert_same(state(tmp_path / "one"), state(tmp_path / "other"))
+
+
+OWN_LOADER = """
+from pathlib import Path
+from cnnjax.data import EncodedImages
+
+def load(folder):
+    paths = sorted(Path(folder).glob("*/*.jpg"))
+    names = [str(path) for path in paths]
+    images = EncodedImages(names, lambda i: paths[i].read_bytes())
+    return images, [int(path.parent.name == "dog") for path in paths]
+"""
