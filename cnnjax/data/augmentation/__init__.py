@@ -8,14 +8,18 @@ images, which fills what a shift or a rotation leaves empty.
 
 from cnnjax.data.augmentation.batch import augment, augment_each
 from cnnjax.data.augmentation.crop_flip import crop, random_crop, random_flip
+from cnnjax.data.augmentation.mix import Mixing, mix, partner
 from cnnjax.data.augmentation.parse import make_augmentation, needs_pixels
 
 __all__ = [
+    "Mixing",
     "augment",
     "augment_each",
     "crop",
     "make_augmentation",
+    "mix",
     "needs_pixels",
+    "partner",
     "random_crop",
     "random_flip",
 ]

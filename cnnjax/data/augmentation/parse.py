@@ -31,21 +31,24 @@ from cnnjax.data.augmentation.geometry import (
     make_rotate,
     make_translate,
 )
+from cnnjax.data.augmentation.mix import Mixing, make_cutmix, make_mixup
 from cnnjax.data.augmentation.policy import make_randaugment, make_trivialaugment
 from cnnjax.data.normalization import Normalization
 from cnnjax.errors import ConfigError, show, unknown_name
 
-AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
+AUGMENTATIONS: dict[str, Callable[..., Augmentation | Mixing]] = {
     "affine": make_affine,
     "autocontrast": make_autocontrast,
     "blur": make_blur,
     "color_jitter": make_color_jitter,
+    "cutmix": make_cutmix,
     "cutout": make_cutout,
     "equalize": make_equalize,
     "erase": make_erase,
     "flip": make_flip,
     "gray": make_gray,
     "invert": make_invert,
+    "mixup": make_mixup,
     "posterize": make_posterize,
     "randaugment": make_randaugment,
     "random_crop": make_random_crop,
@@ -64,10 +67,10 @@ _LONGEST = 500  # characters
 _UNKNOWN = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
 
 
-def make_augmentation(
-    text: str, normalization: Normalization | None = None
-) -> Augmentation:
+def make_augmentation(text: str, normalization: Normalization | None = None) -> Any:
     """The augmentation that a text names, with its arguments checked.
+
+    It is a function ``(key, image) -> image``, or a ``Mixing``.
 
     Args:
         text: a name, or a name with arguments such as ``"random_crop(4, reflect)"``.

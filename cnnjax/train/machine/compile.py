@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, Split
+from cnnjax.data.augmentation import Mixing
 from cnnjax.errors import BackendError, ConfigError
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
 from cnnjax.train.machine.footprint import check_footprint
@@ -125,7 +126,12 @@ def make_train_step(config: Config, experiment: Experiment) -> TrainStep:
         schedule=experiment.schedule,
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
-        augmentations=experiment.augmentations,
+        augmentations=tuple(
+            each for each in experiment.augmentations if not isinstance(each, Mixing)
+        ),
+        mixings=tuple(
+            each for each in experiment.augmentations if isinstance(each, Mixing)
+        ),
         accumulate_steps=config.accumulate_steps,
         freeze=config.freeze,
         average_decay=config.average_decay,

@@ -14,7 +14,7 @@ from cnnjax.config.import_path import (
     resolve_function,
 )
 from cnnjax.data import Normalization
-from cnnjax.data.augmentation import make_augmentation, needs_pixels
+from cnnjax.data.augmentation import Mixing, make_augmentation, needs_pixels
 from cnnjax.errors import BackendError, ConfigError, show
 from cnnjax.models.own import EXPECTED
 from cnnjax.train.machine.numerics import configured
@@ -39,7 +39,16 @@ def make_augmentations(
     Raises:
         ConfigError: no such function, or arguments that it does not take.
     """
-    return tuple(_make_augmentation(x, normalization) for x in config.data.augment)
+    texts = config.data.augment
+    made = tuple(_make_augmentation(text, normalization) for text in texts)
+    mixing = [isinstance(each, Mixing) for each in made]
+    if mixing != sorted(mixing):
+        last = texts[mixing.index(True)]
+        raise ConfigError(
+            f"data.augment has {show(last)} before others, but it mixes images after"
+            " all else happened to them: put it at the end"
+        )
+    return made
 
 
 def _make_augmentation(text, normalization):
@@ -67,6 +76,8 @@ def check_own_functions(config: Config, experiment: Any) -> None:
         check_per_example("loss.name", config.loss.name, experiment.loss, classes)
     functions = experiment.augmentations
     for text, augment in zip(config.data.augment, functions, strict=True):
+        if isinstance(augment, Mixing):
+            continue
         if is_import_path(text):
             _check_augmentation(text, augment, shape)
         else:

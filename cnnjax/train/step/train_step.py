@@ -11,6 +11,7 @@ from flax import linen as nn
 from jax import lax
 
 from cnnjax.data import Batch, Normalization, augment, augment_each, normalize
+from cnnjax.data.augmentation import Mixing, mix, partner
 from cnnjax.optim import at_step, update_average
 from cnnjax.train.step.all_reduce import all_reduce
 from cnnjax.train.step.divergence import skip_spike
@@ -62,6 +63,7 @@ class TrainStep:
         crop_padding: pixels of padding for the random crop.
         flip: whether images are mirrored at random.
         augmentations: further ones, each ``(key, image) -> image``.
+        mixings: ways to mix pairs of images after that, one of them for each pair.
         accumulate_steps: number of parts that the batch is processed in, one after the
             other, to save memory; each part starts from the statistics of the last.
         freeze: regular expression; parameters and statistics whose whole name it
@@ -80,6 +82,7 @@ class TrainStep:
     crop_padding: int = 0
     flip: bool = False
     augmentations: Sequence[Callable[..., Any]] = ()
+    mixings: Sequence[Mixing] = ()
     accumulate_steps: int = 1
     freeze: str = ""
     average_decay: float | None = None
@@ -119,14 +122,23 @@ class TrainStep:
         x = normalize(part.images, self.normalization)
         x = augment(augment_key, x, crop_padding=self.crop_padding, flip=self.flip)
         x = augment_each(self.augmentations, key, x, first)
+        shares = None
+        if self.mixings:
+            x, shares = mix(self.mixings, key, x, first)
         (loss, (logits, statistics)), grads = jax.value_and_grad(
             self.loss, has_aux=True
-        )(state.params, x, statistics, part, dropout_key)
+        )(state.params, x, statistics, part, dropout_key, shares)
         correct = jnp.sum(is_correct(logits, part.labels) * part.weights)
         return Gradients(Sums(loss, correct, part.weights.sum()), grads, statistics)
 
     def loss(
-        self, params: Params, x: Array, statistics: Any, batch: Batch, dropout_key: Any
+        self,
+        params: Params,
+        x: Array,
+        statistics: Any,
+        batch: Batch,
+        dropout_key: Any,
+        shares: Array | None = None,
     ) -> tuple[Array, tuple[Array, Any]]:
         """The objective: the loss summed over a batch.
 
@@ -136,6 +148,8 @@ class TrainStep:
             statistics: the network's other variables.
             batch: whose labels and weights count.
             dropout_key: of the batch.
+            shares: of each image in a mix with the other one of its pair; ``None`` for
+                images that are not mixed.
 
         Returns:
             ``loss, (logits, statistics)``, with the statistics after the batch.
@@ -148,6 +162,9 @@ class TrainStep:
             mutable=list(statistics),
         )
         losses = self.loss_function(logits, batch.labels)
+        if shares is not None:
+            other = self.loss_function(logits, partner(batch.labels))
+            losses = shares * losses + (1 - shares) * other
         return jnp.sum(losses * batch.weights), (logits, statistics)
 
     def update(

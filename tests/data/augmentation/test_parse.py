@@ -49,7 +49,8 @@ def name_of(text):
 
 
 def test_each_augmentation_is_tried():
-    assert [name_of(text) for text in TEXTS] == sorted(AUGMENTATIONS)
+    of_pairs = {"cutmix", "mixup"}  # see test_mix.py
+    assert [name_of(text) for text in TEXTS] == sorted({*AUGMENTATIONS} - of_pairs)
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -26,6 +26,28 @@ def test_a_resumed_run_draws_the_same(tmp_path, small_config, recorder):
     assert plain.test != whole.test
 
 
+def test_mixed_images_train_the_same_when_resumed_or_in_parts(
+    tmp_path, small_config, recorder
+):
+    mixed = {"data__augment": "('flip', 'mixup(0.4)', 'cutmix')"}
+    config = small_config(**mixed, checkpoint__every="4 steps")
+    whole = train(config, tmp_path / "whole", Recorder())
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "run", StopAt(recorder, 6))
+    assert_same(train(config, tmp_path / "run", recorder).state, whole.state)
+
+    divided = small_config(**mixed, accumulate_steps="4", model__dropout="0.0")
+    parts = train(divided, tmp_path / "parts", Recorder()).test
+    undivided = small_config(**mixed, model__dropout="0.0")
+    assert parts.loss == pytest.approx(
+        train(undivided, tmp_path / "whole2", Recorder()).test.loss, rel=1e-3
+    )
+    with pytest.raises(ConfigError, match="mixes pairs of images, but each device"):
+        train(small_config(**mixed, batch_size="63"), tmp_path / "odd", Recorder())
+    with pytest.raises(ConfigError, match=r"'mixup\(1\)' before others"):
+        make_experiment(small_config(data__augment="('mixup(1)', 'flip')"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
