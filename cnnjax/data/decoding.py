@@ -290,6 +290,8 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         with open_regular(path) as file:
             return file.read()
-    except OSError as error:
-        reason = error.strerror or str(error).removeprefix(f"{path} is ")
+    except (OSError, ValueError) as error:  # a path may hold a null byte
+        reason = getattr(error, "strerror", None) or str(error).removeprefix(
+            f"{path} is "
+        )
         raise DataError(f"{path} cannot be read as an image: {reason}") from error

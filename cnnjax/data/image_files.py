@@ -97,12 +97,18 @@ def open_files(
         if bad and settings.bad_files == "fail":
             first = min(bad)
             label = labels[first]
-            known = raw.class_names[label] if raw.class_names else label
+            names = raw.class_names or ()
+            known = names[label] if label < len(names) else label
             raise DataError(
                 f"{bad[first]} (class {known}, {name} split): repair or remove the"
                 " file, or set data.bad_files to 'skip'"
             )
         good = np.setdiff1d(np.arange(len(labels)), [*bad])
+        if bad and not len(good):
+            raise DataError(
+                f"none of the {len(labels):,} files of the {name} split can be decoded;"
+                f" the first: {bad[min(bad)]}"
+            )
         skipped += bad.values()
         if arrays is None:
             dtype = decoding.dtype

@@ -1,6 +1,7 @@
 """A CSV table of image files and labels."""
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def load_csv(argument: str) -> RawDataset:
     path, options = parse_argument("csv", argument, _OPTIONS)
     header, rows = _read(path)
     columns = {
-        kind: [row[number] for row in rows]
+        kind: [row[number].strip() for row in rows]
         for kind in _COLUMNS
         if (number := _column(kind, header, options, path)) is not None
     }
@@ -70,7 +71,8 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     """The header and the rows, all of the same length."""
     try:
         with open_regular(path, "r") as file:
-            rows = [row for row in csv.reader(file, strict=True) if row]
+            text = file.read().removeprefix("\ufeff")  # a byte order mark
+        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise DataError(
@@ -78,7 +80,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         ) from error
     if len(rows) < 2:
         raise DataError(f"{path} has no rows: expected a header and one row per image")
-    header = [name.strip().removeprefix("\ufeff") for name in rows[0]]
+    header = [name.strip() for name in rows[0]]
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise DataError(
@@ -91,9 +93,10 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
 def _column(kind: str, header: Sequence[str], options, path: Path) -> int | None:
     """The number of a column; ``None`` for a missing column of splits."""
     wanted = (options[kind],) if kind in options else _COLUMNS[kind]
+    known = header if kind in options else [name.lower() for name in header]
     for name in wanted:
-        if header.count(name) == 1:
-            return header.index(name)
+        if known.count(name) == 1:
+            return known.index(name)
     if kind == "split" and kind not in options:
         return None
     raise DataError(

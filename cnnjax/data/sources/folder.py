@@ -21,9 +21,9 @@ def load_folder(argument: str, only: str | None = None) -> RawDataset:
 
     ``folder/cat/1.jpg`` is an example of the class ``cat``, as is
     ``folder/cat/old/2.png``: folders are searched to any depth, through symbolic links
-    too. Classes are numbered by name in alphabetical order. If ``folder`` has a
-    subfolder ``train``, and no others than ``val`` (or ``valid``, ``validation``) and
-    ``test``, these hold the splits, with class folders inside.
+    too. Classes are numbered by name in alphabetical order. If the only subfolders are
+    ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, they hold the
+    splits, with class folders inside.
 
     Files count by their ending, in upper or lower case; others are left out. The order
     is that of torchvision's ImageFolder: by class, then by folder, then by file name.
@@ -34,7 +34,7 @@ def load_folder(argument: str, only: str | None = None) -> RawDataset:
 
     Raises:
       DataError: if there is no such folder, a class has no images, or a split has a
-        class that train has not.
+        class that train does not have.
     """
     folder = parse_argument("folder", argument, ()).path
     splits = _find_splits(folder, only)
@@ -50,12 +50,19 @@ def load_folder(argument: str, only: str | None = None) -> RawDataset:
 def _find_splits(folder: Path, only: str | None) -> dict[str, Path]:
     """The folders of the splits; ``folder`` itself is ``train`` if it has none."""
     names = _subfolders(folder)
-    found = {SPLIT_NAMES.get(name) for name in names}
+    found = {SPLIT_NAMES.get(name.lower()) for name in names}
     if None in found or not found & {"train", only}:
+        known = sorted(name for name in names if name.lower() in SPLIT_NAMES)
+        if "train" in found and len(known) > 1:
+            others = sorted({*names} - {*known})
+            raise DataError(
+                f"{folder} has {_list(known)} beside {_list(others)}: expected either"
+                " splits, called train, val and test, or classes; move the others away"
+            )
         return {"train": folder}
     splits: dict[str, Path] = {}
     for name in sorted(names):
-        split = SPLIT_NAMES[name]
+        split = SPLIT_NAMES[name.lower()]
         if split in splits:
             raise DataError(
                 f"{folder} has both {splits[split].name} and {name}: keep one of them"
@@ -89,7 +96,7 @@ def _find_files(folder: Path, names: Sequence[str]) -> tuple[EncodedImages, np.n
     """The image files of one split, and the number of the class of each."""
     if unknown := sorted({*_subfolders(folder)} - {*names}):
         raise DataError(
-            f"{folder} has classes that the training split has not:"
+            f"{folder} has classes that the training split does not have:"
             f" {_list(unknown)}; expected {_list(names)}"
         )
     paths: list[str] = []

@@ -36,6 +36,11 @@ def number_labels(
     for number, text in enumerate(texts):
         if not text.strip():
             raise DataError(f"{where} has an empty label, that of example {number}")
+    if any(text.strip() == "-1" for text in texts):
+        raise DataError(
+            f"{where} has the label -1, which often stands for an example without a"
+            " label: remove these examples"
+        )
     if all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in texts):
         return np.array([int(text) for text in texts], np.int64), None
     names = sorted({*texts})
@@ -46,8 +51,8 @@ def number_labels(
 def split_of_name(name: str) -> str | None:
     """The split that a file is named after, such as ``train-00001.tar``."""
     for known, split in SPLIT_NAMES.items():
-        rest = name.removeprefix(known)
-        if rest != name and not rest[:1].isalpha():
+        rest = name.lower().removeprefix(known)
+        if len(rest) < len(name) and not rest[:1].isalpha():
             return split
     return None
 

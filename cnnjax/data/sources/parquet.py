@@ -17,6 +17,7 @@ from cnnjax.data.decoding import read_bytes
 from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.sources.labels import number_labels, split_of_name
 from cnnjax.errors import DataError, show
+from cnnjax.files import check_regular
 
 _COLUMNS = {"image": ("image", "img"), "label": ("label", "labels", "class")}
 _KEPT_GROUPS = 4  # row groups that stay in memory
@@ -43,8 +44,9 @@ def load_parquet(argument: str) -> RawDataset:
       DataError: if no file matches, or a table is damaged or lacks a column.
     """
     path, options = parse_argument("parquet", argument, _COLUMNS)
-    pattern = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
-    paths = sorted(glob.glob(pattern, recursive=True))
+    pattern = f"{glob.escape(str(path))}/**/*.parquet" if path.is_dir() else str(path)
+    exists = os.path.isfile(path)
+    paths = [str(path)] if exists else sorted(glob.glob(pattern, recursive=True))
     if not paths:
         raise DataError(f"{pattern} matches no file: name Parquet tables")
     named = {path: split_of_name(Path(path).name) for path in paths}
@@ -56,6 +58,13 @@ def load_parquet(argument: str) -> RawDataset:
     if "train" not in splits:
         raise DataError(f"{pattern} has no table for training")
     names = splits["train"][0].class_names
+    for table in (table for tables in splits.values() for table in tables):
+        if table.class_names != names:
+            raise DataError(
+                f"{table.path} names the classes {show(table.class_names)}, but"
+                f" {splits['train'][0].path} names them {show(names)}: expected the"
+                " same in all tables"
+            )
     labels = [label for each in splits.values() for t in each for label in t.labels]
     numbers, texts = number_labels(labels, pattern)
     found, start = {}, 0
@@ -74,6 +83,7 @@ class _Table:
 
         self.path = path
         try:
+            check_regular(path)
             self.file = pyarrow.parquet.ParquetFile(path)
             schema = self.file.schema_arrow
             self.column = _column("image", schema.names, options, path)
@@ -88,7 +98,25 @@ class _Table:
                     f"{path} has the label {show(value)} in row {number}: expected a"
                     " class number or a class name"
                 )
-        self.labels = list(map(str, values))
+        names = self.class_names or ()
+        for number, value in enumerate(values):
+            # Where a table names its classes, a name stands for its number.
+            if isinstance(value, int) and self.class_names is not None:
+                if not 0 <= value < len(names):
+                    raise DataError(
+                        f"{path} has the label {value} in row {number}: expected a"
+                        f" number from 0 to {len(names) - 1}, as it names"
+                        f" {len(names)} classes"
+                    )
+            elif self.class_names is not None and value not in names:
+                raise DataError(
+                    f"{path} has the label {show(value)} in row {number}: expected one"
+                    f" of the names of its classes, {show(names)}"
+                )
+        self.labels = [
+            str(names.index(value)) if names and isinstance(value, str) else str(value)
+            for value in values
+        ]
         groups = range(self.file.num_row_groups)
         sizes = [self.file.metadata.row_group(group).num_rows for group in groups]
         self.starts = np.cumsum([0, *sizes])
@@ -127,8 +155,8 @@ class _Table:
     def _beside(self, name: str) -> Path:
         """A file that the table names; only one below its own folder."""
         folder = Path(self.path).parent.resolve()
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder):
+        path = None if "\0" in name else (folder / name).resolve()
+        if path is None or not path.is_relative_to(folder):
             raise DataError(
                 f"{self.path} names {show(name)}, which is outside of its folder"
             )
@@ -165,7 +193,8 @@ def _class_names(metadata: dict[bytes, bytes], label: str) -> list[str] | None:
         names = features[label]["names"]
     except (KeyError, TypeError, ValueError):
         return None
-    return names if isinstance(names, list) else None
+    good = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if good and names else None
 
 
 def _unreadable(path: str, error: Exception) -> DataError:

@@ -13,7 +13,7 @@ from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
 from cnnjax.data.decoding import ENDINGS
 from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.sources.labels import number_labels, split_of_name
-from cnnjax.errors import DataError
+from cnnjax.errors import DataError, show
 from cnnjax.files import open_regular
 
 _LABELS = (".cls", ".json")  # the endings of files that hold a label
@@ -57,7 +57,8 @@ def load_tar(argument: str) -> RawDataset:
         image without a label.
     """
     pattern = str(parse_argument("tar", argument, ()).path)
-    archives = sorted(glob.glob(pattern))
+    exists = os.path.exists(pattern)
+    archives = [pattern] if exists else sorted(glob.glob(pattern))
     if not archives:
         raise DataError(f"{pattern} matches no file: name tar archives, as in x/*.tar")
     named = {path: split_of_name(Path(path).name) for path in archives}
@@ -96,23 +97,27 @@ def _members(path: str) -> Iterator[_Member]:
                 folder, name = os.path.split(info.name)
                 stem, _, ending = name.partition(".")
                 key, ending = os.path.join(folder, stem), f".{ending.lower()}"
-                if not info.isreg():
+                if not info.isreg() or not stem:  # such as the files of macOS, ._a.png
                     continue
+                if info.issparse():
+                    raise ValueError(f"{info.name} is stored as a sparse file")
                 if ending.endswith(ENDINGS):
                     if key in images:
-                        raise DataError(
-                            f"{path} has two images called {key}: expected one for"
-                            " each name up to the first dot"
+                        raise ValueError(
+                            f"it has two images called {key}; expected one for each"
+                            " name up to the first dot"
                         )
                     images[key] = info
                 elif ending in _LABELS and info.size <= _MOST_LABEL_BYTES:
                     content = tar.extractfile(info)
-                    if content is not None:
-                        labels[key] = _label(content.read(), ending)
-    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+                    text = _label(content.read(), ending) if content else None
+                    if text is not None and labels.setdefault(key, text) != text:
+                        raise ValueError(f"it has two labels for {key}")
+    except (OSError, tarfile.TarError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{path} cannot be read as an uncompressed tar archive: {reason}"
+            f"{path} cannot be read as an archive of images and labels ({reason});"
+            " expected an uncompressed tar archive"
         ) from error
     for key, info in images.items():
         if key not in labels:
@@ -123,6 +128,13 @@ def _members(path: str) -> Iterator[_Member]:
         yield _Member(path, info.name, info.offset_data, info.size, labels[key])
 
 
-def _label(content: bytes, ending: str) -> str:
+def _label(content: bytes, ending: str) -> str | None:
+    """The label in a file; ``None`` for an object without one."""
     text = content.decode()
-    return str(json.loads(text)["label"] if ending == ".json" else text).strip()
+    if ending == ".cls":
+        return text.strip()
+    values = json.loads(text)
+    label = values.get("label") if isinstance(values, dict) else None
+    if label is not None and type(label) not in (int, str):
+        raise ValueError(f"it has the label {show(label)}, expected a number or a name")
+    return None if label is None else str(label).strip()

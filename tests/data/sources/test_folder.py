@@ -61,8 +61,11 @@ def test_folders_called_train_and_val_hold_splits(tmp_path):
     assert raw.class_names == ["a", "b"]
     raw = load_folder(str(tmp_path), "validation")
     assert raw.train is None and len(raw.validation[0]) == 2
-    touch(tmp_path, "other/1.png")  # now these are classes
-    assert load_folder(str(tmp_path)).class_names == ["other", "train", "val"]
+    touch(tmp_path, "other/1.png")
+    with pytest.raises(DataError, match="has train, val beside other: expected either"):
+        load_folder(str(tmp_path))
+    touch(tmp_path / "capital", "Train/a/1.png", "Train/b/1.png", "TEST/a/1.png")
+    assert load_folder(str(tmp_path / "capital")).class_names == ["a", "b"]
 
 
 def test_one_split_is_found_without_the_others(tmp_path):
@@ -86,7 +89,7 @@ def test_a_class_that_a_split_lacks_is_noted(tmp_path):
         (["a/1.png", "b/1.txt"], "the class b has no images"),
         (
             ["train/a/1.png", "test/b/1.png"],
-            "that the training split has not: b",
+            "that the training split does not have: b",
         ),
         (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], "has both val and valid"),
         (["a/1.png"] * 2, "all 1 training examples are of class 0"),

@@ -1,7 +1,6 @@
 """CSV tables, tar archives, Parquet tables and HDF5 files hold what a folder holds."""
 
 import csv
-import io
 import json
 import os
 import tarfile
@@ -12,17 +11,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from cnnjax.data import load_dataset
 from cnnjax.data.image_files import FileSettings
 from cnnjax.errors import DataError
 from tests.support.data.pictures import write_folder
-
-FILES = FileSettings(size=(12, 16), workers=2)
-FRACTIONS = {"validation_fraction": 0.2, "test_fraction": 0.2, "seed": 0}
-
-
-def load(source, streaming=False, files=FILES):
-    return load_dataset(source, **FRACTIONS, streaming=streaming, files=files)
+from tests.support.data.tables import add, load
 
 
 @pytest.fixture
@@ -43,12 +35,6 @@ def write_csv(tmp_path, pictures):
         for path, label, split in pictures:
             writer.writerow([split, os.path.relpath(path, tmp_path), label])
     return f"csv:{tmp_path / 'set.csv'}"
-
-
-def add(tar, name, content):
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    tar.addfile(info, io.BytesIO(content))
 
 
 def write_tar(tmp_path, pictures):
@@ -158,7 +144,7 @@ def test_bad_archives_are_refused(tmp_path):
         load(f"tar:{tmp_path}/*.tar")
     path = tmp_path / "a.tar"
     path.write_bytes(b"no archive" * 100)
-    with pytest.raises(DataError, match="cannot be read as an uncompressed tar"):
+    with pytest.raises(DataError, match="expected an uncompressed tar archive"):
         load(f"tar:{path}")
     with tarfile.open(path, "w") as tar:
         add(tar, "1.png", b"x")
