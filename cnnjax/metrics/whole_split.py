@@ -64,8 +64,8 @@ def calibration_error(outputs: Outputs) -> float:
         return np.nan
     edges = np.linspace(0, 1, BINS + 1)[1:-1]
     bins = np.searchsorted(edges, confidences)
-    gaps = (outputs.predictions == outputs.labels) - confidences
-    return float(np.abs(np.bincount(bins, gaps, BINS)).sum() / len(gaps))
+    differences = (outputs.predictions == outputs.labels) - confidences
+    return float(np.abs(np.bincount(bins, differences, BINS)).sum() / len(bins))
 
 
 def _macro(outputs: Outputs, which: int) -> float:

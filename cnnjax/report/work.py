@@ -17,7 +17,7 @@ BAR_AFTER_SECONDS = 1.0
 
 
 class Task:
-    """The work that is going on, and its pace.
+    """The work in progress, and its pace.
 
     Args:
         clock: seconds that only grow.

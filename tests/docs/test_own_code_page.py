@@ -118,3 +118,29 @@ def test_a_killed_run_of_the_examples_ends_with_the_same_parameters(tmp_path):
     assert len(out.splitlines()) == 4
     out, _ = command(elsewhere, "compare", config, f"--checkpoint={tmp_path / 'moved'}")
     assert "gradients are right" in out
+
+
+def test_the_examples_work_from_python(tmp_path):
+    """In a process of its own, as imports last for the life of a process."""
+    config = write_project(tmp_path / "project")
+    code = f"""
+import cnnjax
+run = cnnjax.train({str(config)!r}, workdir="run", progress="none")
+assert run.history["test"]["top2"].shape == (1,)
+images, labels = __import__("my_parts").load("16")
+assert set(run.evaluate((images, labels)).metrics) == {{"top2"}}
+trained = cnnjax.load("run")
+assert [p.label for p in trained.predict(images[:3])] == [
+    p.label for p in run.predict(images[:3])
+]
+assert cnnjax.evaluate("run") == run.test
+print(open("scores.txt").read())
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("validation ")
