@@ -1,6 +1,7 @@
 """Labels and splits as texts in a file: class numbers, and which split they mean."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -48,8 +49,18 @@ def number_labels(
     return np.array([numbers[text] for text in texts], np.int64), names
 
 
-def split_of_name(name: str) -> str | None:
-    """The split that a file is named after, such as ``train-00001.tar``."""
+def split_files(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Files by the split that they are named after, such as ``train-00001.tar``.
+
+    Files with other names are for training.
+    """
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        found.setdefault(_split_of_name(Path(path).name) or "train", []).append(path)
+    return found
+
+
+def _split_of_name(name: str) -> str | None:
     for known, split in SPLIT_NAMES.items():
         rest = name.lower().removeprefix(known)
         if len(rest) < len(name) and not rest[:1].isalpha():

@@ -15,7 +15,7 @@ from cnnjax import progress
 from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
 from cnnjax.data.decoding import read_bytes
 from cnnjax.data.sources.argument import parse_argument
-from cnnjax.data.sources.labels import number_labels, split_of_name
+from cnnjax.data.sources.labels import number_labels, split_files
 from cnnjax.errors import DataError, show
 from cnnjax.files import check_regular
 
@@ -49,12 +49,14 @@ def load_parquet(argument: str) -> RawDataset:
     paths = [str(path)] if exists else sorted(glob.glob(pattern, recursive=True))
     if not paths:
         raise DataError(f"{pattern} matches no file: name Parquet tables")
-    named = {path: split_of_name(Path(path).name) for path in paths}
     splits: dict[str, list[_Table]] = {}
-    for number, path in enumerate(paths):
-        split = (named[path] or "train") if any(named.values()) else "train"
-        splits.setdefault(split, []).append(_Table(path, options))
-        progress.tell("listing tables", number + 1, len(paths), "tables")
+    listed = 0
+    for split, members in split_files(paths).items():
+        splits[split] = []
+        for name in members:
+            splits[split].append(_Table(name, options))
+            listed += 1
+            progress.tell("listing tables", listed, len(paths), "tables")
     if "train" not in splits:
         raise DataError(f"{pattern} has no table for training")
     names = splits["train"][0].class_names
@@ -92,31 +94,7 @@ class _Table:
             self.class_names = _class_names(schema.metadata or {}, label)
         except (OSError, pyarrow.ArrowException) as error:
             raise _unreadable(path, error) from error
-        for number, value in enumerate(values):
-            if type(value) not in (int, str) or value == -1:
-                raise DataError(
-                    f"{path} has the label {show(value)} in row {number}: expected a"
-                    " class number or a class name"
-                )
-        names = self.class_names or ()
-        for number, value in enumerate(values):
-            # Where a table names its classes, a name stands for its number.
-            if isinstance(value, int) and self.class_names is not None:
-                if not 0 <= value < len(names):
-                    raise DataError(
-                        f"{path} has the label {value} in row {number}: expected a"
-                        f" number from 0 to {len(names) - 1}, as it names"
-                        f" {len(names)} classes"
-                    )
-            elif self.class_names is not None and value not in names:
-                raise DataError(
-                    f"{path} has the label {show(value)} in row {number}: expected one"
-                    f" of the names of its classes, {show(names)}"
-                )
-        self.labels = [
-            str(names.index(value)) if names and isinstance(value, str) else str(value)
-            for value in values
-        ]
+        self.labels = _as_texts(values, self.class_names, path)
         groups = range(self.file.num_row_groups)
         sizes = [self.file.metadata.row_group(group).num_rows for group in groups]
         self.starts = np.cumsum([0, *sizes])
@@ -161,6 +139,35 @@ class _Table:
                 f"{self.path} names {show(name)}, which is outside of its folder"
             )
         return path
+
+
+def _as_texts(
+    values: Sequence[Any], names: Sequence[str] | None, path: str
+) -> list[str]:
+    """Labels as texts; where the table names its classes, as the numbers of these.
+
+    Raises:
+      DataError: a label that is neither a class number nor a class name.
+    """
+    texts = []
+    for number, value in enumerate(values):
+        is_name = isinstance(value, str)
+        label = names.index(value) if names and value in names else value
+        expected = None
+        if type(value) not in (int, str) or value == -1:
+            expected = "a class number or a class name"
+        elif names and not (isinstance(label, int) and 0 <= label < len(names)):
+            last, count = len(names) - 1, len(names)
+            expected = f"a number from 0 to {last}, as it names {count} classes"
+            if is_name:
+                expected = f"one of the names of its classes, {show(names)}"
+        if expected:
+            raise DataError(
+                f"{path} has the label {show(value)} in row {number}: expected"
+                f" {expected}"
+            )
+        texts.append(str(label))
+    return texts
 
 
 def _encoded(tables: Sequence[_Table]) -> EncodedImages:

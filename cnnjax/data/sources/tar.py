@@ -5,14 +5,13 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from cnnjax import progress
 from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
 from cnnjax.data.decoding import ENDINGS
 from cnnjax.data.sources.argument import parse_argument
-from cnnjax.data.sources.labels import number_labels, split_of_name
+from cnnjax.data.sources.labels import number_labels, split_files
 from cnnjax.errors import DataError, show
 from cnnjax.files import open_regular
 
@@ -61,12 +60,14 @@ def load_tar(argument: str) -> RawDataset:
     archives = [pattern] if exists else sorted(glob.glob(pattern))
     if not archives:
         raise DataError(f"{pattern} matches no file: name tar archives, as in x/*.tar")
-    named = {path: split_of_name(Path(path).name) for path in archives}
     splits: dict[str, list[_Member]] = {}
-    for number, path in enumerate(archives):
-        split = (named[path] or "train") if any(named.values()) else "train"
-        splits.setdefault(split, []).extend(_members(path))
-        progress.tell("listing archives", number + 1, len(archives), "archives")
+    listed = 0
+    for split, paths in split_files(archives).items():
+        splits[split] = []
+        for path in paths:
+            splits[split] += _members(path)
+            listed += 1
+            progress.tell("listing archives", listed, len(archives), "archives")
     if not splits.get("train"):
         raise DataError(f"{pattern} holds no images for training")
     members = [member for name in splits for member in splits[name]]

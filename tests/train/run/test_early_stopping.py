@@ -10,16 +10,7 @@ from cnnjax.errors import ConfigError, Interrupted
 from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.loop import train
 from tests.support.train.faults import StopAt, assert_same
-
-# A rate this high soon brings no further gain.
-RESTLESS = {
-    "optimizer__learning_rate": "0.1",
-    "schedule__warmup": "0 steps",
-    "schedule__name": "constant",
-    "eval_every": "3 steps",
-    "duration": "300 steps",
-    "early_stopping__patience": "4",
-}
+from tests.support.train.restless import RESTLESS
 
 
 def validations(recorder):

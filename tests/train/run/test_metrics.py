@@ -11,17 +11,9 @@ from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.loop import train
 from cnnjax.train.run.metrics import Monitor, make_metrics, make_monitor
 from tests.support.train.faults import StopAt, assert_same
+from tests.support.train.restless import RESTLESS
 
-# A rate this high soon brings no further gain.
-RESTLESS = {
-    "optimizer__learning_rate": "0.1",
-    "schedule__warmup": "0 steps",
-    "schedule__name": "constant",
-    "eval_every": "3 steps",
-    "duration": "300 steps",
-    "early_stopping__patience": "4",
-    "metrics": "('top3', 'calibration_error', 'auc')",
-}
+MEASURED = RESTLESS | {"metrics": "('top3', 'calibration_error', 'auc')"}
 
 
 def validations(recorder, name):
@@ -34,7 +26,7 @@ def validations(recorder, name):
 def test_a_metric_decides_and_a_cut_run_ends_the_same(
     tmp_path, small_config, recorder, name, best_of
 ):
-    config = small_config(**RESTLESS, monitor=name)
+    config = small_config(**MEASURED, monitor=name)
     whole = train(config, tmp_path / "whole", recorder)
     values = validations(recorder, name)
     best, last = best_of(values, key=values.get), max(values)
