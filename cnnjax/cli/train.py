@@ -83,9 +83,10 @@ def _train(config: Config, workdir: Path, resume: str) -> int:
     reporter = make_reporter(workdir, make_callbacks(config.reporters))
     try:
         test = train(config, workdir, reporter, resume).test
-        reporter.message(
-            f"test accuracy {test.accuracy:.2%} ({test.examples:,} examples)"
-        )
+        result = f"loss {test.loss:.4g}"
+        if test.accuracy is not None:
+            result = f"accuracy {test.accuracy:.2%}"
+        reporter.message(f"test {result} ({test.examples:,} examples)")
         status = 0
     except Interrupted as stopped:
         reporter.message(str(stopped))

@@ -66,6 +66,8 @@ def _plain(op, what, *shapes, whole=False, **options):
 
 MASK = np.random.default_rng(0).random((5, 7)) < 0.5
 LABELS: Any = np.array([2, 0, 3, 3, 1])
+IGNORED: Any = np.array([2, -1, 3, -1, 1])
+YES: Any = np.random.default_rng(1).integers(0, 2, (5, 4))
 
 CASES = (
     _conv("1-D", (3, 11, 2), (4, 2, 5), padding="VALID"),
@@ -119,6 +121,27 @@ CASES = (
         lambda x, labels: ops.sigmoid_binary_cross_entropy(x, labels),
         ((5, 4), (5, 4)),
     ),
+    Case(
+        "softmax_cross_entropy",
+        "ignored labels",
+        lambda x: ops.softmax_cross_entropy(x, IGNORED, ignore_index=-1),
+        ((5, 4),),
+    ),
+    Case(
+        "softmax_focal_loss",
+        "class numbers",
+        lambda x: ops.softmax_focal_loss(x, LABELS),
+        ((5, 4),),
+    ),
+    _plain("softmax_focal_loss", "weights of classes", (5, 4), (5, 4), gamma=0.5),
+    Case(
+        "sigmoid_focal_loss",
+        "yes or no",
+        lambda x: ops.sigmoid_focal_loss(x, YES, alpha=0.25),
+        ((5, 4),),
+    ),
+    _plain("squared_error", "any", (5, 4), (5, 4)),
+    _plain("huber_loss", "near and far", (5, 4), (5, 4), delta=0.7),
     _plain("batch_norm", "training", (4, 3, 5, 6), (6,), (6,)),
     Case(
         "batch_norm_inference",

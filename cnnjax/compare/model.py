@@ -62,7 +62,9 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     experiment = make_experiment(config)
     state = make_run_state(experiment, config, checkpoint)
     split = experiment.dataset.train
-    batch = next(train_batches(split, config.batch_size, config.seed))
+    is_balanced = config.data.sampling == "balanced"
+    batches = train_batches(split, config.batch_size, config.seed, balanced=is_balanced)
+    batch = next(batches)
     x = np.asarray(normalize(batch.images, experiment.normalization))
     model = experiment.model
     if getattr(model, "dropout", 0):

@@ -83,6 +83,10 @@ NUMBERS = Rule(
     "() or one number per channel, such as (123.7, 116.3, 103.5)",
     lambda v: all(abs(number) <= LARGEST for number in v),
 )
+WEIGHTS = Rule(
+    "'balanced', or () or one number from 0 per class, such as (1.0, 5.0)",
+    lambda v: v == ("balanced",) or all(0 <= number <= LARGEST for number in v),
+)
 PART = Rule("a number above 0, at most 1", lambda v: 0 < v <= 1)
 ABOVE_ONE = Rule("a number above 1", lambda v: 1 < v < float("inf"))
 MULTIPLIER = Rule("a number above 0, at most 1000", lambda v: 0 < v <= 1000)

@@ -32,6 +32,7 @@ from cnnjax.config.rules import (
     SIZES,
     SWITCH,
     TIME,
+    WEIGHTS,
     Rule,
     name_or_path,
     one_of,
@@ -108,6 +109,9 @@ SETTINGS = (
             " of the training images."),
     Setting("data.std", tuple, (), NUMBERS, "",
             "What each channel is divided by; () measures the standard deviation."),
+    Setting("data.sampling", str, "shuffle", one_of("shuffle", "balanced"), "",
+            "Show each training example once per epoch, or all classes equally often:"
+            " the examples of rare classes more than once."),
     Setting("data.crop_padding", int, 0, COUNT, "pixels",
             "Pad each training image by this much and take a random crop of the"
             " original size."),
@@ -146,11 +150,21 @@ SETTINGS = (
     Setting("model.stem", None, OPTION, Rule("'imagenet' or 'cifar'"), "",
             "How much the first layers shrink an image."),
 
-    Setting("loss.name", str, "softmax", name_or_path("softmax", "sigmoid"), "",
-            "Cross-entropy of a softmax, or of a sigmoid per class: independent"
-            " yes-or-no questions; or your own function."),
+    Setting("loss.name", str, "softmax",
+            name_or_path("softmax", "sigmoid", "mse", "huber"), "",
+            "Cross-entropy of a softmax, or of a sigmoid per class (independent"
+            " yes-or-no questions); mean squared error or Huber loss of numbers; or"
+            " your own function."),
     Setting("loss.label_smoothing", float, 0.0, SHARE, "",
             "Share of the target that is spread evenly over all classes."),
+    Setting("loss.focal_gamma", float, 0.0, NOT_NEGATIVE, "",
+            "Focusing parameter of the focal loss, with 'softmax' or 'sigmoid'; 2 is"
+            " usual, and 0 is the cross-entropy."),
+    Setting("loss.delta", float, 1.0, POSITIVE, "",
+            "With 'huber', the error from which the loss is linear."),
+    Setting("loss.class_weights", tuple, (), WEIGHTS, "",
+            "How many times an example of each class counts in the training loss;"
+            " 'balanced' makes all classes count alike."),
 
     Setting("optimizer.name", str, "sgd",
             Rule("an optimizer of Optax that takes a learning rate, or"

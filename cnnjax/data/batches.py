@@ -9,9 +9,11 @@ from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 
+from cnnjax.data.class_order import ClassOrder
 from cnnjax.data.dataset import Split
 from cnnjax.data.permutation import permutation
 from cnnjax.data.stream import StreamedImages
+from cnnjax.data.tasks import is_known
 from cnnjax.errors import DataError
 from cnnjax.typing import Array, Images
 
@@ -22,7 +24,9 @@ _PREFETCH_BATCHES = 4
 class Batch(NamedTuple):
     """Images ``(b, *spatial, channels)`` with labels and weights ``(b,)``.
 
-    Labels are int32. Weights are float32: 1 for an example, 0 for padding.
+    Labels are int32 class numbers, or one of the other forms in ``data/tasks.py`` with
+    a second axis. Weights are float32: 1 for an example, 0 for padding and for an
+    example whose class is unknown, which gets the class number 0.
     """
 
     images: Images
@@ -43,6 +47,14 @@ class Part(NamedTuple):
 
 
 WHOLE = Part()
+
+
+def _labeled(images: Images, labels: np.ndarray) -> Batch:
+    """A batch of examples, of which those of an unknown class do not count."""
+    weights = is_known(labels).astype(np.float32)
+    if labels.ndim == 1:
+        labels = np.maximum(labels, 0)
+    return Batch(images, labels, weights)
 
 
 def train_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
@@ -87,7 +99,17 @@ def _epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class TrainBatches:
-    """Training batches with random access: entry i is step ``start_step + i``."""
+    """Training batches with random access: entry i is step ``start_step + i``.
+
+    Attributes:
+      split: the training split.
+      batch_size: examples per step, over all processes.
+      seed: determines the order.
+      start_step: the step of the first batch.
+      num_steps: how many batches there are.
+      part: the share of each batch to load.
+      classes: the order of examples if all classes shall occur equally often.
+    """
 
     split: Split
     batch_size: int
@@ -95,6 +117,7 @@ class TrainBatches:
     start_step: int
     num_steps: int
     part: Part = WHOLE
+    classes: ClassOrder | None = None
 
     def __len__(self) -> int:
         return self.num_steps
@@ -102,16 +125,18 @@ class TrainBatches:
     def __getitem__(self, index: SupportsIndex) -> Batch:
         images, labels = self.split
         step = self.start_step + operator.index(index)
-        chosen = train_indices(len(labels), self.batch_size, self.seed, step)
         rows = self.part.rows(self.batch_size)
-        chosen = chosen[rows]
-        weights = np.ones(len(chosen), np.float32)
+        positions = step * self.batch_size + np.arange(rows.start, rows.stop)
+        if self.classes is not None:
+            chosen, epochs = self.classes.at(positions, self.seed)
+        else:
+            chosen = train_indices(len(labels), self.batch_size, self.seed, step)[rows]
+            epochs = positions // len(labels)
         if isinstance(images, StreamedImages):
-            positions = step * self.batch_size + np.arange(rows.start, rows.stop)
-            found = images.at_random(chosen, self.seed, positions // len(labels))
+            found = images.at_random(chosen, self.seed, epochs)
         else:
             found = images[chosen]
-        return Batch(found, labels[chosen], weights)
+        return _labeled(found, labels[chosen])
 
 
 def train_batches(
@@ -121,6 +146,8 @@ def train_batches(
     start_step: int = 0,
     num_steps: int | None = None,
     part: Part = WHOLE,
+    *,
+    balanced: bool = False,
 ) -> Iterator[Batch]:
     """Iterates over training batches, which a thread loads ahead of time.
 
@@ -134,6 +161,7 @@ def train_batches(
       start_step: the first step.
       num_steps: number of steps; None for an endless iterator.
       part: the share of each batch to load; default: all of it.
+      balanced: whether all classes occur equally often, see ``ClassOrder``.
 
     Raises:
       DataError: if a number is out of range, or the batch does not divide into parts.
@@ -145,7 +173,10 @@ def train_batches(
     # Also checks the numbers: here, rather than later in a thread.
     train_indices(len(split.labels), batch_size, seed, start_step)
     _check_part(batch_size, part)
-    batches = TrainBatches(split, batch_size, seed, start_step, num_steps, part)
+    classes = ClassOrder(split.labels) if balanced else None
+    batches = TrainBatches(
+        split, batch_size, seed, start_step, num_steps, part, classes
+    )
     return _prefetch(batches)
 
 
@@ -196,7 +227,7 @@ def _check_part(batch_size: int, part: Part) -> None:
 
 def _eval_batch(split: Split, start: int, stop: int) -> Batch:
     images, labels = (x[start:stop] for x in split)
-    batch = Batch(images, labels, np.ones(len(labels), np.float32))
+    batch = _labeled(images, labels)
     missing = stop - start - len(labels)
     if not missing:
         return batch

@@ -11,10 +11,18 @@ from cnnjax.data.holdout import check_fraction, hold_out
 from cnnjax.data.pixels import convert_pixels
 from cnnjax.data.plausible import (
     channels_first_note,
-    check_classes,
     looks_channels_first,
+    note_labels,
 )
 from cnnjax.data.stream import StreamedImages
+from cnnjax.data.tasks import (
+    CLASSIFICATION,
+    REGRESSION,
+    TASKS,
+    check_labels,
+    classes_of,
+    find_task,
+)
 from cnnjax.errors import DataError, show
 
 SPLITS = ("train", "validation", "test")
@@ -22,9 +30,9 @@ PLAUSIBLE_CLASSES = 1000  # accepted however few examples there are
 
 
 class Split(NamedTuple):
-    """Images ``(n, *spatial, channels)`` and their class numbers ``(n,)``.
+    """Images ``(n, *spatial, channels)`` with labels ``(n,)`` or ``(n, classes)``.
 
-    In a ``Dataset``, images are uint8 or float32 and labels int32.
+    In a ``Dataset``, images are uint8 or float32; for labels see ``data/tasks.py``.
     """
 
     images: np.ndarray | StreamedImages
@@ -56,8 +64,9 @@ class RawDataset(NamedTuple):
         asked for.
       validation: what measures it during training.
       test: what measures it at the end.
-      num_classes: labels are below this number; counted if not given.
-      class_names: one name per class.
+      num_classes: labels are below this number; counted if not given. For regression,
+        the number of outputs.
+      class_names: one name per class, or per output.
       notes: sentences about possible mistakes, to be shown to the user.
       decoding: how image files became arrays, if the images come from files.
 
@@ -89,10 +98,12 @@ class Dataset(NamedTuple):
       train: what the network learns from.
       validation: what measures it during training.
       test: what measures it at the end.
-      num_classes: labels are below this number.
+      num_classes: labels are below this number. For regression, the number of outputs.
       notes: sentences about possible mistakes, to be shown to the user.
-      class_names: one name per class, if the source has names.
+      class_names: one name per class or output, if the source has names.
       decoding: how image files became arrays, if the images come from files.
+      task: what the labels mean: ``"classification"``, ``"multilabel"`` or
+        ``"regression"``.
     """
 
     train: Split
@@ -102,18 +113,25 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
     decoding: Decoding | None = None
+    task: str = CLASSIFICATION
 
 
 def make_dataset(
-    raw: RawDataset, *, validation_fraction: float, test_fraction: float, seed: int
+    raw: RawDataset,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    tasks: Sequence[str] = TASKS,
 ) -> Dataset:
     """Checks a data set, and holds out missing splits from the training examples.
 
     Images may be uint8 or floats (converted to float32). Booleans and other integers
     are converted to uint8 if all values lie within 0..255, and rejected otherwise.
-    Labels are integers of shape ``(n,)`` or ``(n, 1)``. If the number of classes is not
-    given, it is the largest label of all splits plus one. ``StreamedImages`` stay on
-    disk; their values are checked when they are read.
+    Labels are class numbers ``(n,)``, where -1 stands for an example to ignore, or have
+    one of the other forms in ``data/tasks.py``. If the number of classes is not given,
+    it is the largest label of all splits plus one. ``StreamedImages`` stay on disk;
+    their values are checked when they are read.
 
     Args:
       raw: the splits as the source returned them.
@@ -122,6 +140,7 @@ def make_dataset(
       test_fraction: the same for the test split.
       seed: determines which examples are held out. The test split does not depend on
         ``validation_fraction``.
+      tasks: that the labels may be for; where they fit several, see ``find_task``.
 
     Raises:
       DataError: if the splits are empty, damaged, or do not fit each other, if labels
@@ -134,34 +153,36 @@ def make_dataset(
         if (split := getattr(raw, name)) is not None
     }
     _check_alike(given)
+    task = find_task({name: split.labels for name, split in given.items()}, tasks)
     num_classes = raw.num_classes
     if num_classes is None and raw.class_names is not None:
         num_classes = len(raw.class_names)
     if num_classes is None:
-        num_classes = _count_classes(given)
+        num_classes = _count_classes(given, task)
     names = raw.class_names
     if names is not None:
         names = check_class_names(names, num_classes)
-    given = {
-        name: Split(split.images, check_labels(name, split.labels, num_classes))
+    labels = {
+        name: check_labels(name, split.labels, num_classes, task)
         for name, split in given.items()
     }
-    labels = {name: split.labels for name, split in given.items()}
+    given = {name: Split(given[name].images, labels[name]) for name in given}
     stated = raw.num_classes is not None or names is not None
-    notes = [*raw.notes, *check_classes(labels, num_classes, stated=stated)]
+    notes = [*raw.notes, *note_labels(labels, task, num_classes, stated=stated)]
     shape = given["train"].images.shape
     if looks_channels_first(shape):
         notes.append(channels_first_note(shape))
     fractions = {"test": test_fraction, "validation": validation_fraction}
     for name, fraction in fractions.items():
         check_fraction(name, fraction, needed=name not in given)
-    splits = _complete(given, fractions, seed)
+    splits = _complete(given, fractions, seed, task)
     return Dataset(
         **splits,
         num_classes=num_classes,
         notes=tuple(notes),
         class_names=names,
         decoding=raw.decoding,
+        task=task,
     )
 
 
@@ -188,20 +209,23 @@ def check_class_names(names: Iterable[Any], num_classes: int) -> tuple[str, ...]
 
 
 def _complete(
-    given: dict[str, Split], fractions: dict[str, float], seed: int
+    given: dict[str, Split], fractions: dict[str, float], seed: int, task: str
 ) -> dict[str, Split]:
-    """Holds out the missing splits."""
+    """Holds out the missing splits: stratified where an example has one class."""
     missing = {name: f for name, f in fractions.items() if name not in given}
     if not missing:
         return given
     images, labels = given["train"]
     take = images.take if isinstance(images, StreamedImages) else images.__getitem__
-    parts = hold_out(labels, missing, seed)
+    strata = np.zeros(len(labels), np.int32)
+    if task == CLASSIFICATION:
+        strata = classes_of(labels)
+    parts = hold_out(strata, missing, seed)
     return given | {name: Split(take(i), labels[i]) for name, i in parts.items()}
 
 
 def check_split(name: str, split: Split) -> Split:
-    """Checks images and the shape of labels; labels keep their dtype.
+    """Checks images, and that each has a label; labels stay as they are.
 
     Raises:
       DataError: see ``make_dataset``.
@@ -214,13 +238,13 @@ def check_split(name: str, split: Split) -> Split:
             f"{name} images have shape {images.shape}: expected"
             " (n, *spatial, channels) with 1 to 3 spatial axes"
         )
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+    if labels.ndim not in (1, 2) or labels.dtype.kind not in "biuf":
         raise DataError(
             f"{name} labels have shape {labels.shape} and dtype {labels.dtype}:"
-            " expected whole numbers (n,); take the argmax of one-hot labels"
+            " expected numbers (n,) or (n, classes)"
         )
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if len(images) != len(labels):
         raise DataError(
             f"{name} has {len(images)} images but {len(labels)} labels: each image"
@@ -233,28 +257,11 @@ def check_split(name: str, split: Split) -> Split:
     return Split(images, labels)
 
 
-def check_labels(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Returns labels as int32, all within ``[0, num_classes)``.
-
-    Raises:
-      DataError: a label that is not.
-    """
-    if not 1 <= num_classes < 2**31:
-        raise DataError(
-            f"the data set has {num_classes} classes: expected 1 or more, below 2^31"
-        )
-    wrong = (labels < 0) | (labels >= num_classes)
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise DataError(
-            f"{name} label {first} is {labels[first]}: expected a class number from 0"
-            f" to {num_classes - 1}"
-        )
-    return np.ascontiguousarray(labels, np.int32)
-
-
-def _count_classes(splits: Mapping[str, Split]) -> int:
+def _count_classes(splits: Mapping[str, Split], task: str) -> int:
     """The largest label plus one; rejects far more classes than examples."""
+    first = splits["train"].labels
+    if first.ndim == 2 or task == REGRESSION:
+        return first.shape[-1] if first.ndim == 2 else 1
     name, split = max(splits.items(), key=lambda item: int(item[1].labels.max()))
     num_classes = int(split.labels.max()) + 1
     examples = sum(len(split.labels) for split in splits.values())

@@ -36,7 +36,8 @@ def hold_out(
     least one; train keeps the rest, at least one.
 
     Args:
-      labels: class numbers ``(n,)``.
+      labels: class numbers ``(n,)``; train keeps all examples of the class -1, which
+        is unknown.
       fractions: share of each part. Earlier parts do not depend on later ones.
       seed: non-negative integer.
 
@@ -52,12 +53,16 @@ def hold_out(
     parts: dict[str, list[np.ndarray]] = {name: [] for name in [*fractions, "train"]}
     members = np.split(order, np.cumsum(counts)[:-1])
     for label, indices in zip(classes.tolist(), members, strict=True):
+        if label < 0:
+            parts["train"].append(indices)
+            continue
         sizes = [max(1, round(len(indices) * f)) for f in fractions.values()]
         if sum(sizes) >= len(indices):
             shares = " and ".join(f"{f} for {name}" for name, f in fractions.items())
+            have = f"class {label} has" if len(classes) > 1 else "there are"
             raise DataError(
-                f"class {label} has {len(indices)} training examples: too few to hold"
-                f" out {shares} and keep one; use smaller fractions or add examples"
+                f"{have} {len(indices)} training examples: too few to hold out {shares}"
+                " and keep one; use smaller fractions or add examples"
             )
         pieces = np.split(indices, np.cumsum(sizes))
         for part, piece in zip(parts.values(), pieces, strict=True):

@@ -14,7 +14,7 @@ from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset, Split
 from cnnjax.data.decoding import Box, Decoding, Header, decode, random_box, read_header
 from cnnjax.data.size import check_size
 from cnnjax.data.stream import StreamedImages
-from cnnjax.errors import DataError
+from cnnjax.errors import DataError, show
 
 SAMPLE = 1000  # files whose headers tell the colors and the size of all
 LISTED = 20  # bad files that a note names
@@ -96,12 +96,15 @@ def open_files(
         arrays, bad = files_of.read_all(name, keep=not streaming)
         if bad and settings.bad_files == "fail":
             first = min(bad)
-            label = labels[first]
+            label = labels[first].tolist()
             names = raw.class_names or ()
-            known = names[label] if label < len(names) else label
+            what = f"label {show(label)}"
+            if labels.ndim == 1 and labels.dtype.kind in "iu":
+                known = names[label] if 0 <= label < len(names) else label
+                what = f"class {known}"
             raise DataError(
-                f"{bad[first]} (class {known}, {name} split): repair or remove the"
-                " file, or set data.bad_files to 'skip'"
+                f"{bad[first]} ({what}, {name} split): repair or remove the file, or"
+                " set data.bad_files to 'skip'"
             )
         good = np.setdiff1d(np.arange(len(labels)), [*bad])
         if bad and not len(good):

@@ -5,11 +5,48 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cnnjax.data.tasks import CLASSIFICATION, REGRESSION, is_known
 from cnnjax.errors import DataError
 
 _MOST_CHANNELS = 4  # of ordinary images: gray, RGB, RGBA
 _SMALLEST_SIDE = 16  # from which non-square arrays are recognized as images
 _MOST_RANGES = 8  # that a message lists
+
+
+def note_labels(
+    labels: Mapping[str, np.ndarray], task: str, num_classes: int, *, stated: bool
+) -> list[str]:
+    """Sentences about examples that are ignored, and classes without examples.
+
+    Args:
+      labels: by split, ``"train"`` among them, as they are stored.
+      task: what they are for.
+      num_classes: number of classes.
+      stated: see ``check_classes``.
+
+    Raises:
+      DataError: see ``check_classes``.
+    """
+    notes = []
+    for name, values in labels.items():
+        if ignored := int((~is_known(values)).sum()):
+            notes.append(
+                f"{ignored:,} of {len(values):,} {name} examples have the label -1 and"
+                " are ignored"
+            )
+    if task == REGRESSION:
+        return notes
+    if task == CLASSIFICATION and labels["train"].ndim == 1:
+        known = {name: values[values >= 0] for name, values in labels.items()}
+        return notes + check_classes(known, num_classes, stated=stated)
+    occur = np.flatnonzero((labels["train"] > 0).any(axis=0))
+    if len(occur) < num_classes:
+        empty = _missing_ranges(occur, num_classes)
+        absent = num_classes - len(occur)
+        notes.append(
+            f"{_list(empty)} of {num_classes} {_have(absent)} no training examples"
+        )
+    return notes
 
 
 def check_classes(

@@ -6,6 +6,19 @@ training data, not the settings, not the optimizer.
 
 from cnnjax.inference.evaluate_on import as_raw, evaluate_on
 from cnnjax.inference.load import load
-from cnnjax.inference.trained_model import Prediction, TrainedModel
+from cnnjax.inference.trained_model import (
+    ClassSet,
+    Estimate,
+    Prediction,
+    TrainedModel,
+)
 
-__all__ = ["Prediction", "TrainedModel", "as_raw", "evaluate_on", "load"]
+__all__ = [
+    "ClassSet",
+    "Estimate",
+    "Prediction",
+    "TrainedModel",
+    "as_raw",
+    "evaluate_on",
+    "load",
+]

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnjax import progress
-from cnnjax.data import Dataset, RawDataset, Split
+from cnnjax.data import Dataset, RawDataset, Split, eval_batches
 from cnnjax.data.dataset import (
     SPLITS,
     as_raw_dataset,
     check_class_names,
-    check_labels,
     check_split,
 )
 from cnnjax.data.image_files import FileSettings
 from cnnjax.data.sources import load_raw
+from cnnjax.data.tasks import UNKNOWN, check_labels
 from cnnjax.errors import ConfigError, DataError, show
 from cnnjax.inference.trained_model import SIZES, TrainedModel
 from cnnjax.metrics import Metric, Outputs
@@ -65,6 +65,8 @@ def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> S
         raw = as_raw(data)
     name, examples = _choose(raw, split)
     labels = _match_classes(examples, raw.class_names, trained)
+    model = trained.description
+    check_metrics(model.metrics, metrics, model.num_classes, labels, model.task)
     found = _evaluate(trained, Split(examples.images, labels), metrics)
     return Scored(name, *found)
 
@@ -129,17 +131,25 @@ def _match_classes(
             f"images of the data have shape {shape}: expected {model.image_shape}, as"
             " in training"
         )
-    ours = model.class_names
+    ours, task = model.class_names, model.task
     if ours is None or names is None:
-        return check_labels("given", examples.labels, model.num_classes)
+        return check_labels("given", examples.labels, model.num_classes, task)
     names = check_class_names(names, len(names))
-    labels = check_labels("given", examples.labels, len(names))
+    labels = check_labels("given", examples.labels, len(names), task)
     if missing := [name for name in names if name not in ours]:
         raise DataError(
             f"the data has classes that the model does not know ({_list(missing)}): its"
             f" classes are {_list(names)}, those of the model are {_list(ours)}"
         )
-    return np.array([ours.index(name) for name in names], np.int32)[labels]
+    if labels.ndim == 1:
+        numbers = np.array([ours.index(name) for name in names], np.int32)
+        return np.where(labels < 0, UNKNOWN, numbers[labels])
+    if absent := [name for name in ours if name not in names]:
+        raise DataError(
+            f"the data lacks {_list(absent)}: expected a column for each of"
+            f" {_list(ours)}"
+        )
+    return labels[:, [names.index(name) for name in ours]]
 
 
 def _list(names: Sequence[str]) -> str:
@@ -150,29 +160,28 @@ def _evaluate(
     trained: TrainedModel, examples: Split, metrics: Mapping[str, Metric]
 ) -> tuple[Score, Outputs]:
     model = trained.description
-    loss_function = make_loss(model.loss, model.label_smoothing)
+    loss_function = make_loss(model.loss, model.loss_options)
     means = [metric.function for metric in metrics.values() if metric.is_mean]
     totals, kept = np.zeros(3 + len(means)), []
     count, size = len(examples.labels), SIZES[-1]
+    batches = eval_batches(examples, size)
     for start in range(0, count, size):
         progress.tell("evaluating", start, count)
-        images, labels = (x[start : start + size] for x in examples)
-        logits = trained.logits(images)
-        losses = np.asarray(loss_function(logits, labels), np.float64)
-        sums = [losses.sum(), np.sum(is_correct(logits, labels)), len(labels)]
-        found = [np.asarray(mean(logits, labels), np.float64) for mean in means]
-        totals += [*sums, *(values.sum() for values in found)]
+        images, labels, weights = (x[: count - start] for x in next(batches))
+        real, logits = weights > 0, trained.logits(images)
+        losses = np.where(real, loss_function(logits, labels), 0).astype(np.float64)
+        sums = [losses, is_correct(logits, labels, model.task) & real, real]
+        sums += [np.where(real, mean(logits, labels), 0) for mean in means]
+        totals += [np.asarray(values, np.float64).sum() for values in sums]
         kept.append((logits, losses))
     progress.tell("evaluating", count, count)
     logits, losses = map(np.concatenate, zip(*kept, strict=True))
-    outputs = Outputs(logits, examples.labels, losses, model.loss == "sigmoid")
-    return make_score(totals, metrics, outputs), outputs
+    outputs = Outputs(logits, examples.labels, losses, model.is_sigmoid, model.task)
+    return make_score(totals, metrics, outputs, model.task), outputs
 
 
 def _make_metrics(trained: TrainedModel) -> dict[str, Metric]:
     """The metrics that the run's settings name."""
     names = trained.description.metrics
     import_paths(trained.folder, [("metrics", name) for name in names])
-    metrics = make_metrics(names)
-    check_metrics(names, metrics, trained.description.num_classes)
-    return metrics
+    return make_metrics(names)

@@ -17,7 +17,13 @@ from cnnjax.files import check_folder_of, write_whole
 from cnnjax.inference.images import as_images
 from cnnjax.inference.inputs import Item, find_items
 from cnnjax.inference.load import load
-from cnnjax.inference.trained_model import SIZES, Prediction, TrainedModel
+from cnnjax.inference.trained_model import (
+    SIZES,
+    ClassSet,
+    Estimate,
+    Prediction,
+    TrainedModel,
+)
 from cnnjax.streams import printable, warn
 
 
@@ -25,7 +31,7 @@ class Row(NamedTuple):
     """One input and what the model says about it."""
 
     name: str
-    prediction: Prediction
+    prediction: Prediction | ClassSet | Estimate
 
 
 def predict_files(
@@ -93,11 +99,9 @@ def _predict(trained: TrainedModel, items: Sequence[Item], top: int) -> list[Row
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     """One line per input, in columns; shortened to the width of the terminal."""
-    cells = [
-        [printable(row.name)]
-        + [f"{printable(name)} {share:.1%}" for name, share in row.prediction.top]
-        for row in rows
-    ]
+    cells = [[printable(row.name), *_cells(row.prediction)] for row in rows]
+    if not cells:
+        return
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in cells:
@@ -105,40 +109,63 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
         yield padded.rstrip()[:limit] + "\n"
 
 
-def _records(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    return [
-        {
-            "input": row.name,
-            "class": row.prediction.name,
-            "probability": row.prediction.probability,
-            "top": [
-                {"class": name, "probability": share}
-                for name, share in row.prediction.top
-            ],
-        }
-        for row in rows
-    ]
+def _cells(prediction: Prediction | ClassSet | Estimate) -> list[str]:
+    if isinstance(prediction, Estimate):
+        return [f"{printable(k)} {v:.6g}" for k, v in prediction.values.items()]
+    top = [f"{printable(name)} {share:.1%}" for name, share in prediction.top]
+    if isinstance(prediction, Prediction):
+        return top
+    return [", ".join(map(printable, prediction.names)) or "none", *top]
+
+
+def _record(row: Row) -> dict[str, Any]:
+    prediction = row.prediction
+    if isinstance(prediction, Estimate):
+        return {"input": row.name, "values": dict(prediction.values)}
+    top = [{"class": name, "probability": share} for name, share in prediction.top]
+    if isinstance(prediction, ClassSet):
+        return {"input": row.name, "classes": list(prediction.names), "top": top}
+    return {
+        "input": row.name,
+        "class": prediction.name,
+        "probability": prediction.probability,
+        "top": top,
+    }
 
 
 def _json(rows: Sequence[Row]) -> Iterator[str]:
-    yield json.dumps(_records(rows), indent=2) + "\n"
+    yield json.dumps([_record(row) for row in rows], indent=2) + "\n"
 
 
 def _jsonl(rows: Sequence[Row]) -> Iterator[str]:
-    for record in _records(rows):
-        yield json.dumps(record) + "\n"
+    for row in rows:
+        yield json.dumps(_record(row)) + "\n"
 
 
 def _csv(rows: Sequence[Row]) -> Iterator[str]:
-    """A header, and one line per input: the best classes in order."""
+    """A header, and one line per input: the best classes in order, or the numbers."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    count = max((len(row.prediction.top) for row in rows), default=0)
-    head = [f"{what}_{i}" for i in range(1, count + 1) for what in ("class", "prob")]
-    writer.writerow(["input", *head])
-    for row in rows:
-        cells = [cell for pair in row.prediction.top for cell in pair]
-        writer.writerow([row.name, *cells])
+    head: list[str] = ["input"]
+    if rows and isinstance(rows[0].prediction, ClassSet):
+        head.append("classes")
+    for number, row in enumerate(rows):
+        prediction = row.prediction
+        cells: list[Any] = [row.name]
+        if isinstance(prediction, Estimate):
+            cells += prediction.values.values()
+            titles = [*prediction.values]
+        else:
+            if isinstance(prediction, ClassSet):
+                cells.append("|".join(prediction.names))
+            cells += [cell for pair in prediction.top for cell in pair]
+            count = len(prediction.top)
+            titles = [f"{w}_{i + 1}" for i in range(count) for w in ("class", "prob")]
+        if not number:
+            writer.writerow([*head, *titles])
+        writer.writerow(cells)
+    if not rows:
+        writer.writerow(head)
     yield file.getvalue()
 
 

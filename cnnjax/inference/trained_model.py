@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from cnnjax.config import Config
 from cnnjax.data import normalize
+from cnnjax.data.tasks import MULTILABEL, REGRESSION
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.inference.images import as_images
 from cnnjax.metrics import probabilities
@@ -41,6 +42,30 @@ class Prediction(NamedTuple):
     top: tuple[tuple[str, float], ...]
 
 
+class ClassSet(NamedTuple):
+    """What a model that allows several classes per image says about one image.
+
+    Attributes:
+        labels: the numbers of the classes that are more likely than not.
+        names: of these classes.
+        top: the most probable classes with their probabilities, best first.
+    """
+
+    labels: tuple[int, ...]
+    names: tuple[str, ...]
+    top: tuple[tuple[str, float], ...]
+
+
+class Estimate(NamedTuple):
+    """What a regression says about one image.
+
+    Attributes:
+        values: the predicted numbers by name, in the unit of the labels.
+    """
+
+    values: Mapping[str, float]
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
     """A network with its trained variables, ready to predict.
@@ -68,7 +93,7 @@ class TrainedModel:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """One name per class; numbers as text where the data had no names."""
+        """One name per class or output; numbers as text where the data had none."""
         names = self.description.class_names
         return names or tuple(map(str, range(self.description.num_classes)))
 
@@ -78,7 +103,7 @@ class TrainedModel:
         return self.description.image_shape
 
     def logits(self, images: Images) -> np.ndarray:
-        """The outputs of the network.
+        """The outputs of the network; of a regression, the predicted numbers.
 
         Args:
             images: see the class.
@@ -105,12 +130,18 @@ class TrainedModel:
             ``(n, num_classes)``, or ``(num_classes,)`` for one image.
 
         Raises:
+            ConfigError: a regression, which has no classes.
             DataError: see ``logits``.
         """
-        return probabilities(self.logits(images), self.description.loss == "sigmoid")
+        if self.description.task == REGRESSION:
+            raise ConfigError(
+                "the model predicts numbers, which have no probabilities; use predict,"
+                " or logits for an array"
+            )
+        return probabilities(self.logits(images), self.description.is_sigmoid)
 
     def predict(self, images: Images, k: int = 5) -> Any:
-        """The most probable classes.
+        """The most probable classes, or the numbers of a regression.
 
         Args:
             images: see the class.
@@ -118,17 +149,18 @@ class TrainedModel:
 
         Returns:
             A list with one ``Prediction`` per image, or one ``Prediction`` for one
-            image.
+            image. Where an image can have several classes, it is a ``ClassSet``, and
+            for a regression an ``Estimate``.
 
         Raises:
             DataError: see ``logits``.
         """
         if type(k) is not int or k < 1:
             raise ConfigError(f"k is {k!r}, expected a whole number above 0")
-        probabilities = self.predict_proba(images)
-        if probabilities.ndim == 1:
-            return self._predictions(probabilities[None], k)[0]
-        return self._predictions(probabilities, k)
+        logits = self.logits(images)
+        if logits.ndim == 1:
+            return self._predictions(logits[None], k)[0]
+        return self._predictions(logits, k)
 
     def features(self, images: Images, layer: str) -> np.ndarray:
         """The output of one layer, such as an embedding.
@@ -146,13 +178,24 @@ class TrainedModel:
         """
         return self._apply(images, self._layer(layer))
 
-    def _predictions(self, probabilities: np.ndarray, k: int) -> list[Prediction]:
-        order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :k]
-        values = np.take_along_axis(probabilities, order, axis=-1)
-        names, predictions = self.class_names, []
-        for labels, shares in zip(order.tolist(), values.tolist(), strict=True):
-            top = tuple(zip((names[label] for label in labels), shares, strict=True))
+    def _predictions(self, logits: np.ndarray, k: int) -> list[Any]:
+        names, task = self.class_names, self.description.task
+        if task == REGRESSION:
+            rows = logits.tolist()
+            return [Estimate(dict(zip(names, row, strict=True))) for row in rows]
+        shares = probabilities(logits, self.description.is_sigmoid)
+        order = np.argsort(-shares, axis=-1, kind="stable")[:, :k]
+        values = np.take_along_axis(shares, order, axis=-1)
+        predictions: list[Any] = []
+        for labels, row in zip(order.tolist(), values.tolist(), strict=True):
+            top = tuple(zip((names[label] for label in labels), row, strict=True))
             predictions.append(Prediction(labels[0], *top[0], top))
+        if task != MULTILABEL:
+            return predictions
+        for number, row in enumerate(logits > 0):
+            labels = tuple(np.flatnonzero(row).tolist())
+            likely = tuple(names[label] for label in labels)
+            predictions[number] = ClassSet(labels, likely, predictions[number].top)
         return predictions
 
     def _apply(self, images: Images, function: Callable[..., Any]) -> np.ndarray:

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax import ops
+from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, TASKS
 from cnnjax.errors import unknown_name
-from cnnjax.metrics import whole_split
+from cnnjax.metrics import errors, whole_split
 from cnnjax.typing import Array
 
 _TOP = re.compile(r"top([1-9]\d{0,8})")
@@ -26,12 +27,14 @@ class Metric(NamedTuple):
         higher_is_better: ``None`` where only the user knows.
         is_mean: whether it is a mean over the examples.
         least_classes: how many classes it needs.
+        tasks: what the labels can mean.
     """
 
     function: Callable[..., Any]
     higher_is_better: bool | None
     is_mean: bool = False
     least_classes: int = 1
+    tasks: tuple[str, ...] = TASKS
 
 
 def is_in_top(logits: Array, labels: Array, *, k: int) -> Array:
@@ -40,7 +43,8 @@ def is_in_top(logits: Array, labels: Array, *, k: int) -> Array:
     Of equal logits, that of the lower class number comes first.
     """
     logits = jnp.where(logits == 0, 0, logits)  # -0 would come after 0
-    return jnp.any(jax.lax.top_k(logits, k)[1] == labels[:, None], axis=-1)
+    classes = labels if labels.ndim == 1 else jnp.argmax(labels, axis=-1)
+    return jnp.any(jax.lax.top_k(logits, k)[1] == classes[:, None], axis=-1)
 
 
 def log_loss(logits: Array, labels: Array) -> Array:
@@ -50,15 +54,32 @@ def log_loss(logits: Array, labels: Array) -> Array:
     return ops.softmax_cross_entropy(logits.astype(wide), labels)
 
 
+def hamming_loss(logits: Array, labels: Array) -> Array:
+    """The share of the classes of each example whose yes or no is wrong."""
+    known = labels >= 0
+    wrong = (logits > 0) != (labels > 0.5)
+    return (wrong & known).sum(axis=-1) / jnp.maximum(known.sum(axis=-1), 1)
+
+
+_ONE = (CLASSIFICATION,)
+_CLASSES = (CLASSIFICATION, MULTILABEL)
+_SEVERAL = (MULTILABEL,)
+_NUMBERS = (REGRESSION,)
+
 METRICS = {
-    "log_loss": Metric(log_loss, False, is_mean=True),
-    "balanced_accuracy": Metric(whole_split.macro_recall, True),
-    "macro_precision": Metric(whole_split.macro_precision, True),
-    "macro_recall": Metric(whole_split.macro_recall, True),
-    "macro_f1": Metric(whole_split.macro_f1, True),
-    "auc": Metric(whole_split.auc, True),
-    "average_precision": Metric(whole_split.average_precision, True),
-    "calibration_error": Metric(whole_split.calibration_error, False),
+    "log_loss": Metric(log_loss, False, is_mean=True, tasks=_ONE),
+    "balanced_accuracy": Metric(whole_split.macro_recall, True, tasks=_ONE),
+    "macro_precision": Metric(whole_split.macro_precision, True, tasks=_CLASSES),
+    "macro_recall": Metric(whole_split.macro_recall, True, tasks=_CLASSES),
+    "macro_f1": Metric(whole_split.macro_f1, True, tasks=_CLASSES),
+    "auc": Metric(whole_split.auc, True, tasks=_CLASSES),
+    "average_precision": Metric(whole_split.average_precision, True, tasks=_CLASSES),
+    "calibration_error": Metric(whole_split.calibration_error, False, tasks=_ONE),
+    "hamming_loss": Metric(hamming_loss, False, is_mean=True, tasks=_SEVERAL),
+    "mae": Metric(errors.absolute_error, False, is_mean=True, tasks=_NUMBERS),
+    "mse": Metric(errors.squared_error, False, is_mean=True, tasks=_NUMBERS),
+    "rmse": Metric(errors.root_mean_squared_error, False, tasks=_NUMBERS),
+    "r2": Metric(errors.r2, True, tasks=_NUMBERS),
 }
 """The metrics by their names, apart from top-k accuracy: ``"top5"``, for any k."""
 
@@ -73,7 +94,8 @@ def find_metric(name: str) -> Metric:
         return METRICS[name]
     if match := _TOP.fullmatch(name):
         k = int(match[1])
-        return Metric(partial(is_in_top, k=k), True, is_mean=True, least_classes=k)
+        function = partial(is_in_top, k=k)
+        return Metric(function, True, is_mean=True, least_classes=k, tasks=_ONE)
     valid = [*METRICS, "top3", "top5"]
     raise ValueError(
         f"{unknown_name('metric', name, valid)}; top takes any number, and your own"

@@ -1,10 +1,11 @@
 """Scores of each class, and which classes are taken for which."""
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnnjax.data.tasks import MULTILABEL
 from cnnjax.metrics.outputs import Outputs
 
 
@@ -28,10 +29,15 @@ def score_classes(outputs: Outputs) -> list[ClassScore]:
     """The scores of each class of the network."""
     from sklearn.metrics import precision_recall_fscore_support
 
+    if outputs.task == MULTILABEL:
+        return [
+            _score_binary(*one_against_rest(outputs, number))
+            for number in range(outputs.logits.shape[-1])
+        ]
     with warnings.catch_warnings():  # such as for more classes than examples
         warnings.simplefilter("ignore")
         *scores, support = precision_recall_fscore_support(
-            outputs.labels,
+            outputs.classes,
             outputs.predictions,
             labels=np.arange(outputs.logits.shape[-1]),
             zero_division=0,  # pyright: ignore[reportArgumentType]
@@ -41,9 +47,35 @@ def score_classes(outputs: Outputs) -> list[ClassScore]:
     return [ClassScore(*row) for row in zip(*columns, support.tolist(), strict=True)]
 
 
+def one_against_rest(
+    outputs: Outputs, number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which examples have a class, which are predicted to, and its probabilities.
+
+    Examples for which that is unknown are left out.
+    """
+    if outputs.task == MULTILABEL:
+        labels, guesses = outputs.labels[:, number], outputs.predictions[:, number]
+        known = labels >= 0
+        probabilities = outputs.probabilities[:, number]
+        return labels[known] > 0.5, guesses[known], probabilities[known]
+    guesses = outputs.predictions == number
+    return outputs.classes == number, guesses, outputs.probabilities[:, number]
+
+
+def _score_binary(truth: np.ndarray, guesses: np.ndarray, _: Any) -> ClassScore:
+    right, support, guessed = (int(x.sum()) for x in (truth & guesses, truth, guesses))
+    if not support:
+        return ClassScore(np.nan, np.nan, np.nan, 0)
+    precision = right / guessed if guessed else 0.0
+    return ClassScore(
+        precision, right / support, 2 * right / (support + guessed), support
+    )
+
+
 def confusion_matrix(outputs: Outputs) -> np.ndarray:
     """How many examples of each class (rows) are taken for each class (columns)."""
     count = outputs.logits.shape[-1]
     found = np.zeros((count, count), np.int64)
-    np.add.at(found, (outputs.labels, outputs.predictions), 1)
+    np.add.at(found, (outputs.classes, outputs.predictions), 1)
     return found

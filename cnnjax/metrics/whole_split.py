@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cnnjax.data.tasks import CLASSIFICATION
 from cnnjax.metrics.outputs import Outputs
-from cnnjax.metrics.per_class import score_classes
+from cnnjax.metrics.per_class import one_against_rest, score_classes
 
 BINS = 15
 """Bins of equal width of the calibration error."""
@@ -33,23 +34,22 @@ def macro_f1(outputs: Outputs) -> float:
 def auc(outputs: Outputs) -> float:
     """The mean area under the ROC curve of each class against the rest.
 
-    With two classes, that of class 1. A class that all examples belong to has none.
+    With two classes, of which each example has one, that of class 1. A class that all
+    examples belong to has none.
     """
     from sklearn.metrics import roc_auc_score
 
-    n = len(outputs.labels)
-    return _one_against_rest(outputs, roc_auc_score, most=n - 1)
+    return _mean_over_classes(outputs, roc_auc_score, needs_others=True)
 
 
 def average_precision(outputs: Outputs) -> float:
     """The mean average precision of each class against the rest.
 
-    With two classes, that of class 1.
+    With two classes, of which each example has one, that of class 1.
     """
     from sklearn.metrics import average_precision_score
 
-    n = len(outputs.labels)
-    return _one_against_rest(outputs, average_precision_score, most=n)
+    return _mean_over_classes(outputs, average_precision_score, needs_others=False)
 
 
 def calibration_error(outputs: Outputs) -> float:
@@ -64,28 +64,27 @@ def calibration_error(outputs: Outputs) -> float:
         return np.nan
     edges = np.linspace(0, 1, BINS + 1)[1:-1]
     bins = np.searchsorted(edges, confidences)
-    differences = (outputs.predictions == outputs.labels) - confidences
+    differences = (outputs.predictions == outputs.classes) - confidences
     return float(np.abs(np.bincount(bins, differences, BINS)).sum() / len(bins))
 
 
 def _macro(outputs: Outputs, which: int) -> float:
     """The mean of precision (0), recall (1) or F1 (2)."""
     found = [score[which] for score in score_classes(outputs) if score.support]
-    return float(np.mean(found))
+    return float(np.mean(found)) if found else np.nan
 
 
-def _one_against_rest(
-    outputs: Outputs, score: Callable[..., float], most: int
+def _mean_over_classes(
+    outputs: Outputs, score: Callable[..., float], *, needs_others: bool
 ) -> float:
-    """The mean score of the classes that have 1 to ``most`` examples."""
-    probabilities = outputs.probabilities
-    if not np.isfinite(probabilities).all():
+    """The mean score of the classes that have examples, and others if it needs them."""
+    if not np.isfinite(outputs.probabilities).all():
         return np.nan
-    count = probabilities.shape[-1]
-    classes = [1] if count == 2 else range(count)
+    count = outputs.logits.shape[-1]
+    is_binary = count == 2 and outputs.task == CLASSIFICATION
     found = []
-    for number in classes:
-        is_positive = outputs.labels == number
-        if 1 <= is_positive.sum() <= most:
-            found.append(score(is_positive, probabilities[:, number]))
+    for number in [1] if is_binary else range(count):
+        is_positive, _, probabilities = one_against_rest(outputs, number)
+        if is_positive.any() and not (needs_others and is_positive.all()):
+            found.append(score(is_positive, probabilities))
     return float(np.mean(found)) if found else np.nan

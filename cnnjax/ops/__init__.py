@@ -15,6 +15,7 @@ from cnnjax.ops.conv.conv import conv
 from cnnjax.ops.conv.transpose import conv_transpose
 from cnnjax.ops.dense import dense
 from cnnjax.ops.dropout import dropout
+from cnnjax.ops.focal import sigmoid_focal_loss, softmax_focal_loss
 from cnnjax.ops.gradient import gradients
 from cnnjax.ops.loss import (
     sigmoid_binary_cross_entropy,
@@ -28,6 +29,7 @@ from cnnjax.ops.norm import (
     layer_norm,
 )
 from cnnjax.ops.pool import avg_pool, global_avg_pool, max_pool
+from cnnjax.ops.regression import huber_loss, squared_error
 
 __all__ = [
     "avg_pool",
@@ -42,6 +44,7 @@ __all__ = [
     "global_avg_pool",
     "gradients",
     "group_norm",
+    "huber_loss",
     "layer_norm",
     "log_softmax",
     "max_pool",
@@ -49,9 +52,12 @@ __all__ = [
     "relu6",
     "sigmoid",
     "sigmoid_binary_cross_entropy",
+    "sigmoid_focal_loss",
     "silu",
     "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_with_integer_labels",
+    "softmax_focal_loss",
+    "squared_error",
     "tanh",
 ]

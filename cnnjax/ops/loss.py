@@ -17,7 +17,11 @@ from cnnjax.ops.gradient import custom_vjp, vary_alike
 
 
 def softmax_cross_entropy(
-    logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
 ) -> jax.Array:
     """Softmax cross-entropy, one value per example.
 
@@ -28,6 +32,8 @@ def softmax_cross_entropy(
             or soft labels, such as from mixup or distillation.
         label_smoothing: the fraction of each target that is spread evenly over all
             classes, 0 to 1 (Szegedy et al. 2016).
+        ignore_index: a class number that stands for an unknown class, such as -1: the
+            loss of such an example and its gradient are 0.
 
     Returns:
         ``(...)`` with the dtype of the logits, in nats.
@@ -35,29 +41,69 @@ def softmax_cross_entropy(
     Raises:
         ValueError: incompatible shapes or dtypes.
     """
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 to 1")
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-    _check_logits(logits)
-    targets = _targets(logits, labels)
-    if label_smoothing:
-        evenly = label_smoothing / logits.shape[-1]
-        targets = (1 - label_smoothing) * targets + evenly
-    return _cross_entropy(*vary_alike(logits, targets))
+    targets = as_targets(logits, labels, label_smoothing, ignore_index)
+    return _cross_entropy(*vary_alike(jnp.asarray(logits), targets))
 
 
 def softmax_cross_entropy_with_integer_labels(
-    logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
 ) -> jax.Array:
     """``softmax_cross_entropy`` for integer labels, named as in Optax."""
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"labels are {labels.dtype}, expected an integer dtype")
-    return softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    return softmax_cross_entropy(
+        logits, labels, label_smoothing=label_smoothing, ignore_index=ignore_index
+    )
 
 
-def _check_logits(logits):
+def check_logits(logits: jax.Array, name: str = "logits") -> None:
+    """Refuses logits that are not floating-point."""
     if not jnp.issubdtype(logits.dtype, jnp.floating):
-        raise ValueError(f"logits are {logits.dtype}, expected a floating dtype")
+        raise ValueError(f"{name} are {logits.dtype}, expected a floating dtype")
+
+
+def check_same_shape(
+    name: str, values: jax.Array, labels: jax.Array, what: str = "labels"
+) -> None:
+    """Refuses labels of another shape than the values that they are compared with."""
+    if values.shape != labels.shape:
+        raise ValueError(
+            f"{what} have shape {labels.shape}, expected that of the {name},"
+            f" {values.shape}"
+        )
+
+
+def as_targets(
+    logits: jax.Array,
+    labels: jax.Array,
+    label_smoothing: float,
+    ignore_index: int | None,
+) -> jax.Array:
+    """The weight of each class, of the shape and dtype of the logits.
+
+    The arguments are those of ``softmax_cross_entropy``.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 to 1")
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    check_logits(logits)
+    targets = _targets(logits, labels)
+    if label_smoothing:
+        evenly = label_smoothing / logits.shape[-1]
+        targets = (1 - label_smoothing) * targets + evenly
+    if ignore_index is None:
+        return targets
+    if labels.shape == logits.shape:
+        raise ValueError(
+            f"ignore_index is {ignore_index}, but labels of shape {labels.shape} are"
+            " weights per class, expected class numbers; give an example the weight 0"
+            " in all classes to ignore it"
+        )
+    return jnp.where((labels == ignore_index)[..., None], 0, targets)
 
 
 def _targets(logits, labels):
@@ -115,12 +161,8 @@ def sigmoid_binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Ar
         ValueError: different shapes, or logits that are not floating-point.
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-    _check_logits(logits)
-    if logits.shape != labels.shape:
-        raise ValueError(
-            f"labels have shape {labels.shape}, expected that of the logits,"
-            f" {logits.shape}"
-        )
+    check_logits(logits)
+    check_same_shape("logits", logits, labels)
     targets = labels.astype(logits.dtype)
     return _binary_cross_entropy(*vary_alike(logits, targets))
 
@@ -132,7 +174,11 @@ def _stock_binary_cross_entropy(logits, targets):
 
 @custom_vjp(stock=_stock_binary_cross_entropy)
 def _binary_cross_entropy(logits, targets):
-    # log(1 + exp(z)) - t z, written so that exp never overflows.
+    return entropy(logits, targets)
+
+
+def entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """log(1 + exp(z)) - t z, written so that exp never overflows."""
     tail = jnp.log1p(jnp.exp(-jnp.abs(logits)))
     return jnp.maximum(logits, 0) - targets * logits + tail
 

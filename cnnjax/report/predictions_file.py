@@ -2,12 +2,13 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cnnjax.data.tasks import MULTILABEL, REGRESSION
 from cnnjax.files import write_whole
 from cnnjax.metrics import Outputs
 
@@ -35,19 +36,35 @@ def write_predictions(
 def _columns(
     outputs: Outputs, class_names: Sequence[str] | None
 ) -> dict[str, np.ndarray]:
-    labels, predictions = outputs.labels, outputs.predictions
+    shown = class_names or range(outputs.logits.shape[-1])
+    columns = {"index": np.arange(len(outputs.labels))}
+    losses = outputs.losses.astype(np.float64)
+    if outputs.task == REGRESSION:
+        named = _by_name("label", outputs.labels, shown)
+        predicted = _by_name("prediction", outputs.predictions, shown)
+        return columns | named | predicted | {"loss": losses}
+    shares = _by_name("probability", outputs.probabilities, shown)
+    if outputs.task == MULTILABEL:
+        named = _by_name("label", outputs.labels, shown)
+        predicted = _by_name("prediction", outputs.predictions.astype(np.int8), shown)
+        return columns | named | predicted | {"loss": losses} | shares
+    labels, predictions = outputs.classes, outputs.predictions
     if class_names is not None:
-        names = np.array(class_names, object)
+        names = np.array([*class_names, ""], object)  # the last one is that of -1
         labels, predictions = names[labels], names[predictions]
-    probabilities = outputs.probabilities
-    shown = class_names or range(probabilities.shape[-1])
-    return {
-        "index": np.arange(len(labels)),
+    columns |= {
         "label": labels,
         "prediction": predictions,
         "probability": outputs.confidences,
-        "loss": outputs.losses.astype(np.float64),
-    } | {f"probability_{name}": probabilities[:, i] for i, name in enumerate(shown)}
+        "loss": losses,
+    }
+    return columns | shares
+
+
+def _by_name(
+    what: str, values: np.ndarray, names: Iterable[Any]
+) -> dict[str, np.ndarray]:
+    return {f"{what}_{name}": values[:, i] for i, name in enumerate(names)}
 
 
 def _csv(columns: dict[str, np.ndarray]) -> str:

@@ -2,9 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TextIO
 
-from cnnjax.metrics import Outputs, confusion_matrix, score_classes
+import numpy as np
+
+from cnnjax.data.tasks import CLASSIFICATION, REGRESSION
+from cnnjax.metrics import METRICS, Outputs, confusion_matrix, score_classes
 from cnnjax.streams import printable
 
 MOST_CLASSES = 20
@@ -35,10 +39,14 @@ def print_report(
         stream: where.
     """
     names = class_names or [str(i) for i in range(outputs.logits.shape[-1])]
-    names = [printable(name) for name in names]
-    sections = [_summary(printable(title), score), _classes(names, outputs)]
-    if len(names) <= MOST_CLASSES:
-        sections.append(_confusion(names, outputs))
+    names, known = [printable(name) for name in names], outputs.known()
+    sections = [_summary(printable(title), score)]
+    if outputs.task == REGRESSION:
+        sections.append(_errors(names, outputs))
+    else:
+        sections.append(_classes(names, known))
+    if outputs.task == CLASSIFICATION and len(names) <= MOST_CLASSES:
+        sections.append(_confusion(names, known))
     for number, section in enumerate(sections):
         if number:
             print(file=stream)
@@ -49,7 +57,7 @@ def print_report(
 
 
 def _summary(title: str, score: Mapping[str, float]) -> Section:
-    names = ["accuracy", *(name for name in score if name != "accuracy")]
+    names = sorted(score, key=lambda name: name != "accuracy")  # it comes first
     rows = [[name, _number(score[name])] for name in names if name != "examples"]
     return Section(title, [["metric", "value"], *rows])
 
@@ -61,6 +69,19 @@ def _classes(names: Sequence[str], outputs: Outputs) -> Section:
         for name, score in zip(names, score_classes(outputs), strict=True)
     ]
     return Section("each class", [head, *rows])
+
+
+def _errors(names: Sequence[str], outputs: Outputs) -> Section:
+    """The errors of each number that a regression predicts."""
+    head, rows = ["output", "MAE", "RMSE", "R2"], []
+    for column, name in enumerate(names):
+        chosen = slice(column, column + 1)
+        logits, labels = outputs.logits[:, chosen], outputs.labels[:, chosen]
+        one = replace(outputs, logits=logits, labels=labels)
+        mean = float(np.abs(logits.astype(np.float64) - labels).mean())
+        others = [METRICS[metric].function(one) for metric in ("rmse", "r2")]
+        rows.append([name, *map(_number, [mean, *others])])
+    return Section("each output", [head, *rows])
 
 
 def _confusion(names: Sequence[str], outputs: Outputs) -> Section:

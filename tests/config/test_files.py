@@ -78,7 +78,7 @@ def test_one_setting_is_changed(name, text, value):
         (
             "loss.name",
             "hinge",
-            "'hinge', expected 'softmax', 'sigmoid' or 'module:attribute'",
+            "'hinge', expected 'softmax', 'sigmoid', 'mse', 'huber' or",
         ),
         ("data.validation_fraction", "1", "validation_fraction is 1.0, expected"),
         ("seed", "-1", "seed is -1, expected a whole number from 0"),

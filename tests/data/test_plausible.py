@@ -93,8 +93,13 @@ def test_a_label_far_outside_is_refused_with_its_place_and_the_way_out():
 
 
 def test_negative_labels_are_refused():
-    with pytest.raises(DataError, match="train label 1 is -1: expected a class number"):
-        notes([0, -1, 1])
+    with pytest.raises(DataError, match="train label 1 is -2: expected a class number"):
+        notes([0, -2, 1])
+
+
+def test_ignored_examples_are_counted():
+    first, *_ = notes([0, -1, 1, -1, 0, 1])
+    assert first == "2 of 6 train examples have the label -1 and are ignored"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from cnnjax.data.tasks import CLASSIFICATION
 from cnnjax.metrics import (
     METRICS,
     Outputs,
@@ -70,7 +71,11 @@ def expected(name, outputs):
     return sk.log_loss(y, probabilities(outputs.logits), labels=classes)
 
 
-NAMES = [name for name in METRICS if name != "calibration_error"]
+NAMES = [
+    name
+    for name, metric in METRICS.items()
+    if CLASSIFICATION in metric.tasks and name != "calibration_error"
+]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -193,5 +198,6 @@ def test_an_unknown_name_is_refused(name, message):
 
 def test_each_metric_has_a_direction():
     lower = {name for name, metric in METRICS.items() if not metric.higher_is_better}
-    assert lower == {"log_loss", "calibration_error"}
+    errors = {"hamming_loss", "mae", "mse", "rmse"}
+    assert lower == {"log_loss", "calibration_error", *errors}
     assert None not in [metric.higher_is_better for metric in METRICS.values()]

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cnnjax.config.import_path import is_import_path, searched
 from cnnjax.config.values import FROM_PYTHON
@@ -20,6 +20,7 @@ from cnnjax.data.sources.parquet import load_parquet
 from cnnjax.data.sources.synthetic import load_synthetic
 from cnnjax.data.sources.tar import load_tar
 from cnnjax.data.sources.tfds import load_tfds, stream_tfds
+from cnnjax.data.tasks import TASKS
 from cnnjax.errors import DataError
 
 SOURCES: dict[str, Callable[..., RawDataset]] = {
@@ -64,6 +65,7 @@ def load_dataset(
     seed: int,
     streaming: bool = False,
     files: FileSettings = FROM_FILES,
+    tasks: Sequence[str] = TASKS,
 ) -> Dataset:
     """Reads a data set, checks it, and completes its splits.
 
@@ -81,6 +83,7 @@ def load_dataset(
       streaming: whether images stay on disk and are read batch by batch. Splits and
         batches are bit-equal in both cases; labels are always in memory.
       files: how image files are read, for sources that hold such files.
+      tasks: see ``make_dataset``.
 
     Raises:
       DataError: if the source does not exist or cannot be streamed, or if its data
@@ -91,6 +94,7 @@ def load_dataset(
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         seed=seed,
+        tasks=tasks,
     )
 
 

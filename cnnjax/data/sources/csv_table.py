@@ -3,15 +3,22 @@
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
 from cnnjax.data.decoding import read_bytes
 from cnnjax.data.sources.argument import parse_argument
-from cnnjax.data.sources.labels import group_by_split, number_labels
+from cnnjax.data.sources.labels import (
+    group_by_split,
+    number_labels,
+    number_sets,
+    read_flags,
+    read_numbers,
+)
 from cnnjax.errors import DataError, show
 from cnnjax.files import open_regular
 
@@ -20,7 +27,7 @@ _COLUMNS = {
     "label": ("label", "class", "target"),
     "split": ("split",),
 }
-_OPTIONS = (*_COLUMNS, "root")
+_OPTIONS = (*_COLUMNS, "numbers", "root", "separator")
 
 
 def load_csv(argument: str) -> RawDataset:
@@ -29,34 +36,109 @@ def load_csv(argument: str) -> RawDataset:
     Columns are called ``path`` (or ``file``, ``filename``, ``image``), ``label`` (or
     ``class``, ``target``) and, if there is one, ``split`` with the values ``train``,
     ``val`` (``valid``, ``validation``) and ``test``. Options name other columns.
-    Labels are class numbers or class names; names are numbered alphabetically.
-    Relative paths are relative to the table, or to the option ``root``.
+    Labels are class numbers or class names; names are numbered alphabetically, and -1
+    stands for an unknown class. Relative paths are relative to the table, or to the
+    option ``root``.
+
+    For several classes per example, either ``separator`` tells what stands between
+    their names, as in ``?separator=;`` for ``cat;dog``, or ``label`` names one column
+    of 0 and 1 for each class, as in ``?label=cat,dog``. For regression, ``numbers``
+    names columns of numbers, as in ``?numbers=age`` or ``?numbers=x,y``.
 
     Args:
-      argument: ``file`` or ``file?path=COLUMN&label=COLUMN&split=COLUMN&root=FOLDER``.
+      argument: ``file`` or ``file?path=COLUMN&label=COLUMN&split=COLUMN&root=FOLDER``,
+        with the options ``separator`` or ``numbers``.
 
     Raises:
       DataError: if the table cannot be read, lacks a column, or gives one file two
         labels or splits.
     """
     path, options = parse_argument("csv", argument, _OPTIONS)
-    header, rows = _read(path)
-    columns = {
-        kind: [row[number].strip() for row in rows]
-        for kind in _COLUMNS
-        if (number := _column(kind, header, options, path)) is not None
-    }
+    table = _Table(path, options, *_read(path))
     where = str(path)
     root = Path(os.path.expanduser(options.get("root", path.parent)))
-    paths = [str(root / name) for name in columns["path"]]
-    labels, names = number_labels(columns["label"], where)
-    splits = {"train": np.arange(len(rows))}
-    if "split" in columns:
-        splits = group_by_split(columns["split"], where)
+    paths = [str(root / name) for name in table.column("path")]
+    labels, names = _labels(table, options, where)
+    splits = {"train": np.arange(len(paths))}
+    if table.has_splits():
+        splits = group_by_split(table.column("split"), where)
     notes = _check_twice(paths, labels, splits, where)
     found = {name: _examples(paths, labels, chosen) for name, chosen in splits.items()}
     train, validation, test = map(found.get, SPLITS)
     return RawDataset(train, validation, test, class_names=names, notes=notes)
+
+
+class _Table(NamedTuple):
+    """The rows of a table, whose columns the options may name."""
+
+    path: Path
+    options: Mapping[str, str]
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def has_splits(self) -> bool:
+        """Whether a column tells the split of each example."""
+        names = [name.lower() for name in self.header]
+        return "split" in self.options or names.count("split") == 1
+
+    def column(self, kind: str) -> list[str]:
+        """The texts of the column of paths, labels or splits.
+
+        Raises:
+          DataError: no such column.
+        """
+        if kind in self.options:
+            return self.named(kind, self.options[kind])
+        lower = [name.lower() for name in self.header]
+        for name in _COLUMNS[kind]:
+            if lower.count(name) == 1:
+                return self._texts(lower.index(name))
+        raise self._missing(kind, " or ".join(map(repr, _COLUMNS[kind])))
+
+    def named(self, option: str, name: str) -> list[str]:
+        """The texts of the column of that name.
+
+        Raises:
+          DataError: no such column, or several.
+        """
+        if list(self.header).count(name) != 1:
+            raise self._missing(option, repr(name))
+        return self._texts(self.header.index(name))
+
+    def _texts(self, number: int) -> list[str]:
+        return [row[number].strip() for row in self.rows]
+
+    def _missing(self, option: str, expected: str) -> DataError:
+        return DataError(
+            f"{self.path} has the columns {', '.join(map(show, self.header))}: expected"
+            f" one called {expected}; name it, as in csv:{self.path}?{option}=COLUMN"
+        )
+
+
+def _labels(
+    table: _Table, options: Mapping[str, str], where: str
+) -> tuple[np.ndarray, list[str] | None]:
+    """The labels of all rows, and the names of the classes or of the numbers."""
+    given = [name for name in ("numbers", "label") if name in options]
+    if len(given) == 2 or ("numbers" in options and "separator" in options):
+        raise DataError(
+            f"csv:{where}?numbers={options['numbers']} also has the option"
+            f" {'label' if len(given) == 2 else 'separator'}: expected one of the two"
+        )
+    names = options[given[0]].split(",") if given else []
+    if "numbers" in options or len(names) > 1:
+        if "separator" in options:
+            raise DataError(
+                f"csv:{where} has the option separator and several columns of labels"
+                f" ({', '.join(names)}): expected one column"
+            )
+        columns = [table.named(given[0], name) for name in names]
+        read = read_numbers if "numbers" in options else read_flags
+        return read(columns, where), names
+    texts = table.column("label")
+    if "separator" in options:
+        return number_sets([t.split(options["separator"]) for t in texts], where)
+    return number_labels(texts, where)
 
 
 def _examples(
@@ -90,21 +172,6 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows[1:]
 
 
-def _column(kind: str, header: Sequence[str], options, path: Path) -> int | None:
-    """The number of a column; ``None`` for a missing column of splits."""
-    wanted = (options[kind],) if kind in options else _COLUMNS[kind]
-    known = header if kind in options else [name.lower() for name in header]
-    for name in wanted:
-        if known.count(name) == 1:
-            return known.index(name)
-    if kind == "split" and kind not in options:
-        return None
-    raise DataError(
-        f"{path} has the columns {', '.join(map(show, header))}: expected one called"
-        f" {' or '.join(map(repr, wanted))}; name it, as in csv:{path}?{kind}=COLUMN"
-    )
-
-
 def _check_twice(paths, labels, splits, where) -> tuple[str, ...]:
     """A note about files that occur twice.
 
@@ -123,7 +190,7 @@ def _check_twice(paths, labels, splits, where) -> tuple[str, ...]:
             ("labels", labels[before], labels[number]),
             ("splits", split_of[before], split_of[number]),
         ):
-            if one != other:
+            if np.any(one != other):
                 raise DataError(
                     f"{where} names {path} twice (rows {before + 2} and {number + 2}),"
                     f" with different {what}: remove one of the rows"

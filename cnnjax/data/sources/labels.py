@@ -1,10 +1,11 @@
 """Labels and splits as texts in a file: class numbers, and which split they mean."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cnnjax.data.tasks import UNKNOWN
 from cnnjax.errors import DataError, show
 
 SPLIT_NAMES = {
@@ -17,6 +18,8 @@ SPLIT_NAMES = {
 """The names that folders, files and columns give to a split, and that split."""
 
 _MOST_DIGITS = 9
+_UNKNOWN = str(UNKNOWN)
+_FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1, "": UNKNOWN, _UNKNOWN: UNKNOWN}
 
 
 def number_labels(
@@ -25,7 +28,7 @@ def number_labels(
     """Class numbers ``(n,)``, and the class names if the labels are not numbers.
 
     Whole numbers are class numbers themselves. Other texts are class names, numbered
-    in alphabetical order.
+    in alphabetical order. The label -1 stands for an unknown class.
 
     Args:
       texts: one label per example.
@@ -37,16 +40,84 @@ def number_labels(
     for number, text in enumerate(texts):
         if not text.strip():
             raise DataError(f"{where} has an empty label, that of example {number}")
-    if any(text.strip() == "-1" for text in texts):
-        raise DataError(
-            f"{where} has the label -1, which often stands for an example without a"
-            " label: remove these examples"
-        )
-    if all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in texts):
-        return np.array([int(text) for text in texts], np.int64), None
-    names = sorted({*texts})
-    numbers = {name: number for number, name in enumerate(names)}
-    return np.array([numbers[text] for text in texts], np.int64), names
+    known = {text for text in texts if text.strip() != _UNKNOWN}
+    numbers = {_UNKNOWN: UNKNOWN}
+    if all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in known):
+        numbers |= {text: int(text) for text in known}
+        return np.array([numbers[text.strip()] for text in texts], np.int64), None
+    names = sorted(known)
+    numbers |= {name: number for number, name in enumerate(names)}
+    labels = [numbers.get(text, UNKNOWN) for text in texts]
+    return np.array(labels, np.int64), names
+
+
+def number_sets(
+    sets: Sequence[Collection[str]], where: str
+) -> tuple[np.ndarray, list[str]]:
+    """Whether each example has each class ``(n, classes)``, and the class names.
+
+    The names are in alphabetical order, or in that of the numbers if all are numbers.
+
+    Args:
+      sets: the classes of each example as texts; empty ones are left out.
+      where: what messages call the place of the labels.
+
+    Raises:
+      DataError: no class at all.
+    """
+    found = {text.strip() for members in sets for text in members} - {""}
+    if not found:
+        raise DataError(f"{where} has no labels: expected names of classes")
+    are_numbers = all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in found)
+    names = sorted(found, key=int) if are_numbers else sorted(found)
+    columns = {name: number for number, name in enumerate(names)}
+    labels = np.zeros((len(sets), len(names)), np.int8)
+    for row, members in enumerate(sets):
+        for text in members:
+            if text.strip():
+                labels[row, columns[text.strip()]] = 1
+    return labels, names
+
+
+def read_numbers(columns: Sequence[Sequence[str]], where: str) -> np.ndarray:
+    """Columns of numbers as texts, as one array ``(n, columns)``.
+
+    Raises:
+      DataError: a text that is no finite number.
+    """
+    numbers = np.empty((len(columns[0]), len(columns)), np.float64)
+    for i, column in enumerate(columns):
+        for row, text in enumerate(column):
+            try:
+                numbers[row, i] = float(text)
+            except ValueError:
+                numbers[row, i] = np.nan
+            if not np.isfinite(numbers[row, i]):
+                raise DataError(
+                    f"{where} has {show(text)} as a number, that of example {row}:"
+                    " expected a finite number; remove the row if it is unknown"
+                )
+    return numbers
+
+
+def read_flags(columns: Sequence[Sequence[str]], where: str) -> np.ndarray:
+    """Columns of 0 and 1 as texts, as one array ``(n, columns)``; -1 for unknown ones.
+
+    Raises:
+      DataError: another text.
+    """
+    flags = np.empty((len(columns[0]), len(columns)), np.int8)
+    for i, column in enumerate(columns):
+        for row, text in enumerate(column):
+            value = _FLAGS.get(text.strip().lower())
+            if value is None:
+                raise DataError(
+                    f"{where} has the label {show(text)} for example {row}: expected 0"
+                    " or 1, or -1 or nothing where it is unknown; for numbers, name"
+                    " the columns with 'numbers'"
+                )
+            flags[row, i] = value
+    return flags
 
 
 def split_files(paths: Sequence[str]) -> dict[str, list[str]]:

@@ -15,7 +15,14 @@ from cnnjax import progress
 from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
 from cnnjax.data.decoding import read_bytes
 from cnnjax.data.sources.argument import parse_argument
-from cnnjax.data.sources.labels import number_labels, split_files
+from cnnjax.data.sources.labels import (
+    number_labels,
+    number_sets,
+    read_flags,
+    read_numbers,
+    split_files,
+)
+from cnnjax.data.tasks import UNKNOWN
 from cnnjax.errors import DataError, show
 from cnnjax.files import check_regular
 
@@ -29,7 +36,10 @@ def load_parquet(argument: str) -> RawDataset:
     A column ``image`` (or ``img``) holds encoded images: as bytes, or as an object with
     ``bytes`` or ``path``, a file beside the table. A column ``label`` (or ``labels``,
     ``class``) holds class numbers or class names; for numbers, the names come from the
-    metadata of Hugging Face's ``ClassLabel``. Options name other columns. Tables whose
+    metadata of Hugging Face's ``ClassLabel``, and -1 stands for an unknown class. A
+    column of lists holds several classes per example, and one of floating-point numbers
+    is for regression. Options name other columns: ``label`` may name several columns of
+    0 and 1, one per class, and ``numbers`` columns of numbers. Tables whose
     names begin with ``train``, ``val`` (``valid``, ``validation``) or ``test`` hold
     that split; if none does, all are for training.
 
@@ -38,12 +48,12 @@ def load_parquet(argument: str) -> RawDataset:
 
     Args:
       argument: a file, a folder, or a pattern such as ``data/*.parquet``, with the
-        options ``image`` and ``label``.
+        options ``image``, ``label`` and ``numbers``.
 
     Raises:
       DataError: if no file matches, or a table is damaged or lacks a column.
     """
-    path, options = parse_argument("parquet", argument, _COLUMNS)
+    path, options = parse_argument("parquet", argument, (*_COLUMNS, "numbers"))
     pattern = f"{glob.escape(str(path))}/**/*.parquet" if path.is_dir() else str(path)
     exists = os.path.isfile(path)
     paths = [str(path)] if exists else sorted(glob.glob(pattern, recursive=True))
@@ -67,18 +77,52 @@ def load_parquet(argument: str) -> RawDataset:
                 f" {splits['train'][0].path} names them {show(names)}: expected the"
                 " same in all tables"
             )
-    labels = [label for each in splits.values() for t in each for label in t.labels]
-    numbers, texts = number_labels(labels, pattern)
+    values = [value for each in splits.values() for t in each for value in t.values]
+    numbers, texts = _number(values, names, options, pattern)
     found, start = {}, 0
     for name, tables in splits.items():
-        stop = start + sum(len(table.labels) for table in tables)
+        stop = start + sum(len(table.values) for table in tables)
         found[name] = _encoded(tables), numbers[start:stop]
         start = stop
-    return RawDataset(*map(found.get, SPLITS), class_names=names or texts)
+    return RawDataset(*map(found.get, SPLITS), class_names=texts or names)
+
+
+def _number(
+    values: Sequence[Any], names: Sequence[str] | None, options, where: str
+) -> tuple[np.ndarray, Sequence[str] | None]:
+    """The labels of all rows as an array, and names of the classes or numbers."""
+    columns = _label_columns(options)
+    if columns:
+        texts = [
+            ["" if v is None else str(v) for v in column]
+            for column in zip(*values, strict=True)
+        ]
+        read = read_numbers if "numbers" in options else read_flags
+        return read(texts, where), columns
+    if any(isinstance(value, list) for value in values):
+        sets = [{str(each) for each in value or ()} for value in values]
+        labels, found = number_sets(sets, where)
+        if names is None:
+            return labels, found
+        whole = np.zeros((len(values), len(names)), np.int8)
+        for column, name in enumerate(found):
+            whole[:, int(name)] = labels[:, column]
+        return whole, names
+    if any(isinstance(value, float) for value in values):
+        return read_numbers([[str(value) for value in values]], where), None
+    return number_labels([str(value) for value in values], where)
+
+
+def _label_columns(options) -> list[str]:
+    """The columns that the options name, if each holds a part of the label."""
+    if "numbers" in options:
+        return options["numbers"].split(",")
+    names = options.get("label", "").split(",")
+    return names if len(names) > 1 else []
 
 
 class _Table:
-    """One file: its labels as texts, and its images by number."""
+    """One file: its labels, and its images by number."""
 
     def __init__(self, path: str, options: dict[str, str]):
         import pyarrow.parquet
@@ -89,12 +133,17 @@ class _Table:
             self.file = pyarrow.parquet.ParquetFile(path)
             schema = self.file.schema_arrow
             self.column = _column("image", schema.names, options, path)
-            label = _column("label", schema.names, options, path)
-            values = self.file.read([label]).column(0).to_pylist()
-            self.class_names = _class_names(schema.metadata or {}, label)
+            several = _label_columns(options)
+            for name in several:
+                _column("label", schema.names, {"label": name}, path)
+            labels = several or [_column("label", schema.names, options, path)]
+            read = self.file.read(labels)
+            rows = [read.column(name).to_pylist() for name in labels]
+            self.class_names = _class_names(schema.metadata or {}, labels[0])
         except (OSError, pyarrow.ArrowException) as error:
             raise _unreadable(path, error) from error
-        self.labels = _as_texts(values, self.class_names, path)
+        values = list(zip(*rows, strict=True)) if several else rows[0]
+        self.values = values if several else _checked(values, self.class_names, path)
         groups = range(self.file.num_row_groups)
         sizes = [self.file.metadata.row_group(group).num_rows for group in groups]
         self.starts = np.cumsum([0, *sizes])
@@ -141,22 +190,26 @@ class _Table:
         return path
 
 
-def _as_texts(
-    values: Sequence[Any], names: Sequence[str] | None, path: str
-) -> list[str]:
-    """Labels as texts; where the table names its classes, as the numbers of these.
+def _checked(
+    values: Sequence[Any], names: Sequence[str] | None, path: str, least: int = UNKNOWN
+) -> Sequence[Any]:
+    """Labels, or lists of labels; where the table names its classes, as their numbers.
 
     Raises:
-      DataError: a label that is neither a class number nor a class name.
+      DataError: a label that is no class number, class name or number, or lists mixed
+        with others.
     """
-    texts = []
+    if any(isinstance(value, list) for value in values):
+        lists = [[] if value is None else value for value in values]
+        return [_checked(value, names, path, least=0) for value in lists]
+    found = []
     for number, value in enumerate(values):
         is_name = isinstance(value, str)
         label = names.index(value) if names and value in names else value
         expected = None
-        if type(value) not in (int, str) or value == -1:
-            expected = "a class number or a class name"
-        elif names and not (isinstance(label, int) and 0 <= label < len(names)):
+        if type(value) not in (int, str, float):
+            expected = "a class number, a class name or a number"
+        elif names and not (isinstance(label, int) and least <= label < len(names)):
             last, count = len(names) - 1, len(names)
             expected = f"a number from 0 to {last}, as it names {count} classes"
             if is_name:
@@ -166,13 +219,13 @@ def _as_texts(
                 f"{path} has the label {show(value)} in row {number}: expected"
                 f" {expected}"
             )
-        texts.append(str(label))
-    return texts
+        found.append(label)
+    return found
 
 
 def _encoded(tables: Sequence[_Table]) -> EncodedImages:
-    starts = np.cumsum([0, *(len(table.labels) for table in tables)])
-    names = [f"{table.path}[{n}]" for table in tables for n in range(len(table.labels))]
+    starts = np.cumsum([0, *(len(table.values) for table in tables)])
+    names = [f"{table.path}[{n}]" for table in tables for n in range(len(table.values))]
 
     def read(number: int) -> bytes:
         which = int(np.searchsorted(starts, number, "right")) - 1
@@ -197,8 +250,9 @@ def _class_names(metadata: dict[bytes, bytes], label: str) -> list[str] | None:
     """The names that Hugging Face's metadata gives the classes."""
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        names = features[label]["names"]
-    except (KeyError, TypeError, ValueError):
+        feature = features[label]
+        names = feature.get("feature", feature)["names"]  # that of a list, or its own
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     good = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return names if good and names else None

@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec
 from cnnjax.config import Config
 from cnnjax.data import Batch, Split
 from cnnjax.data.augmentation import Mixing
+from cnnjax.data.tasks import MULTILABEL
 from cnnjax.errors import BackendError, ConfigError
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
 from cnnjax.train.machine.footprint import check_footprint
@@ -120,7 +121,7 @@ def make_train_step(config: Config, experiment: Experiment) -> TrainStep:
     """The training step that a config describes, for one device of several."""
     return TrainStep(
         model=experiment.model,
-        loss_function=experiment.loss,
+        loss_function=experiment.training_loss,
         normalization=experiment.normalization,
         optimizer=experiment.optimizer,
         schedule=experiment.schedule,
@@ -133,6 +134,8 @@ def make_train_step(config: Config, experiment: Experiment) -> TrainStep:
             each for each in experiment.augmentations if isinstance(each, Mixing)
         ),
         accumulate_steps=config.accumulate_steps,
+        task=experiment.dataset.task,
+        class_weights=experiment.class_weights,
         freeze=config.freeze,
         average_decay=config.average_decay,
         spike_factor=config.spike_factor,
@@ -168,6 +171,7 @@ def eval_step_on_devices(
         experiment.model,
         experiment.loss,
         experiment.normalization,
+        experiment.dataset.task,
         [metric.function for metric in metrics if metric.is_mean],
         keeps_outputs=keep_outputs or not all(metric.is_mean for metric in metrics),
         axis_name=AXIS,
@@ -226,7 +230,8 @@ def make_evaluation(
     eval_step = eval_step_on_devices(
         config, experiment, devices, keep_outputs=keep_outputs
     )
-    is_sigmoid = config.loss.name == "sigmoid"
+    task = experiment.dataset.task
+    is_sigmoid = config.loss.name == "sigmoid" or task == MULTILABEL
 
     def evaluation(state: TrainState, split: Split) -> Evaluation:
         return evaluate(
@@ -237,6 +242,7 @@ def make_evaluation(
             devices,
             experiment.metrics,
             is_sigmoid=is_sigmoid,
+            task=task,
         )
 
     return evaluation

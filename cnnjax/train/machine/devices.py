@@ -190,7 +190,7 @@ def batch_shapes(devices: Devices, split: Split, batch_size: int) -> Batch:
     shape = partial(_shape, devices, batch_size)
     return Batch(
         shape(images.shape[1:], images.dtype),
-        shape((), labels.dtype),
+        shape(labels.shape[1:], labels.dtype),
         shape((), np.float32),
     )
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Dataset, Split, StreamedImages
-from cnnjax.data.dataset import SPLITS, check_labels, check_split
+from cnnjax.data.dataset import SPLITS, check_split
 from cnnjax.data.sources import load_split
+from cnnjax.data.tasks import check_labels
 from cnnjax.errors import ConfigError
 from cnnjax.json_file import read_json
 from cnnjax.metrics import Outputs
@@ -131,24 +132,30 @@ def _read_only(name: str, config: Config, folder: Path) -> Dataset | None:
     if raw is None:
         return None
     read = check_split(name, Split(*getattr(raw, name)))
-    labels = check_labels(name, read.labels, model.num_classes)
+    labels = check_labels(name, read.labels, model.num_classes, model.task)
     train, validation, test = (
         Split(read.images, labels)
         if each == name
-        else _unread(each, read.images, sizes[each])
+        else _unread(each, read.images, labels, sizes[each])
         for each in SPLITS
     )
     return Dataset(
-        train, validation, test, model.num_classes, class_names=model.class_names
+        train,
+        validation,
+        test,
+        model.num_classes,
+        class_names=model.class_names,
+        task=model.task,
     )
 
 
-def _unread(name: str, like: Any, examples: int) -> Split:
-    """A split that nothing reads, with images like those of another one."""
+def _unread(name: str, like: Any, labels: np.ndarray, examples: int) -> Split:
+    """A split that nothing reads, like the images and the labels of another one."""
 
     def read(indices: np.ndarray) -> np.ndarray:
         raise RuntimeError(f"the {name} split was not read")
 
     none = np.broadcast_to(np.int32(0), examples)
     shape, dtype = like.shape[1:], like.dtype
-    return Split(StreamedImages(name, read, shape, dtype, none), none)
+    images = StreamedImages(name, read, shape, dtype, none)
+    return Split(images, np.broadcast_to(labels[0], (examples, *labels.shape[1:])))

@@ -7,6 +7,7 @@ import numpy as np
 
 from cnnjax import progress
 from cnnjax.data import Split, eval_batches
+from cnnjax.data.tasks import CLASSIFICATION, REGRESSION
 from cnnjax.metrics import Metric, Outputs
 from cnnjax.train.machine.devices import Devices
 from cnnjax.train.machine.processes import from_first, is_first
@@ -15,28 +16,26 @@ from cnnjax.train.step.state import TrainState
 
 
 class Score(NamedTuple):
-    """The mean loss in nats, the accuracy, and the number of examples.
+    """The mean loss, the accuracy, and the number of examples.
 
     Attributes:
-        loss: in nats.
-        accuracy: the fraction of the examples that are classified correctly.
-        examples: how many there are.
+        loss: its mean, in nats for a cross-entropy.
+        accuracy: the fraction of the examples that are classified correctly; ``None``
+            for regression.
+        examples: how many there are, without those of an unknown class.
         metrics: the further metrics by name; NaN where one is undefined.
     """
 
     loss: float
-    accuracy: float
+    accuracy: float | None
     examples: int
     metrics: Mapping[str, float] = {}
 
     def as_record(self) -> dict[str, Any]:
         """All values by name."""
-        return {
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            **self.metrics,
-            "examples": self.examples,
-        }
+        values = {"loss": self.loss, "accuracy": self.accuracy, **self.metrics}
+        values["examples"] = self.examples
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class Evaluation(NamedTuple):
@@ -60,6 +59,7 @@ def evaluate(
     metrics: Mapping[str, Metric] = {},
     *,
     is_sigmoid: bool = False,
+    task: str = CLASSIFICATION,
 ) -> Evaluation:
     """The score of ``state`` on ``split``.
 
@@ -73,6 +73,7 @@ def evaluate(
         devices: where the step runs; each process reads its share of each batch.
         metrics: by name.
         is_sigmoid: whether each class has a probability of its own.
+        task: what the labels mean.
     """
     means = sum(metric.is_mean for metric in metrics.values())
     totals, waiting, kept = np.zeros(3 + means), None, []
@@ -91,8 +92,9 @@ def evaluate(
     outputs = None
     if kept:
         logits, losses = (np.concatenate(x)[:examples] for x in zip(*kept, strict=True))
-        outputs = Outputs(logits, np.asarray(split.labels), losses, is_sigmoid)
-    return Evaluation(make_score(totals, metrics, outputs), outputs)
+        labels = np.asarray(split.labels)
+        outputs = Outputs(logits, labels, losses, is_sigmoid, task)
+    return Evaluation(make_score(totals, metrics, outputs, task), outputs)
 
 
 def _fetch(done: Evaluated, kept: list[tuple[np.ndarray, ...]]) -> np.ndarray:
@@ -103,7 +105,10 @@ def _fetch(done: Evaluated, kept: list[tuple[np.ndarray, ...]]) -> np.ndarray:
 
 
 def make_score(
-    totals: np.ndarray, metrics: Mapping[str, Metric], outputs: Outputs | None
+    totals: np.ndarray,
+    metrics: Mapping[str, Metric],
+    outputs: Outputs | None,
+    task: str = CLASSIFICATION,
 ) -> Score:
     """The score of a split.
 
@@ -112,6 +117,7 @@ def make_score(
             how many there are, and the sum of each mean among the metrics.
         metrics: by name.
         outputs: of each example; needed if not all metrics are means.
+        task: what the labels mean.
     """
     loss, correct, count, *more = totals
     means = iter(more)
@@ -122,8 +128,10 @@ def make_score(
     others = {name: metric for name, metric in metrics.items() if not metric.is_mean}
     if others:
         values = [np.nan] * len(others)
-        if is_first():
+        if is_first() and outputs is not None:
             with progress.elapsing("computing metrics"):
-                values = [metric.function(outputs) for metric in others.values()]
+                known = outputs.known()
+                values = [metric.function(known) for metric in others.values()]
         found |= dict(zip(others, from_first(values), strict=True))
-    return Score(float(loss / count), float(correct / count), int(count), found)
+    accuracy = None if task == REGRESSION else float(correct / count)
+    return Score(float(loss / count), accuracy, int(count), found)

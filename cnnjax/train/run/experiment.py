@@ -11,8 +11,9 @@ from flax import linen as nn
 from cnnjax import progress
 from cnnjax.config import Config
 from cnnjax.config.import_path import is_import_path
-from cnnjax.data import Dataset, Normalization, load_dataset, measure
+from cnnjax.data import Dataset, Normalization, load_dataset
 from cnnjax.data.image_files import FileSettings
+from cnnjax.data.tasks import MULTILABEL
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.metrics import Metric
 from cnnjax.models import MODELS, make_model
@@ -24,6 +25,11 @@ from cnnjax.optim import (
 from cnnjax.streams import warn
 from cnnjax.train.machine.devices import AXIS
 from cnnjax.train.machine.numerics import check_backend
+from cnnjax.train.run.from_data import (
+    check_against_data,
+    make_class_weights,
+    make_normalization,
+)
 from cnnjax.train.run.lengths import Lengths, check_durations, make_lengths, naming
 from cnnjax.train.run.metrics import (
     Monitor,
@@ -35,7 +41,7 @@ from cnnjax.train.run.own_code import (
     check_own_functions,
     make_augmentations,
 )
-from cnnjax.train.step.loss import Loss, make_loss
+from cnnjax.train.step.loss import Loss, LossOptions, make_loss, tasks_of
 
 _MODEL_KEYS = ("name",)
 _RESERVED = {
@@ -47,7 +53,23 @@ _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_
 
 
 class Experiment(NamedTuple):
-    """The parts of a run."""
+    """The parts of a run.
+
+    Attributes:
+        dataset: its examples.
+        normalization: of their images.
+        model: the network.
+        optimizer: from gradients to updates.
+        schedule: of the learning rate.
+        loss: that evaluation reports.
+        training_loss: the same, where with several classes per example each class has
+            its weight.
+        lengths: of the run, in steps.
+        augmentations: of the training images.
+        metrics: that evaluation reports beside the loss, by name.
+        monitor: which of them decides.
+        class_weights: how much an example of each class counts in training.
+    """
 
     dataset: Dataset
     normalization: Normalization
@@ -55,10 +77,12 @@ class Experiment(NamedTuple):
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     loss: Loss
+    training_loss: Loss
     lengths: Lengths
     augmentations: tuple[Callable[..., Any], ...] = ()
     metrics: Mapping[str, Metric] = {}
     monitor: Monitor = Monitor("loss", higher_is_better=False)
+    class_weights: np.ndarray | None = None
 
 
 class Parts(NamedTuple):
@@ -103,29 +127,40 @@ def make_experiment(
             seed=config.seed,
             streaming=config.data.streaming,
             files=file_settings(config),
+            tasks=tasks_of(config.loss.name),
         )
     for note in dataset.notes:
         tell(f"note: {note}")
-    _check_against_data(config, dataset)
+    check_against_data(config, dataset)
     lengths = make_lengths(config, len(dataset.train.labels))
     schedule = _make_schedule(config, lengths)
-    normalization = normalization or _make_normalization(config, dataset)
+    normalization = normalization or make_normalization(config, dataset)
+    weights = make_class_weights(config, dataset)
     metrics = make_metrics(config.metrics)
-    check_metrics(config.metrics, metrics, dataset.num_classes)
+    classes, labels, task = dataset.num_classes, dataset.train.labels, dataset.task
+    check_metrics(config.metrics, metrics, classes, labels, task)
     experiment = Experiment(
         dataset=dataset,
         normalization=normalization,
         model=_make_model(config, dataset.num_classes, parts.model),
         optimizer=_make_optimizer(config, schedule),
         schedule=schedule,
-        loss=make_loss(config.loss.name, config.loss.label_smoothing),
+        loss=make_loss(config.loss.name, loss_options(config)),
+        training_loss=make_loss(config.loss.name, loss_options(config), weights),
         lengths=lengths,
         augmentations=make_augmentations(config, normalization),
         metrics=metrics,
-        monitor=make_monitor(config.monitor, metrics),
+        monitor=make_monitor(config.monitor, metrics, task),
+        class_weights=None if task == MULTILABEL else weights,
     )
     check_own_functions(config, experiment)
     return experiment
+
+
+def loss_options(config: Config) -> LossOptions:
+    """The settings of a config's loss."""
+    loss = config.loss
+    return LossOptions(loss.label_smoothing, loss.focal_gamma, loss.delta)
 
 
 def file_settings(config: Config) -> FileSettings:
@@ -147,50 +182,9 @@ def _check_early(config, model):
     check_backend(config)
     _make_model(config, None, model)
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
-    make_loss(config.loss.name, config.loss.label_smoothing)
+    make_loss(config.loss.name, loss_options(config))
     make_augmentations(config)
     make_monitor(config.monitor, make_metrics(config.metrics))
-
-
-def _check_against_data(config, dataset):
-    wanted, found = config.data.num_classes, dataset.num_classes
-    if wanted is not None and wanted != found:
-        raise ConfigError(
-            f"data.num_classes is {wanted}, but {config.data.source} has {found}"
-            f" classes (labels 0 to {found - 1}); set it to {found}, or leave it out"
-        )
-    sizes = dataset.train.images.shape[1:-1]
-    if config.data.crop_padding >= min(sizes):
-        raise ConfigError(
-            f"data.crop_padding is {config.data.crop_padding}, expected less than the"
-            f" images' size {sizes}"
-        )
-    examples = len(dataset.train.labels)
-    if config.batch_size > examples:
-        raise ConfigError(
-            f"batch_size is {config.batch_size}, expected at most the {examples}"
-            " examples of the training split"
-        )
-
-
-def _make_normalization(config, dataset):
-    """The normalization that the config gives, or that of the training images."""
-    images, given = dataset.train.images, (config.data.mean, config.data.std)
-    for name, values in zip(("mean", "std"), given, strict=True):
-        if values and len(values) != images.shape[-1]:
-            raise ConfigError(
-                f"data.{name} is {values}, expected one number for each of the"
-                f" {images.shape[-1]} channels of the images"
-            )
-    mean, std = (np.array(values, np.float32) for values in given)
-    if std.size and not std.min() > 0:
-        raise ConfigError(f"data.std is {config.data.std}, expected numbers above 0")
-    if mean.size and std.size:
-        return Normalization(mean, std)
-    measured = measure(images)
-    return Normalization(
-        mean if mean.size else measured.mean, std if std.size else measured.std
-    )
 
 
 def _make_schedule(config, lengths):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from cnnjax.config import Config
+from cnnjax.data.tasks import REGRESSION
 from cnnjax.errors import Interrupted, NonFiniteLossError
 from cnnjax.progress import elapsing, shown_by
 from cnnjax.train.machine.compile import compile_step
@@ -161,6 +162,7 @@ def _start_meter(run: Run, progress: Progress) -> Meter:
         batch_size=run.config.batch_size,
         examples=run.examples,
         seconds_before=progress.seconds,
+        has_accuracy=run.experiment.dataset.task != REGRESSION,
     )
     meter.restart(progress.interval)
     return meter

@@ -41,6 +41,7 @@ class Meter:
         batch_size: examples of a step.
         examples: of the training split.
         seconds_before: what earlier processes of the run took.
+        has_accuracy: whether a prediction is right or wrong, unlike that of a number.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class Meter:
         batch_size: int,
         examples: int,
         seconds_before: float = 0.0,
+        has_accuracy: bool = True,
     ):
         self._reporter = reporter
         self._lengths = lengths
         self._batch_size = batch_size
         self._examples = examples
+        self._has_accuracy = has_accuracy
         self._run_start = time.perf_counter() - seconds_before
         self.restart()
 
@@ -106,12 +109,12 @@ class Meter:
                 )
             self._steps += 1
             self._sums = [a + b for a, b in zip(self._sums, values, strict=True)]
+            shown = self._shown({"loss": values.loss, "accuracy": values.accuracy})
             self._reporter.step(
                 {
                     "step": step,
                     "epoch": self._epoch(step),
-                    "loss": values.loss,
-                    "accuracy": values.accuracy,
+                    **shown,
                     "learning_rate": values.learning_rate,
                     "images_per_second": self._images_per_second(),
                 }
@@ -130,12 +133,18 @@ class Meter:
         seconds = max(time.perf_counter() - self._start, 1e-9)
         means = [total / max(self._steps, 1) for total in self._sums]
         return {
-            **dict(zip(TrainMetrics._fields, means, strict=True)),
+            **self._shown(dict(zip(TrainMetrics._fields, means, strict=True))),
             "learning_rate": last.learning_rate,
             "images_per_second": self._images_per_second(),
             "step_seconds": seconds / max(self._steps, 1),
             "host_fraction": self._host_seconds / seconds,
         }
+
+    def _shown(self, values: dict[str, float]) -> dict[str, float]:
+        """The values without an accuracy that means nothing."""
+        if not self._has_accuracy:
+            del values["accuracy"]
+        return values
 
     def _images_per_second(self) -> float:
         seconds = max(time.perf_counter() - self._start, 1e-9)

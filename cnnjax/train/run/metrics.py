@@ -1,11 +1,12 @@
 """The metrics of a run, and the one that decides which checkpoint is the best."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cnnjax.config.import_path import is_import_path, resolve_function, split
+from cnnjax.data.tasks import REGRESSION
 from cnnjax.errors import ConfigError, unknown_name
-from cnnjax.metrics import Metric, find_metric
+from cnnjax.metrics import METRICS, Metric, find_metric
 from cnnjax.train.run.lengths import naming
 from cnnjax.train.run.own_code import check_per_example
 from cnnjax.train.step.loss import PER_EXAMPLE
@@ -71,7 +72,11 @@ def make_metrics(entries: Sequence[str]) -> dict[str, Metric]:
 
 
 def check_metrics(
-    entries: Sequence[str], metrics: Mapping[str, Metric], classes: int
+    entries: Sequence[str],
+    metrics: Mapping[str, Metric],
+    classes: int,
+    labels: Any,
+    task: str,
 ) -> None:
     """Refuses metrics that cannot be computed for the classes of the data.
 
@@ -79,31 +84,46 @@ def check_metrics(
         entries: of the setting ``metrics``.
         metrics: that ``make_metrics`` made of them.
         classes: how many there are.
+        labels: of one of the splits; their shape and dtype.
+        task: what the labels mean.
 
     Raises:
         ConfigError: the first that cannot.
     """
     for entry, metric in zip(entries, metrics.values(), strict=True):
+        if task not in metric.tasks:
+            valid = [name for name, each in METRICS.items() if task in each.tasks]
+            raise ConfigError(
+                f"metrics holds {entry!r}, which is for {' or '.join(metric.tasks)},"
+                f" but the data and the loss are for {task}, expected one of"
+                f" {', '.join(valid)}; remove it"
+            )
         if metric.least_classes > classes:
             raise ConfigError(
                 f"metrics holds {entry!r}, expected at most 'top{classes}', because the"
                 f" data has {classes} classes"
             )
         if is_import_path(entry):
-            check_per_example("metrics", entry, metric.function, classes)
+            check_per_example("metrics", entry, metric.function, classes, labels)
 
 
-def make_monitor(text: str, metrics: Mapping[str, Metric]) -> Monitor:
+def make_monitor(
+    text: str, metrics: Mapping[str, Metric], task: str | None = None
+) -> Monitor:
     """The metric that the setting ``monitor`` names, with its direction.
 
     Args:
         text: a name; ``"max:NAME"`` or ``"min:NAME"`` for a metric of the user.
         metrics: of the run.
+        task: what the labels mean; ``None`` before the data is read.
 
     Raises:
         ConfigError: no such metric, or no direction, or the wrong one.
     """
-    directions = {"loss": False, "accuracy": True} | {
+    always = (
+        {"loss": False} if task == REGRESSION else {"loss": False, "accuracy": True}
+    )
+    directions = always | {
         name: metric.higher_is_better for name, metric in metrics.items()
     }
     prefix, _, name = text.rpartition(":")

@@ -16,11 +16,13 @@ from cnnjax.data import Normalization
 from cnnjax.data.dataset import check_class_names
 from cnnjax.data.decoding import Decoding
 from cnnjax.data.normalization import as_lists
+from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL, TASKS
 from cnnjax.errors import ConfigError, DataError, UnknownSettingError, show
 from cnnjax.files import write_whole
 from cnnjax.json_file import read_json
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.trained import wants_best
+from cnnjax.train.step.loss import LossOptions
 
 NAME = "model.json"
 
@@ -32,7 +34,7 @@ class ModelFile(NamedTuple):
         name: of the network, as in ``model.name``.
         options: its other fields.
         num_classes: outputs of the network.
-        class_names: one per class, or ``None`` where the data has none.
+        class_names: one per class or output, or ``None`` where the data has none.
         image_shape: ``(*spatial, channels)`` of one image.
         image_dtype: ``"uint8"`` or ``"float32"``, that of the training images.
         mean: of each channel, subtracted from images.
@@ -46,6 +48,10 @@ class ModelFile(NamedTuple):
             values that are not finite.
         decoding: how image files became arrays; ``None`` if it was trained on arrays.
         metrics: names and import paths of what evaluation reports.
+        focal_gamma: of the loss.
+        delta: of the loss.
+        task: what its outputs mean: ``"classification"``, ``"multilabel"`` or
+            ``"regression"``.
     """
 
     name: str
@@ -63,7 +69,20 @@ class ModelFile(NamedTuple):
     takes_best: bool
     best: Mapping[str, Any] | None
     decoding: Decoding | None = None
-    metrics: tuple[str, ...] = ()  # older files have none
+    metrics: tuple[str, ...] = ()  # older files lack this and all that follows
+    focal_gamma: float = 0.0
+    delta: float = 1.0
+    task: str = CLASSIFICATION
+
+    @property
+    def loss_options(self) -> LossOptions:
+        """The settings of the loss."""
+        return LossOptions(self.label_smoothing, self.focal_gamma, self.delta)
+
+    @property
+    def is_sigmoid(self) -> bool:
+        """Whether each class has a probability of its own."""
+        return self.loss == "sigmoid" or self.task == MULTILABEL
 
     @property
     def normalization(self) -> Normalization:
@@ -102,6 +121,9 @@ def describe_model(
         best=best,
         decoding=experiment.dataset.decoding,
         metrics=config.metrics,
+        focal_gamma=config.loss.focal_gamma,
+        delta=config.loss.delta,
+        task=experiment.dataset.task,
     )
 
 
@@ -169,6 +191,9 @@ def _checked(model: ModelFile) -> ModelFile:
     _expect("loss", model.loss, isinstance(model.loss, str))
     smoothing = model.label_smoothing
     _expect("label_smoothing", smoothing, _is_finite(smoothing) and 0 <= smoothing <= 1)
+    _expect("focal_gamma", model.focal_gamma, _is_finite(model.focal_gamma))
+    _expect("delta", model.delta, _is_finite(model.delta) and model.delta > 0)
+    _expect("task", model.task, model.task in TASKS)
     _expect("takes_best", model.takes_best, isinstance(model.takes_best, bool))
     _expect("best", model.best, model.best is None or isinstance(model.best, dict))
     metrics = model.metrics

@@ -73,7 +73,9 @@ def check_own_functions(config: Config, experiment: Any) -> None:
     shape = experiment.dataset.train.images.shape[1:]
     classes = experiment.dataset.num_classes
     if is_import_path(config.loss.name):
-        check_per_example("loss.name", config.loss.name, experiment.loss, classes)
+        labels = experiment.dataset.train.labels
+        path = config.loss.name
+        check_per_example("loss.name", path, experiment.loss, classes, labels)
     functions = experiment.augmentations
     for text, augment in zip(config.data.augment, functions, strict=True):
         if isinstance(augment, Mixing):
@@ -87,7 +89,7 @@ def check_own_functions(config: Config, experiment: Any) -> None:
 
 
 def check_per_example(
-    setting: str, path: str, function: Function, classes: int
+    setting: str, path: str, function: Function, classes: int, like: Any
 ) -> None:
     """Refuses a function of logits and labels that gives no number per example.
 
@@ -96,17 +98,19 @@ def check_per_example(
         path: its value.
         function: that the path names.
         classes: of the data.
+        like: labels of the data, for their shape and dtype.
 
     Raises:
         ConfigError: with what it returns.
     """
     logits = jax.ShapeDtypeStruct((3, classes), jnp.float32)
-    labels = jax.ShapeDtypeStruct((3,), jnp.int32)
+    labels = jax.ShapeDtypeStruct((3, *like.shape[1:]), like.dtype)
     found = _shape_of(setting, path, function, logits, labels)
     if getattr(found, "shape", None) != (3,) or found.dtype.kind not in "fiub":
         raise ConfigError(
             f"{setting} is {path!r}, which returns {_show(found)} for logits"
-            f" (3, {classes}) and labels (3,), expected float32 (3,): {PER_EXAMPLE}"
+            f" (3, {classes}) and labels {labels.shape}, expected float32 (3,):"
+            f" {PER_EXAMPLE}"
         )
     if setting == "loss.name" and found.dtype.kind != "f":
         raise ConfigError(

@@ -88,6 +88,7 @@ class Run(NamedTuple):
             start_step=first,
             num_steps=max(self.experiment.lengths.total - first, 0),
             part=self.devices.part,
+            balanced=self.config.data.sampling == "balanced",
         )
 
     def is_finished(self, step: int, progress: Progress) -> bool:

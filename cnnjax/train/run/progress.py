@@ -69,7 +69,7 @@ def _best_numbers(best: Any) -> list[Any]:
         return []
     if not isinstance(best, Mapping):
         return [best, None]
-    if not {"loss", "accuracy"} <= best.keys():
+    if "loss" not in best:
         return [None]
     values = [value for value in best.values() if value is not None]
     return [best.get("step"), best.get("examples"), *values]

@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax import lax
 
 from cnnjax.data import Batch, Normalization, normalize
+from cnnjax.data.tasks import CLASSIFICATION
 from cnnjax.train.step.all_reduce import all_reduce
 from cnnjax.train.step.loss import Loss, is_correct
 from cnnjax.train.step.state import TrainState, trained_variables
@@ -16,7 +17,7 @@ from cnnjax.typing import Array
 
 
 class Evaluated(NamedTuple):
-    """Sums over a batch's examples, padding left out, and what each example gave.
+    """Sums over a batch's examples of weight 1, and what each example gave.
 
     Attributes:
         loss: the sum of their losses.
@@ -42,6 +43,7 @@ class EvalStep:
         model: called as ``model(x, train=False)``.
         loss_function: from logits and labels to one loss per example.
         normalization: of the training split.
+        task: what the labels mean.
         metrics: from logits and labels to one number per example.
         keeps_outputs: whether logits and losses of each example are wanted.
         axis_name: of the devices that share the batch; ``None`` for a single device.
@@ -50,17 +52,18 @@ class EvalStep:
     model: nn.Module
     loss_function: Loss
     normalization: Normalization
+    task: str = CLASSIFICATION
     metrics: Sequence[Callable[..., Any]] = ()
     keeps_outputs: bool = False
     axis_name: str | None = None
 
     def __call__(self, state: TrainState, batch: Batch) -> Evaluated:
-        """Sums over the batch's examples on all devices; padding counts as none."""
+        """Sums over the batch's examples on all devices; weight 0 counts as none."""
         x = normalize(batch.images, self.normalization)
         logits: Any = self.model.apply(trained_variables(state), x, train=False)
         real = batch.weights > 0
         losses = jnp.where(real, self.loss_function(logits, batch.labels), 0)
-        correct = is_correct(logits, batch.labels) & real
+        correct = is_correct(logits, batch.labels, self.task) & real
         found = [metric(logits, batch.labels) for metric in self.metrics]
         more = [jnp.where(real, x, 0).astype(jnp.float32).sum() for x in found]
         sums = Evaluated(losses.sum(), correct.sum(), real.sum(), tuple(more))

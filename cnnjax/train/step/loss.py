@@ -1,11 +1,12 @@
 """The losses that a config can name, and what is summed over a batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnnjax import ops
 from cnnjax.config.import_path import (
@@ -13,6 +14,7 @@ from cnnjax.config.import_path import (
     parameters,
     resolve_function,
 )
+from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, TASKS
 from cnnjax.errors import ConfigError
 from cnnjax.typing import Array
 
@@ -23,43 +25,118 @@ PER_EXAMPLE = (
 
 Loss = Callable[[Any, Any], jax.Array]  # from logits and labels to a loss per example
 
+_TASKS = {
+    "softmax": (CLASSIFICATION,),
+    "sigmoid": (CLASSIFICATION, MULTILABEL),
+    "mse": (REGRESSION,),
+    "huber": (REGRESSION,),
+}
+"""What the labels of each loss can be."""
 
-class Sums(NamedTuple):
-    """Sums over a batch's examples, padding left out.
+
+class LossOptions(NamedTuple):
+    """The settings of a loss, apart from its name.
 
     Attributes:
-        loss: of their losses.
+        label_smoothing: fraction of the target that is spread over all classes.
+        focal_gamma: of the focal loss; 0 for the cross-entropy.
+        delta: of the Huber loss.
+    """
+
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    delta: float = 1.0
+
+
+PLAIN = LossOptions()
+
+
+class Sums(NamedTuple):
+    """Sums over a batch's examples, padding and unknown labels left out.
+
+    Attributes:
+        loss: of their losses, each times its weight.
+        weight: of their weights; how many there are, unless classes have weights.
         correct: how many are classified correctly.
         count: how many there are.
     """
 
     loss: Array
+    weight: Array
     correct: Array
     count: Array
 
 
-def is_correct(logits: Array, labels: Array) -> Array:
-    """Whether the largest logit of each example is that of its class."""
-    return jnp.argmax(logits, axis=-1) == labels
+def is_correct(logits: Array, labels: Array, task: str = CLASSIFICATION) -> Array:
+    """Whether the prediction for each example is right.
 
-
-def make_loss(name: str, label_smoothing: float) -> Loss:
-    """A loss per example, from logits ``(batch, classes)`` and labels ``(batch,)``.
+    For one class per example, that with the largest logit is predicted; of soft labels,
+    the class with the largest share is right. For several classes per example, those
+    with a probability above 1/2 are predicted, and all known ones must be right. No
+    prediction of a number is right.
 
     Args:
-        name: ``"softmax"`` (exactly one class is right) or ``"sigmoid"`` (one yes-or-no
-            question for each class, averaged over classes; Wightman et al. 2021); or an
-            import path of your own.
-        label_smoothing: fraction of the target that is spread over all classes.
+        logits: ``(batch, classes)``.
+        labels: in one of the forms in ``data/tasks.py``.
+        task: what the labels mean.
+    """
+    if task == REGRESSION:
+        return jnp.zeros(len(labels), bool)
+    if task == MULTILABEL:
+        right = (logits > 0) == (labels > 0.5)
+        return (right | (labels < 0)).all(axis=-1)
+    classes = labels if labels.ndim == 1 else jnp.argmax(labels, axis=-1)
+    return jnp.argmax(logits, axis=-1) == classes
+
+
+def tasks_of(loss: str) -> Sequence[str]:
+    """What the labels of the loss that is called ``loss`` can be."""
+    return _TASKS.get(loss, TASKS)
+
+
+def make_loss(
+    name: str,
+    options: LossOptions = PLAIN,
+    class_weights: np.ndarray | None = None,
+) -> Loss:
+    """A loss per example, from logits ``(batch, classes)`` and the labels of a batch.
+
+    Args:
+        name: ``"softmax"`` (exactly one class is right), ``"sigmoid"`` (one yes-or-no
+            question for each class, averaged over classes; Wightman et al. 2021),
+            ``"mse"`` or ``"huber"`` (averaged over the outputs); or an import path of
+            your own.
+        options: its settings.
+        class_weights: for several classes per example: the loss of a class counts so
+            many times where it is present.
 
     Raises:
-        ConfigError: no such function, or one that cannot smooth labels.
+        ConfigError: no such function, or a setting that it does not have.
     """
+    smoothing, gamma, delta = options
     if is_import_path(name):
-        return _own(name, label_smoothing)
-    if name == "softmax":
-        return partial(ops.softmax_cross_entropy, label_smoothing=label_smoothing)
-    return partial(_sigmoid, label_smoothing=label_smoothing)
+        _check_unused(name, "focal_gamma", gamma)
+        return _own(name, smoothing)
+    if name in ("mse", "huber"):
+        _check_unused(name, "label_smoothing", smoothing)
+        _check_unused(name, "focal_gamma", gamma)
+        error = partial(ops.huber_loss, delta=delta)
+        if name == "mse":
+            error = ops.squared_error
+        return lambda predictions, labels: error(predictions, labels).mean(axis=-1)
+    if name == "sigmoid":
+        return partial(_sigmoid, options=options, class_weights=class_weights)
+    if gamma:
+        return partial(ops.softmax_focal_loss, gamma=gamma, label_smoothing=smoothing)
+    return partial(ops.softmax_cross_entropy, label_smoothing=smoothing)
+
+
+def _check_unused(name: str, setting: str, value: float) -> None:
+    if value:
+        raise ConfigError(
+            f"loss.{setting} is {value}, but the loss {name!r} has no such setting; set"
+            " it to 0"
+        )
 
 
 def _own(path: str, label_smoothing: float) -> Loss:
@@ -74,8 +151,24 @@ def _own(path: str, label_smoothing: float) -> Loss:
     return loss
 
 
-def _sigmoid(logits, labels, *, label_smoothing):
-    classes = logits.shape[-1]
-    targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
-    targets = (1 - label_smoothing) * targets + label_smoothing / classes
-    return ops.sigmoid_binary_cross_entropy(logits, targets).mean(axis=-1)
+def _sigmoid(logits, labels, *, options, class_weights):
+    """The mean over those classes whose label is known."""
+    smoothing, classes = options.label_smoothing, logits.shape[-1]
+    if labels.ndim == 1:
+        targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
+        targets = (1 - smoothing) * targets + smoothing / classes
+    else:
+        targets = jnp.maximum(labels, 0).astype(logits.dtype)
+        targets = (1 - smoothing) * targets + smoothing / 2
+    if options.focal_gamma:
+        gamma = options.focal_gamma
+        losses = ops.sigmoid_focal_loss(logits, targets, gamma=gamma)
+    else:
+        losses = ops.sigmoid_binary_cross_entropy(logits, targets)
+    if labels.ndim == 1:
+        return losses.mean(axis=-1)
+    if class_weights is not None:
+        losses *= jnp.where(labels < 0, 0, 1 + (class_weights - 1) * labels)
+    known = labels >= 0
+    number = jnp.maximum(known.sum(axis=-1), 1)
+    return jnp.where(known, losses, 0).sum(axis=-1) / number

@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from jax import lax
 
 from cnnjax.data import Batch, Normalization, augment, augment_each, normalize
 from cnnjax.data.augmentation import Mixing, mix, partner
+from cnnjax.data.tasks import CLASSIFICATION
 from cnnjax.optim import at_step, update_average
 from cnnjax.train.step.all_reduce import all_reduce
 from cnnjax.train.step.divergence import skip_spike
@@ -34,7 +36,8 @@ class TrainMetrics(NamedTuple):
 
     Attributes:
         loss: mean over the step's examples.
-        accuracy: fraction of the examples that are classified correctly.
+        accuracy: fraction of the examples that are classified correctly; 0 for
+            regression, where nothing reports it.
         gradient_norm: of all gradients together, before clipping.
         learning_rate: of the step.
         skipped: 1 if the loss was a spike and nothing was updated, else 0.
@@ -66,6 +69,9 @@ class TrainStep:
         mixings: ways to mix pairs of images after that, one of them for each pair.
         accumulate_steps: number of parts that the batch is processed in, one after the
             other, to save memory; each part starts from the statistics of the last.
+        task: what the labels mean.
+        class_weights: of each class, ``(classes,)``: the mean loss of a step counts
+            each example so many times; ``None`` for once.
         freeze: regular expression; parameters and statistics whose whole name it
             matches stay as they are.
         average_decay: of the moving average of the weights, if the state keeps one.
@@ -84,6 +90,8 @@ class TrainStep:
     augmentations: Sequence[Callable[..., Any]] = ()
     mixings: Sequence[Mixing] = ()
     accumulate_steps: int = 1
+    task: str = CLASSIFICATION
+    class_weights: np.ndarray | None = None
     freeze: str = ""
     average_decay: float | None = None
     spike_factor: float | None = None
@@ -128,8 +136,19 @@ class TrainStep:
         (loss, (logits, statistics)), grads = jax.value_and_grad(
             self.loss, has_aux=True
         )(state.params, x, statistics, part, dropout_key, shares)
-        correct = jnp.sum(is_correct(logits, part.labels) * part.weights)
-        return Gradients(Sums(loss, correct, part.weights.sum()), grads, statistics)
+        weight = self.example_weights(part).sum()
+        correct = jnp.sum(is_correct(logits, part.labels, self.task) * part.weights)
+        sums = Sums(loss, weight, correct, part.weights.sum())
+        return Gradients(sums, grads, statistics)
+
+    def example_weights(self, batch: Batch) -> Array:
+        """How much the loss of each example counts ``(batch,)``."""
+        if self.class_weights is None:
+            return batch.weights
+        weights = jnp.asarray(self.class_weights)
+        if batch.labels.ndim == 1:
+            return batch.weights * weights[batch.labels]
+        return batch.weights * (batch.labels @ weights)  # soft labels
 
     def loss(
         self,
@@ -140,7 +159,7 @@ class TrainStep:
         dropout_key: Any,
         shares: Array | None = None,
     ) -> tuple[Array, tuple[Array, Any]]:
-        """The objective: the loss summed over a batch.
+        """The objective: the loss summed over a batch, each times its weight.
 
         Args:
             params: of the network.
@@ -161,11 +180,12 @@ class TrainStep:
             rngs={"dropout": dropout_key},
             mutable=list(statistics),
         )
-        losses = self.loss_function(logits, batch.labels)
+        weights = self.example_weights(batch)
+        losses = self.loss_function(logits, batch.labels) * weights
         if shares is not None:
             other = self.loss_function(logits, partner(batch.labels))
-            losses = shares * losses + (1 - shares) * other
-        return jnp.sum(losses * batch.weights), (logits, statistics)
+            losses = shares * losses + (1 - shares) * other * partner(weights)
+        return jnp.sum(losses), (logits, statistics)
 
     def update(
         self, state: TrainState, gradients: Gradients
@@ -176,12 +196,13 @@ class TrainStep:
             state: before the step.
             gradients: over the whole batch.
         """
-        (loss, correct, count), grads, statistics = gradients
-        grads = jax.tree.map(lambda g: (g / count).astype(g.dtype), grads)
+        (loss, weight, correct, count), grads, statistics = gradients
+        weight = jnp.where(weight > 0, weight, 1)  # all labels may be unknown
+        grads = jax.tree.map(lambda g: (g / weight).astype(g.dtype), grads)
         grads = zero_frozen(self.freeze, grads)
         metrics = TrainMetrics(
-            loss=loss / count,
-            accuracy=correct / count,
+            loss=loss / weight,
+            accuracy=correct / jnp.maximum(count, 1),
             gradient_norm=optax.tree.norm(grads),
             learning_rate=jnp.asarray(self.schedule(state.step), jnp.float32)
             * state.rate_scale,

@@ -21,7 +21,7 @@ def make_step(spike_factor):
     optimizer = optax.adam(0.01)
     normalization = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
     schedule = optax.constant_schedule(0.01)
-    loss = make_loss("softmax", 0.0)
+    loss = make_loss("softmax")
     step = TrainStep(
         model, loss, normalization, optimizer, schedule, spike_factor=spike_factor
     )
@@ -53,7 +53,7 @@ def test_after_a_skipped_step_the_schedule_goes_by_the_steps_of_the_run():
     model = make_model("simple_cnn", num_classes=3, widths=(2,), dense=())
     schedule = make_schedule("cosine", learning_rate=0.1, total_steps=25)
     optimizer = make_optimizer("sgd", schedule, weight_decay=0.1)
-    loss, normalization = make_loss("softmax", 0.0), Normalization(0.0, 1.0)
+    loss, normalization = make_loss("softmax"), Normalization(0.0, 1.0)
     step_function = TrainStep(
         model, loss, normalization, optimizer, schedule, spike_factor=3.0
     )
@@ -61,7 +61,7 @@ def test_after_a_skipped_step_the_schedule_goes_by_the_steps_of_the_run():
     ones = jax.tree.map(jnp.ones_like, state.params)
     for step in range(25):
         loss = jnp.float32(1e6 if step in (21, 22) else 1.0)
-        found = Gradients(Sums(loss, jnp.float32(1), jnp.float32(1)), ones, {})
+        found = Gradients(Sums(loss, *[jnp.float32(1)] * 3), ones, {})
         after, metrics = step_function.update(state, found)
         assert metrics.skipped == (step in (21, 22))
         rate = float(metrics.learning_rate)

@@ -16,7 +16,7 @@ from cnnjax.train.run.evaluation import evaluate
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.trained import make_run_state
 from cnnjax.train.step.eval_step import EvalStep
-from cnnjax.train.step.loss import make_loss
+from cnnjax.train.step.loss import LossOptions, make_loss
 from cnnjax.train.step.state import count_parameters, make_state
 from cnnjax.train.step.train_step import TrainStep
 
@@ -58,7 +58,7 @@ def make_batch(n, seed=0, weights=None):
 
 def make(optimizer, model=None, smoothing=0.0, **augmentation):
     model = model or make_model("simple_cnn", num_classes=4, widths=(3,), dense=(5,))
-    loss = make_loss("softmax", smoothing)
+    loss = make_loss("softmax", LossOptions(smoothing))
     step = TrainStep(model, loss, NORMALIZATION, optimizer, SCHEDULE, **augmentation)
     return step, make_state(model, optimizer, SHAPE, seed=0)
 
@@ -104,7 +104,7 @@ def test_statistics_are_updated_in_training_only():
     after, _ = jax.jit(step)(state, make_batch(6))
     old, new = (s.statistics["batch_stats"]["BatchNorm_0"] for s in (state, after))
     assert (np.asarray(old["mean"]) != np.asarray(new["mean"])).all()
-    loss = make_loss("softmax", 0.0)
+    loss = make_loss("softmax")
     score = jax.jit(EvalStep(WithBatchNorm(), loss, NORMALIZATION))(
         after, make_batch(6)
     )
@@ -116,7 +116,7 @@ def test_evaluation_counts_each_example_once(batch_size):
     _, state = make(optax.sgd(0.1))
     images, labels, _ = batch = make_batch(23, seed=1)
     model = make_model("simple_cnn", num_classes=4, widths=(3,), dense=(5,))
-    eval_step = EvalStep(model, make_loss("softmax", 0.0), NORMALIZATION)
+    eval_step = EvalStep(model, make_loss("softmax"), NORMALIZATION)
     score = evaluate(
         jax.jit(eval_step), state, Split(images, labels), batch_size, make_devices()
     ).score
@@ -134,7 +134,7 @@ def test_padding_that_gives_nan_does_not_count():
     batch = make_batch(3, weights=np.array([1, 1, 0], np.float32))
     images = batch.images.astype(np.float32)
     images[2] = np.nan
-    eval_step = EvalStep(model, make_loss("softmax", 0.0), NORMALIZATION)
+    eval_step = EvalStep(model, make_loss("softmax"), NORMALIZATION)
     score = eval_step(state, batch._replace(images=images))
     assert np.isfinite(score.loss)
     assert score.count == 2
@@ -144,7 +144,7 @@ def test_padding_that_gives_nan_does_not_count():
 def test_the_step_lowers_for_every_platform(platform):
     model = make_model("lenet5", num_classes=4, dropout=0.5)
     optimizer = optax.adamw(1e-3)
-    loss = make_loss("softmax", 0.1)
+    loss = make_loss("softmax", LossOptions(0.1))
     step = TrainStep(
         model, loss, NORMALIZATION, optimizer, SCHEDULE, crop_padding=2, flip=True
     )
@@ -168,7 +168,7 @@ def test_the_kind_of_gradients_is_that_of_the_config(kind, stock, small_config):
 
 def test_sigmoid_loss_is_the_mean_of_questions():
     logits = jnp.array([[2.0, -1.0, 0.5]])
-    value = make_loss("sigmoid", 0.0)(logits, jnp.array([0]))
+    value = make_loss("sigmoid")(logits, jnp.array([0]))
     targets = jnp.array([[1.0, 0.0, 0.0]])
     expected = optax.sigmoid_binary_cross_entropy(logits, targets).mean()
     np.testing.assert_allclose(value, [expected], rtol=1e-6)
