@@ -20,6 +20,7 @@ from cnnjax.cli import (
     evaluate,
     info,
     predict,
+    show,
     train,
     verify_resume,
 )
@@ -37,6 +38,7 @@ COMMANDS = (
     train,
     evaluate,
     predict,
+    show,
     verify_resume,
     compare,
     benchmark,
@@ -63,6 +65,7 @@ _PATHS = (
     "checkpoint",
     "json",
     "html",
+    "out",
     "output",
     "predictions",
 )

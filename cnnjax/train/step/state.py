@@ -69,13 +69,32 @@ def make_state(
             params=params,
             statistics=variables,
             opt_state=optimizer.init(params),
-            key=jax.random.key_data(jax.random.fold_in(key, 1)),
+            key=run_key(key),
             average={"params": params, **variables} if averaged else {},
             rate_scale=jnp.ones(()),
             usual_loss=jnp.zeros(()),
         )
 
     return make(jax.random.key(seed))
+
+
+def run_key(key: jax.Array) -> jax.Array:
+    """The key of all steps of a run, as ``TrainState`` holds it.
+
+    Args:
+        key: made from the run's seed.
+    """
+    return jax.random.key_data(jax.random.fold_in(key, 1))
+
+
+def step_key(words: jax.Array, step: Any) -> jax.Array:
+    """The key of one step.
+
+    Args:
+        words: the run's key, see ``run_key``.
+        step: how many steps came before.
+    """
+    return jax.random.fold_in(jax.random.wrap_key_data(words), step)
 
 
 def trained_variables(state: TrainState) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from cnnjax.train.step.all_reduce import all_reduce
 from cnnjax.train.step.divergence import skip_spike
 from cnnjax.train.step.example_key import example_key
 from cnnjax.train.step.loss import Loss, Sums, is_correct
-from cnnjax.train.step.state import TrainState, map_named, matches
-from cnnjax.typing import Array, Params
+from cnnjax.train.step.state import TrainState, map_named, matches, step_key
+from cnnjax.typing import Array, Images, Params
 
 
 class Gradients(NamedTuple):
@@ -110,7 +110,7 @@ class TrainStep:
             state: before the step.
             batch: this device's part.
         """
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        key = step_key(state.key, state.step)
         first = 0  # the number of this device's first example within the whole batch
         if self.axis_name is not None:
             first = lax.axis_index(self.axis_name) * len(batch.labels)
@@ -124,15 +124,30 @@ class TrainStep:
         shares = jax.tree.map(lambda x: x / devices, found.statistics)
         return all_reduce(found._replace(statistics=shares), self.axis_name)
 
-    def _part_gradients(self, state, statistics, part, key, first) -> Gradients:
-        """Sums and gradients over examples ``first``, ``first + 1``, ... of a batch."""
-        augment_key, dropout_key = jax.random.split(example_key(key, first))
-        x = normalize(part.images, self.normalization)
+    def inputs(
+        self, images: Images, key: jax.Array, first: Any
+    ) -> tuple[Array, Array | None]:
+        """What the network sees of a part of a batch: normalized, augmented and mixed.
+
+        Args:
+            images: as they are stored.
+            key: of the step, see ``step_key``.
+            first: the number of the part's first example within the batch.
+
+        Returns:
+            The network's inputs, and the share that each image has in a mix with the
+            other one of its pair; ``None`` for images that are not mixed.
+        """
+        augment_key, _ = jax.random.split(example_key(key, first))
+        x = normalize(images, self.normalization)
         x = augment(augment_key, x, crop_padding=self.crop_padding, flip=self.flip)
         x = augment_each(self.augmentations, key, x, first)
-        shares = None
-        if self.mixings:
-            x, shares = mix(self.mixings, key, x, first)
+        return mix(self.mixings, key, x, first) if self.mixings else (x, None)
+
+    def _part_gradients(self, state, statistics, part, key, first) -> Gradients:
+        """Sums and gradients over examples ``first``, ``first + 1``, ... of a batch."""
+        x, shares = self.inputs(part.images, key, first)
+        _, dropout_key = jax.random.split(example_key(key, first))
         (loss, (logits, statistics)), grads = jax.value_and_grad(
             self.loss, has_aux=True
         )(state.params, x, statistics, part, dropout_key, shares)

@@ -1,0 +1,121 @@
+"""Arrays as pictures: images in gray or color, slices of volumes, plots of signals."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from cnnjax.data import Normalization
+
+SMALL, LARGE = 128, 256
+"""Pixels: smaller images are enlarged up to the first, larger ones reduced to the last.
+
+An image is enlarged by a whole factor, each pixel to a square.
+"""
+PLOT = (128, 96)
+"""Width and height of a plot of a signal, in pixels."""
+COLORS = ("#1f5fbf", "#d1601f", "#2c8a3d", "#8a3fa8")
+"""Of the channels of a signal."""
+
+
+class Scale(NamedTuple):
+    """The values that are drawn black and white; of a signal, at bottom and top."""
+
+    low: float
+    high: float
+
+
+def find_scale(images: Sequence[np.ndarray], dtype: np.dtype) -> Scale:
+    """The scale of some images, in the units in which they are stored.
+
+    Bytes have the scale 0 to 255, but if they all are in its lower half, as in
+    ``digits``, the largest is white. Floats have that of their least and largest.
+
+    Args:
+        images: arrays of any shapes.
+        dtype: in which they are stored.
+    """
+    finite = [x[np.isfinite(x)] for x in images]
+    largest = max((float(x.max()) for x in finite if x.size), default=1.0)
+    if dtype == np.uint8:
+        return Scale(0.0, 255.0 if largest > 127 else max(round(largest, 2), 1.0))
+    least = min((float(x.min()) for x in finite if x.size), default=0.0)
+    return Scale(least, largest if largest > least else least + 1)
+
+
+def undo(images: np.ndarray, normalization: Normalization) -> np.ndarray:
+    """Normalized images in the units in which they are stored, float64."""
+    mean, std = (x.astype(np.float64) for x in normalization)
+    return images * std + mean
+
+
+def draw(image: np.ndarray, scale: Scale) -> Image.Image:
+    """The picture of one example ``(*spatial, channels)``.
+
+    Args:
+        image: in the units of ``scale``. Beyond it, values are clipped.
+        scale: of all pictures of a sheet.
+    """
+    values = np.nan_to_num((image - scale.low) / (scale.high - scale.low))
+    values = np.clip(values, 0, 1)
+    if image.ndim == 2:
+        return _plot(values[:, : len(COLORS)])
+    if image.ndim == 4:
+        values = values[len(values) // 2]
+    bytes_ = np.round(255 * values).astype(np.uint8)
+    color = image.shape[-1] in (3, 4)
+    return _resize(Image.fromarray(bytes_[..., :3] if color else bytes_[..., 0]))
+
+
+def describe(shape: Sequence[int]) -> list[str]:
+    """Sentences about what of an example ``(*spatial, channels)`` is left out."""
+    *spatial, channels = shape
+    notes = []
+    if len(spatial) == 1:
+        if channels > len(COLORS):
+            notes.append(f"The first {len(COLORS)} of {channels} channels are shown.")
+        return notes
+    if len(spatial) == 3:
+        number = spatial[0] // 2 + 1
+        notes.append(f"Of {spatial[0]} slices, the middle one, {number}, is shown.")
+    if channels == 4:
+        notes.append("The first 3 of 4 channels are shown, as red, green and blue.")
+    elif channels not in (1, 3):
+        notes.append(f"The first of {channels} channels is shown.")
+    height, width = spatial[-2:]
+    reduced = _size(width, height)
+    if reduced < (width, height):
+        notes.append(f"Images are reduced to {reduced[1]}x{reduced[0]} pixels.")
+    return notes
+
+
+def _size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of the picture of an image."""
+    longest = max(width, height)
+    if longest > LARGE:
+        return max(1, width * LARGE // longest), max(1, height * LARGE // longest)
+    factor = max(1, SMALL // longest)
+    return width * factor, height * factor
+
+
+def _resize(image: Image.Image) -> Image.Image:
+    size = _size(*image.size)
+    enlarges = size >= image.size
+    resampling = Image.Resampling.NEAREST if enlarges else Image.Resampling.LANCZOS
+    return image.resize(size, resampling).convert("RGB")
+
+
+def _plot(values: np.ndarray) -> Image.Image:
+    """Lines of the channels of a signal ``(length, channels)``, from 0 to 1.
+
+    Drawn twice as large and reduced, for smooth lines.
+    """
+    width, height = (2 * n for n in PLOT)
+    plot = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(plot)
+    xs = np.linspace(8, width - 9, len(values))
+    for channel, color in zip(values.T, COLORS, strict=False):
+        points = np.stack([xs, 8 + (height - 17) * (1 - channel)], axis=1)
+        pen.line([tuple(point) for point in points.tolist()], color, 3, "curve")
+    return plot.resize(PLOT, Image.Resampling.BOX)

@@ -1,0 +1,138 @@
+"""A sheet of pictures with captions, in parts that have headings."""
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw, ImageFont
+
+FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
+"""Tried in this order; Pillow's own font, the last resort, has few characters."""
+WIDTH, MARGIN, GAP = 1140, 16, 12
+NARROWEST = 128
+"""Pixels that a caption gets at least, however narrow its picture is."""
+TITLE, HEADING, TEXT, CAPTION = 20, 16, 13, 13
+"""Sizes of the fonts, in pixels."""
+
+
+class Part(NamedTuple):
+    """Pictures under a heading.
+
+    Attributes:
+        heading: one line.
+        text: sentences below it.
+        pictures: of one size.
+        captions: the lines under each picture, as many for each.
+    """
+
+    heading: str
+    text: str
+    pictures: Sequence[Image.Image]
+    captions: Sequence[Sequence[str]]
+
+
+def draw_sheet(title: str, text: str, parts: Sequence[Part]) -> Image.Image:
+    """The sheet: a title, some sentences, and one part below the other.
+
+    Args:
+        title: one line.
+        text: sentences below it, wrapped to the width.
+        parts: at least one.
+    """
+    # Drawn twice: the first time on an empty sheet, to find out how high it is.
+    height = _draw(Image.new("RGB", (WIDTH, 1)), title, text, parts)
+    sheet = Image.new("RGB", (WIDTH, height), "white")
+    _draw(sheet, title, text, parts)
+    return sheet
+
+
+def as_png(sheet: Image.Image) -> bytes:
+    """The content of a PNG file."""
+    file = io.BytesIO()
+    sheet.save(file, "png", optimize=True)
+    return file.getvalue()
+
+
+def has_glyphs(text: str) -> bool:
+    """Whether the font of the captions can show a text."""
+    missing = _glyph("\U0010fffe")
+    return all(char == " " or _glyph(char) != missing for char in text)
+
+
+def _glyph(char: str) -> bytes:
+    mask: Any = _font(CAPTION).getmask(char)
+    return bytes(mask)
+
+
+def _draw(sheet: Image.Image, title: str, text: str, parts: Sequence[Part]) -> int:
+    """Draws everything; the height that it takes."""
+    pen = ImageDraw.Draw(sheet)
+    top = _write(pen, MARGIN, title, TITLE, "black")
+    top = _write(pen, top + 4, text, TEXT, "#404040")
+    for part in parts:
+        top += GAP
+        pen.line((MARGIN, top, WIDTH - MARGIN, top), "#c0c0c0")
+        top = _write(pen, top + GAP, part.heading, HEADING, "black")
+        if part.text:
+            top = _write(pen, top + 2, part.text, TEXT, "#404040")
+        top = _draw_pictures(sheet, pen, top + 8, part)
+    return top + MARGIN
+
+
+def _draw_pictures(
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, top: int, part: Part
+) -> int:
+    """Draws rows of pictures, each above its caption; where they end."""
+    width, height = part.pictures[0].size
+    cell = max(width, NARROWEST)
+    columns = max(1, (WIDTH - 2 * MARGIN + GAP) // (cell + GAP))
+    line = CAPTION + 4
+    row_height = height + 4 + line * len(part.captions[0]) + GAP
+    cells = zip(part.pictures, part.captions, strict=True)
+    for number, (picture, caption) in enumerate(cells):
+        row, column = divmod(number, columns)
+        left, y = MARGIN + column * (cell + GAP), top + row * row_height
+        sheet.paste(picture, (left, y))
+        pen.rectangle((left - 1, y - 1, left + width, y + height), None, "#c0c0c0")
+        for index, text in enumerate(caption):
+            place = left, y + height + 4 + index * line
+            pen.text(place, _shorten(text, cell), "black", _font(CAPTION))
+    rows = -(-len(part.pictures) // columns)
+    return top + rows * row_height - GAP
+
+
+def _write(pen: ImageDraw.ImageDraw, top: int, text: str, size: int, color: str) -> int:
+    """Writes lines, wrapped to the sheet's width; where they end."""
+    font = _font(size)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= WIDTH - 2 * MARGIN:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    for number, line in enumerate(lines):
+        pen.text((MARGIN, top + number * (size + 5)), line, color, font)
+    return top + len(lines) * (size + 5)
+
+
+def _shorten(text: str, width: int) -> str:
+    """The text, with dots for what does not fit into a width."""
+    length: Callable[[str], float] = _font(CAPTION).getlength
+    if length(text) <= width:
+        return text
+    end = next(n for n in range(len(text), -1, -1) if length(text[:n] + "...") <= width)
+    return text[:end].rstrip() + "..."
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    for name in FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    found = ImageFont.load_default(size)
+    assert isinstance(found, ImageFont.FreeTypeFont)
+    return found

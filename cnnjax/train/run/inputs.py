@@ -1,0 +1,152 @@
+"""The inputs of a network: what a training step and an evaluation step give it.
+
+Nothing is trained here, and nothing is kept: ``cnnjax show`` draws these arrays.
+"""
+
+from typing import NamedTuple
+
+import jax
+
+from cnnjax.config import Config
+from cnnjax.data import TrainBatches, eval_batches, normalize
+from cnnjax.data.augmentation import partner
+from cnnjax.errors import ConfigError
+from cnnjax.streams import printable
+from cnnjax.train.machine.compile import make_train_step
+from cnnjax.train.machine.numerics import configured
+from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.step.state import run_key, step_key
+from cnnjax.typing import Array
+
+
+class Inputs(NamedTuple):
+    """Examples as the network sees them.
+
+    Attributes:
+        stored: the images ``(n, *spatial, channels)`` as they are stored.
+        images: the same, normalized and augmented, float32.
+        labels: their classes ``(n,)``.
+        shares: of each image in a mix with the other one of its pair ``(n,)``; ``None``
+            for images that are not mixed.
+        others: the classes of those others ``(n,)``, or ``None``.
+    """
+
+    stored: Array
+    images: Array
+    labels: Array
+    shares: Array | None = None
+    others: Array | None = None
+
+    def first(self, count: int) -> "Inputs":
+        """The first ``count`` examples, or all of them if there are fewer."""
+        return jax.tree.map(lambda x: x[:count], self)
+
+
+class Shown(NamedTuple):
+    """Examples to be drawn.
+
+    Attributes:
+        heading: what they are.
+        text: sentences about them.
+        inputs: what the network sees.
+    """
+
+    heading: str
+    text: str
+    inputs: Inputs
+
+
+def shown_inputs(
+    config: Config, experiment: Experiment, step: int, examples: int
+) -> list[Shown]:
+    """The first examples of a training step and of the validation split.
+
+    Args:
+        config: checked settings.
+        experiment: what they stand for.
+        step: number of the training step; the first one is 1.
+        examples: how many of each.
+
+    Raises:
+        ConfigError: no such step.
+        DataError: images that cannot be read.
+    """
+    batch = training_inputs(config, experiment, step)
+    held_out = validation_inputs(experiment, examples)
+    total, size = experiment.lengths.total, len(experiment.dataset.validation.labels)
+    return [
+        Shown(
+            f"Training, step {step:,} of {total:,}:"
+            f" {_count(examples, config.batch_size)} of its batch",
+            _describe_augmentation(config),
+            batch.first(examples),
+        ),
+        Shown(
+            f"Validation: {_count(examples, size)} of the split",
+            "Not augmented.",
+            held_out,
+        ),
+    ]
+
+
+def _count(examples: int, size: int) -> str:
+    if examples >= size:
+        return f"all {size:,} examples"
+    return f"the first {examples:,} of {size:,} examples"
+
+
+def _describe_augmentation(config: Config) -> str:
+    data = config.data
+    steps = [f"random_part {data.random_part}"] if data.random_part else []
+    steps += [f"crop_padding {data.crop_padding}"] if data.crop_padding else []
+    steps += ["flip"] if data.flip else []
+    steps += map(printable, data.augment)
+    return f"Augmented: {', '.join(steps)}." if steps else "Not augmented."
+
+
+def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs:
+    """The whole batch of a training step, as the network sees it.
+
+    The batch, its random parts and its augmentation are functions of the seed and the
+    step, so they are those of every run of the config, whether resumed or on several
+    devices.
+
+    Args:
+        config: checked settings.
+        experiment: what they stand for.
+        step: its number; the first one is 1, as in the lines that training prints.
+
+    Raises:
+        ConfigError: no such step.
+        DataError: images that cannot be read.
+    """
+    total = experiment.lengths.total
+    if not 1 <= step <= total:
+        raise ConfigError(
+            f"step is {step}, expected a whole number from 1 to {total}, the last step"
+            " of the run"
+        )
+    train, seed = experiment.dataset.train, config.seed
+    batch = TrainBatches(train, config.batch_size, seed, step - 1, num_steps=1)[0]
+    key = step_key(run_key(jax.random.key(seed)), step - 1)
+    with configured(config):
+        inputs = jax.jit(make_train_step(config, experiment).inputs)
+        images, shares = jax.device_get(inputs(batch.images, key, 0))
+    others = None if shares is None else partner(batch.labels)
+    return Inputs(batch.images, images, batch.labels, shares, others)
+
+
+def validation_inputs(experiment: Experiment, count: int) -> Inputs:
+    """The first ``count`` examples of the validation split, as the network sees them.
+
+    Args:
+        experiment: what a config stands for.
+        count: how many; all of them if there are fewer.
+
+    Raises:
+        DataError: images that cannot be read.
+    """
+    split = experiment.dataset.validation
+    batch = next(eval_batches(split, min(count, len(split.labels))))
+    images = normalize(batch.images, experiment.normalization)
+    return Inputs(batch.images, images, batch.labels)
