@@ -70,7 +70,7 @@ class TrainedRun:
 
     def evaluate(self, data: Data) -> Score:
         """The score on other data; see ``cnnjax.evaluate``."""
-        return inference.evaluate_on(self.trained, data).score
+        return inference.evaluate_on(self.trained, data, augment=()).score
 
 
 def train(
@@ -185,7 +185,7 @@ def evaluate(
     if data is None:
         return evaluate_run(Path(workdir), split or "test", step)
     trained = inference.load(workdir, step, model=model)
-    return inference.evaluate_on(trained, data, split).score
+    return inference.evaluate_on(trained, data, split, augment=()).score
 
 
 def _settings(config: Any) -> dict[str, Any]:

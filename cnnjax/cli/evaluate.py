@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     add_step(evaluate)
     evaluate.add_argument(
+        "--augment",
+        metavar="NAMES",
+        help="also score with test-time augmentation, such as flip,shift(1); default:"
+        " the run's setting eval_augment",
+    )
+    evaluate.add_argument(
         "--report",
         action="store_true",
         help="print tables instead of JSON, with the scores of each class and the"
@@ -56,36 +63,55 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         _check_predictions(args.predictions)
     start_jax()
     from cnnjax.inference import evaluate_on, load
-    from cnnjax.report.metrics_file import encode
     from cnnjax.report.predictions_file import write_predictions
     from cnnjax.report.score_report import print_report
     from cnnjax.report.work import work_shown
     from cnnjax.train.run.evaluate_run import evaluate_step
 
+    augment = None if args.augment is None else _names(args.augment)
     keep = args.report or args.predictions is not None
     with work_shown():
         if args.data is not None:
             trained = load(args.workdir, step)
-            split, score, outputs = evaluate_on(trained, args.data, args.split)
+            split, score, outputs, augmented = evaluate_on(
+                trained, args.data, args.split, augment
+            )
             names, step = trained.description.class_names, trained.step
             found = {"data": args.data, "split": split, "step": step}
         else:
             split = args.split or "test"
-            step, score, outputs, names = evaluate_step(
-                args.workdir, split, step, keep_outputs=keep
+            step, score, outputs, names, augmented = evaluate_step(
+                args.workdir, split, step, keep_outputs=keep, augment=augment
             )
             found = {"split": split, "step": step}
     if args.predictions is not None and outputs is not None:
         write_predictions(args.predictions, outputs, names)
-    record = score.as_record()
     if args.report and outputs is not None:
-        title = ", ".join(f"{name} {value}" for name, value in found.items())
-        title += f", {score.examples:,} examples"
-        print_report(title, record, outputs, names, sys.stdout)
+        what = ", ".join(f"{name} {value}" for name, value in found.items())
+        scores = {f"{what}, {score.examples:,} examples": score.as_record()}
+        if augmented is not None:
+            title = f"{what}, augmented: {', '.join(augmented.names)}"
+            scores[title] = augmented.score.as_record()
+        print_report(scores, outputs, names, sys.stdout)
     else:
-        values = {name: encode(value) for name, value in record.items()}
-        print(json.dumps(found | values))
+        _print_record(found, score.as_record())
+        if augmented is not None:
+            record = augmented.score.as_record()
+            _print_record({**found, "augment": augmented.names}, record)
     return 0
+
+
+def _print_record(found: Mapping[str, Any], record: Mapping[str, float]) -> None:
+    """Prints what was scored, and the score, as one line of JSON."""
+    from cnnjax.report.metrics_file import encode
+
+    values = {name: encode(value) for name, value in record.items()}
+    print(json.dumps({**found, **values}))
+
+
+def _names(text: str) -> list[str]:
+    """The names in a list such as ``flip,shift(1)``: no comma within parentheses."""
+    return [name.strip() for name in re.split(r",(?![^(]*\))", text) if name.strip()]
 
 
 def _check_predictions(path: str) -> None:

@@ -22,7 +22,8 @@ from cnnjax.config.defaults import (
     validate,
 )
 from cnnjax.config.import_path import make_importable, searched
-from cnnjax.config.settings import BY_NAME, OPTION
+from cnnjax.config.setting import OPTION
+from cnnjax.config.settings import BY_NAME
 from cnnjax.config.values import fit
 from cnnjax.errors import (
     ConfigError,

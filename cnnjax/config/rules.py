@@ -101,6 +101,11 @@ AUGMENTATIONS = Rule(
     lambda values: all(isinstance(v, str) for v in values),
 )
 
+VARIANTS = Rule(
+    "'flip' and 'shift(PIXELS)', such as ('flip', 'shift(1)')",
+    lambda values: all(isinstance(v, str) for v in values),
+)
+
 METRICS = Rule(
     "names of metrics and import paths, such as ('top5', 'my_module:metric')",
     lambda values: all(isinstance(v, str) for v in values),

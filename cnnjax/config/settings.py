@@ -4,8 +4,6 @@ Defaults, checks, ``cnnjax config`` and the table in ``docs/configuration.md`` c
 it. ``python -m cnnjax.config.page docs/configuration.md`` writes the latter anew.
 """
 
-from typing import Any, NamedTuple
-
 from cnnjax.config.rules import (
     ABOVE_ONE,
     AREA,
@@ -32,41 +30,13 @@ from cnnjax.config.rules import (
     SIZES,
     SWITCH,
     TIME,
+    VARIANTS,
     WEIGHTS,
     Rule,
     name_or_path,
     one_of,
 )
-
-OPTION = ...
-"""Stands for the default of an option, which the chosen model or optimizer decides."""
-
-
-class Setting(NamedTuple):
-    """One setting.
-
-    Attributes:
-        name: with its section, such as ``"data.flip"``.
-        kind: its type; ``None`` where the chosen model decides.
-        default: its value where a config does not change it; ``OPTION`` for an option
-            of an open section. Where the default is ``None``, a config may say so too.
-        rule: what its values may be.
-        unit: what the number counts.
-        sentence: what it is.
-    """
-
-    name: str
-    kind: type | None
-    default: Any
-    rule: Rule
-    unit: str
-    sentence: str
-
-    @property
-    def expected(self) -> str:
-        """What its values may be, in words."""
-        return self.rule.expected + (", or None" if self.default is None else "")
-
+from cnnjax.config.setting import OPTION, Setting
 
 # fmt: off
 SETTINGS = (
@@ -238,6 +208,9 @@ SETTINGS = (
             "Examples per training step, over all devices."),
     Setting("eval_batch_size", int, 500, SIZE, "examples",
             "Examples per step of evaluation."),
+    Setting("eval_augment", tuple, (), VARIANTS, "",
+            "Test-time augmentation, which `cnnjax evaluate` reports as a second score"
+            " (see docs/augmentation.md)."),
     Setting("eval_every", str, "1 epoch", DURATION, "",
             "Time between validations."),
     Setting("log_every", str, "50 steps", DURATION, "",

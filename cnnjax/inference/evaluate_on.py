@@ -7,6 +7,7 @@ import numpy as np
 
 from cnnjax import progress
 from cnnjax.data import Dataset, RawDataset, Split, eval_batches
+from cnnjax.data.augmentation import Variant, mean_logits
 from cnnjax.data.dataset import (
     SPLITS,
     as_raw_dataset,
@@ -19,6 +20,7 @@ from cnnjax.data.tasks import UNKNOWN, check_labels
 from cnnjax.errors import ConfigError, DataError, show
 from cnnjax.inference.trained_model import SIZES, TrainedModel
 from cnnjax.metrics import Metric, Outputs
+from cnnjax.train.run.evaluate_run import Augmented, choose_variants
 from cnnjax.train.run.evaluation import Score, make_score
 from cnnjax.train.run.imports import import_paths
 from cnnjax.train.run.metrics import check_metrics, make_metrics
@@ -32,14 +34,21 @@ class Scored(NamedTuple):
         split: its name.
         score: of that split.
         outputs: of each of its examples.
+        augmented: the score with test-time augmentation, if there is one.
     """
 
     split: str
     score: Score
     outputs: Outputs
+    augmented: Augmented | None = None
 
 
-def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> Scored:
+def evaluate_on(
+    trained: TrainedModel,
+    data: Any,
+    split: str | None = None,
+    augment: Sequence[str] | None = None,
+) -> Scored:
     """The score of a trained model on any data set, each example counted once.
 
     Where both the model and the data have class names, classes are matched by name.
@@ -50,12 +59,15 @@ def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> S
             or a ``Dataset``.
         split: ``"train"``, ``"validation"`` or ``"test"``; by default the test split
             if the data has one, else all of it. Nothing is held out.
+        augment: for a second score, with test-time augmentation; by default what the
+            run's setting ``eval_augment`` says.
 
     Raises:
         ConfigError: a split that the data lacks.
         DataError: data that cannot be read, or does not fit the model.
     """
     metrics = _make_metrics(trained)
+    names, variants = choose_variants(augment, trained.description.eval_augment)
     if split not in (None, *SPLITS):
         valid = ", ".join(SPLITS)
         raise ConfigError(f"split is {show(split)}, expected one of {valid}")
@@ -67,8 +79,11 @@ def evaluate_on(trained: TrainedModel, data: Any, split: str | None = None) -> S
     labels = _match_classes(examples, raw.class_names, trained)
     model = trained.description
     check_metrics(model.metrics, metrics, model.num_classes, labels, model.task)
-    found = _evaluate(trained, Split(examples.images, labels), metrics)
-    return Scored(name, *found)
+    examples = Split(examples.images, labels)
+    augmented = None
+    if variants:
+        augmented = Augmented(names, _evaluate(trained, examples, metrics, variants)[0])
+    return Scored(name, *_evaluate(trained, examples, metrics), augmented)
 
 
 def _files_as(trained: TrainedModel) -> FileSettings:
@@ -157,7 +172,10 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _evaluate(
-    trained: TrainedModel, examples: Split, metrics: Mapping[str, Metric]
+    trained: TrainedModel,
+    examples: Split,
+    metrics: Mapping[str, Metric],
+    variants: Sequence[Variant] = (),
 ) -> tuple[Score, Outputs]:
     model = trained.description
     loss_function = make_loss(model.loss, model.loss_options)
@@ -168,7 +186,7 @@ def _evaluate(
     for start in range(0, count, size):
         progress.tell("evaluating", start, count)
         images, labels, weights = (x[: count - start] for x in next(batches))
-        real, logits = weights > 0, trained.logits(images)
+        real, logits = weights > 0, mean_logits(trained.logits, images, variants)
         losses = np.where(real, loss_function(logits, labels), 0).astype(np.float64)
         sums = [losses, is_correct(logits, labels, model.task) & real, real]
         sums += [np.where(real, mean(logits, labels), 0) for mean in means]

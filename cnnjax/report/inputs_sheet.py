@@ -88,12 +88,12 @@ def _names(dataset: Dataset) -> list[str]:
     ]
 
 
-def _captions(inputs: "Inputs", names: Sequence[str]) -> list[Sequence[str]]:
+def _captions(inputs: "Inputs", names: Sequence[str]) -> list[list[str]]:
     """The class of each image; in a mix, both classes with their shares."""
     if inputs.shares is None or inputs.others is None:
-        return [[names[label]] for label in inputs.labels]
+        return [[names[int(label)]] for label in inputs.labels]
     mixes = zip(inputs.shares, inputs.labels, inputs.others, strict=True)
     return [
-        [f"{share:.0%} {names[label]}", f"{1 - share:.0%} {names[other]}"]
+        [f"{share:.0%} {names[int(label)]}", f"{1 - share:.0%} {names[int(other)]}"]
         for share, label, other in mixes
     ]

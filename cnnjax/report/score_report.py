@@ -23,8 +23,7 @@ class Section(NamedTuple):
 
 
 def print_report(
-    title: str,
-    score: Mapping[str, float],
+    scores: Mapping[str, Mapping[str, float]],
     outputs: Outputs,
     class_names: Sequence[str] | None,
     stream: TextIO,
@@ -32,15 +31,14 @@ def print_report(
     """Prints the score, the scores of each class, and which are taken for which.
 
     Args:
-        title: what was scored.
-        score: the record of a ``Score``.
-        outputs: that it was computed from.
+        scores: the records of ``Score``, by titles that say what was scored.
+        outputs: that the first score was computed from.
         class_names: one per class; ``None`` shows their numbers.
         stream: where.
     """
     names = class_names or [str(i) for i in range(outputs.logits.shape[-1])]
     names, known = [printable(name) for name in names], outputs.known()
-    sections = [_summary(printable(title), score)]
+    sections = [_summary(printable(title), x) for title, x in scores.items()]
     if outputs.task == REGRESSION:
         sections.append(_errors(names, outputs))
     else:

@@ -149,6 +149,87 @@ def test_the_report_has_all_scores(run, evaluate, tmp_path):
             assert [name, *map(str, row)] in lines
 
 
+def by_hand(model, images):
+    """The mean of the logits of each image and its variants, one by one."""
+    found = []
+    for image in images:
+        padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), "reflect")
+        seen = [image, image, padded[:-2, :-2], padded[2:, 2:]]
+        seen += [one[:, ::-1] for one in seen]
+        found.append(sum(model.logits(one) for one in seen) / 8)
+    return np.array(found)
+
+
+def test_augmentation_of_the_test_gives_a_second_score(run, evaluate):
+    model = cnnjax.load(run.workdir)
+    for words in sources(run):
+        plain = json.loads(evaluate(*words))
+        first, second = map(
+            json.loads, evaluate(*words, "--augment=flip, shift(1)").splitlines()
+        )
+        assert first == plain
+        assert second["augment"] == ["flip", "shift(1)"]
+        raw = cnnjax.data.sources.load_raw(data(run).partition("=")[2])
+        examples = raw.train
+        if not words:
+            parts = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0}
+            examples = cnnjax.data.make_dataset(raw, **parts).test
+        logits = by_hand(model, examples.images)
+        shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        own = shares[np.arange(len(shares)), examples.labels]
+        assert second["loss"] == pytest.approx(-np.log(own).mean(), rel=1e-4)
+        right = logits.argmax(-1) == examples.labels
+        assert second["accuracy"] == pytest.approx(right.mean())
+        assert second["examples"] == len(examples.labels) == plain["examples"]
+        auc = sk.roc_auc_score(examples.labels, shares, multi_class="ovr")
+        assert second["auc"] == pytest.approx(auc)
+        assert second["loss"] != first["loss"]
+
+
+def test_the_report_shows_both_scores(run, evaluate):
+    for words in sources(run):
+        plain = evaluate(*words, "--report").splitlines()
+        both = evaluate(*words, "--report", "--augment=shift(2)").splitlines()
+        place = plain.index("")
+        assert both[:place] == plain[:place]
+        assert both[place + 1].endswith(", augmented: shift(2)")
+        assert both[2 * place + 1 :] == plain[place:]
+
+
+def test_a_setting_asks_for_the_second_score(tmp_path, capsys):
+    settings = SETTINGS | {"duration": "2 steps", "eval_augment": ("flip",)}
+    path = tmp_path / "set.npz"
+    images, labels = make_split()
+    np.savez(path, images=images, labels=labels)
+    run = cnnjax.train(
+        settings, data=f"npz:{path}", workdir=tmp_path / "run", progress="none"
+    )
+    for words in ([], [f"--data=npz:{path}"]):
+        for more, lines in (([], 2), (["--augment="], 1), (["--augment=flip"], 2)):
+            command = ["evaluate", f"--workdir={run.workdir}", *words, *more]
+            assert main(command) == 0
+            assert len(capsys.readouterr().out.splitlines()) == lines
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("flap", "augment: unknown augmentation 'flap'; did you mean 'flip'?"),
+        ("shift", "'shift' has the wrong arguments (missing a required"),
+        ("shift(0)", "in 'shift(0)', pixels is 0, expected a whole number"),
+        ("shift(7)", "shift is 7, expected less than the images' size (9, 7)"),
+        ("flip,flip", "augment is ('flip', 'flip'), expected each name at most once"),
+        ("a b", "'a b' cannot be read, expected 'flip' or 'shift(PIXELS)'"),
+    ],
+)
+def test_names_that_augment_no_test_are_refused(run, capsys, names, message):
+    for words in sources(run):
+        command = ["evaluate", f"--workdir={run.workdir}", f"--augment={names}"]
+        assert main([*command, *words]) == 2
+        out, err = capsys.readouterr()
+        assert message in err and err.count("\n") == 1 and out == ""
+
+
 def test_a_class_without_an_example_has_no_scores(run, evaluate, tmp_path):
     images, labels = make_split(30, seed=2)
     some = labels != 1

@@ -14,7 +14,7 @@ def report(classes, names=None, **metrics):
     outputs = Outputs(logits, np.arange(classes), np.zeros(classes, np.float32))
     stream = io.StringIO()
     score = {"loss": 0.25, "accuracy": 1.0, **metrics, "examples": classes}
-    print_report("all", score, outputs, names, stream)
+    print_report({"all": score, "augmented": score}, outputs, names, stream)
     return stream.getvalue()
 
 
@@ -31,6 +31,12 @@ def test_accuracy_comes_first_and_what_is_undefined_has_no_number():
         ["loss", "0.2500"],
         ["auc", "-"],
     ]
+
+
+def test_each_score_has_a_table_of_its_own():
+    lines = report(2).splitlines()
+    assert (lines[0], lines[5]) == ("all", "augmented")
+    assert lines[1:4] == lines[6:9]
 
 
 def test_names_of_classes_are_made_safe():

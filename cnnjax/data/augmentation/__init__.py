@@ -10,13 +10,23 @@ from cnnjax.data.augmentation.batch import augment, augment_each
 from cnnjax.data.augmentation.crop_flip import crop, random_crop, random_flip
 from cnnjax.data.augmentation.mix import Mixing, mix, partner
 from cnnjax.data.augmentation.parse import make_augmentation, needs_pixels
+from cnnjax.data.augmentation.variants import (
+    Variant,
+    check_variants,
+    make_variants,
+    mean_logits,
+)
 
 __all__ = [
     "Mixing",
+    "Variant",
     "augment",
     "augment_each",
+    "check_variants",
     "crop",
     "make_augmentation",
+    "make_variants",
+    "mean_logits",
     "mix",
     "needs_pixels",
     "partner",

@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,10 @@ AUGMENTATIONS: dict[str, Callable[..., Augmentation | Mixing]] = {
 }
 """The factory that each name stands for."""
 
+EXPECTED = (
+    "one name, such as 'flip' or 'random_crop(4)', or an import path 'module:function'"
+)
+
 _ANY_RANGE = ("gray",)  # undoes the normalization, but needs neither black nor white
 _LONGEST = 500  # characters
 _UNKNOWN = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
@@ -83,8 +87,26 @@ def make_augmentation(text: str, normalization: Normalization | None = None) -> 
         >>> make_augmentation("flip")(jax.random.key(0), jnp.ones((4, 4, 3))).shape
         (4, 4, 3)
     """
-    name, arguments, keywords = _parse(text)
-    factory = AUGMENTATIONS[name]
+    known = normalization or _UNKNOWN
+    return make_from_text(text, AUGMENTATIONS, EXPECTED, normalization=known)
+
+
+def make_from_text(
+    text: str, factories: Mapping[str, Callable[..., Any]], expected: str, **extra: Any
+) -> Any:
+    """What a factory makes, called as a text says.
+
+    Args:
+        text: a name, or a name with arguments.
+        factories: by name.
+        expected: what a text may be, in words.
+        extra: arguments that the factory gets if it has such keywords.
+
+    Raises:
+        ConfigError: no such factory, or arguments that it does not take.
+    """
+    name, arguments, keywords = _parse(text, factories, expected)
+    factory = factories[name]
     signature = inspect.signature(factory)
     public = [p for p in signature.parameters.values() if p.kind != p.KEYWORD_ONLY]
     try:
@@ -94,8 +116,7 @@ def make_augmentation(text: str, normalization: Normalization | None = None) -> 
         raise ConfigError(
             f"{show(text)} has the wrong arguments ({error}), expected {name}({form})"
         ) from error
-    if "normalization" in signature.parameters:
-        keywords = {**keywords, "normalization": normalization or _UNKNOWN}
+    keywords |= {k: v for k, v in extra.items() if k in signature.parameters}
     try:
         return factory(*arguments, **keywords)
     except ConfigError as error:
@@ -108,7 +129,7 @@ def needs_pixels(text: str) -> bool:
     Raises:
         ConfigError: no such augmentation.
     """
-    name = _parse(text)[0]
+    name = _parse(text, AUGMENTATIONS, EXPECTED)[0]
     parameters = inspect.signature(AUGMENTATIONS[name]).parameters
     return "normalization" in parameters and name not in _ANY_RANGE
 
@@ -119,7 +140,9 @@ def _form(parameter):
     return f"{parameter.name}={parameter.default}"
 
 
-def _parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+def _parse(
+    text: str, factories: Mapping[str, Any], expected: str
+) -> tuple[str, list[Any], dict[str, Any]]:
     """The name, the arguments and the named arguments in a text."""
     try:
         if len(text) > _LONGEST:
@@ -132,12 +155,9 @@ def _parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     if not isinstance(name, ast.Name) or (
         call and any(not k.arg for k in call.keywords)
     ):
-        raise ConfigError(
-            f"{show(text)} cannot be read, expected one name, such as 'flip' or"
-            " 'random_crop(4)', or an import path 'module:function'"
-        )
-    if name.id not in AUGMENTATIONS:
-        raise ConfigError(str(unknown_name("augmentation", name.id, AUGMENTATIONS)))
+        raise ConfigError(f"{show(text)} cannot be read, expected {expected}")
+    if name.id not in factories:
+        raise ConfigError(str(unknown_name("augmentation", name.id, factories)))
     if call is None:
         return name.id, [], {}
     arguments = [_value(text, argument) for argument in call.args]

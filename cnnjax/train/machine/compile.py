@@ -1,6 +1,6 @@
 """The steps of a run, compiled for its devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, Split
-from cnnjax.data.augmentation import Mixing
+from cnnjax.data.augmentation import Mixing, Variant
 from cnnjax.data.tasks import MULTILABEL
 from cnnjax.errors import BackendError, ConfigError
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
@@ -164,6 +164,7 @@ def eval_step_on_devices(
     devices: Devices,
     *,
     keep_outputs: bool = False,
+    variants: Sequence[Variant] = (),
 ) -> Any:
     """The evaluation step as a jitted function of arrays on the devices."""
     metrics = experiment.metrics.values()
@@ -175,6 +176,7 @@ def eval_step_on_devices(
         [metric.function for metric in metrics if metric.is_mean],
         keeps_outputs=keep_outputs or not all(metric.is_mean for metric in metrics),
         axis_name=AXIS,
+        variants=variants,
     )
 
     def step(state, batch):
@@ -215,6 +217,7 @@ def make_evaluation(
     devices: Devices,
     *,
     keep_outputs: bool = False,
+    variants: Sequence[Variant] = (),
 ) -> Callable[[TrainState, Split], Evaluation]:
     """The function ``(state, split) -> evaluation``, which counts each example once.
 
@@ -223,12 +226,13 @@ def make_evaluation(
         experiment: what they stand for.
         devices: where it runs.
         keep_outputs: whether the outputs are wanted even if no metric needs them.
+        variants: of each image, for test-time augmentation.
     """
     largest = max(len(split.labels) for split in experiment.dataset[:3])
     size = min(config.eval_batch_size, largest)
     batch_size = -(-size // devices.count) * devices.count
     eval_step = eval_step_on_devices(
-        config, experiment, devices, keep_outputs=keep_outputs
+        config, experiment, devices, keep_outputs=keep_outputs, variants=variants
     )
     task = experiment.dataset.task
     is_sigmoid = config.loss.name == "sigmoid" or task == MULTILABEL

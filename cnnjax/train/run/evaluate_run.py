@@ -1,5 +1,6 @@
 """The score of a trained run on one of its splits."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Dataset, Split, StreamedImages
+from cnnjax.data.augmentation import Variant, make_variants
 from cnnjax.data.dataset import SPLITS, check_split
 from cnnjax.data.sources import load_split
 from cnnjax.data.tasks import check_labels
@@ -33,6 +35,18 @@ from cnnjax.train.run.workdir import (
 from cnnjax.train.step.state import TrainState
 
 
+class Augmented(NamedTuple):
+    """A score with test-time augmentation.
+
+    Attributes:
+        names: of what was done, such as ``("flip", "shift(1)")``.
+        score: from the mean of the logits.
+    """
+
+    names: tuple[str, ...]
+    score: Score
+
+
 class Trained(NamedTuple):
     """A trained run as it is evaluated.
 
@@ -41,12 +55,14 @@ class Trained(NamedTuple):
         score: of that state on one of the splits.
         outputs: of each example; ``None`` if they were not kept.
         class_names: one per class, or ``None`` where the data has none.
+        augmented: the score with test-time augmentation, if there is one.
     """
 
     step: int
     score: Score
     outputs: Outputs | None
     class_names: tuple[str, ...] | None
+    augmented: Augmented | None = None
 
 
 def evaluate_run(
@@ -67,7 +83,7 @@ def evaluate_run(
         CheckpointError: a state of another network or optimizer.
         FileNotFoundError: a run that saved no state.
     """
-    return evaluate_step(workdir, split, step).score
+    return evaluate_step(workdir, split, step, augment=()).score
 
 
 def evaluate_step(
@@ -76,6 +92,7 @@ def evaluate_step(
     step: str | int | None = None,
     *,
     keep_outputs: bool = False,
+    augment: Sequence[str] | None = None,
 ) -> Trained:
     """Like ``evaluate_run``, with what the score was computed from.
 
@@ -84,9 +101,12 @@ def evaluate_step(
         split: which examples.
         step: which of its states.
         keep_outputs: whether the outputs of each example are wanted.
+        augment: for a second score, with test-time augmentation; by default what the
+            setting ``eval_augment`` says.
     """
     origin = Origin(Path(workdir))
     config = adapt_backend(read_config(origin.folder), warn)
+    names, variants = choose_variants(augment, config.eval_augment)
     compilation_cache.enable()
     import_recorded(origin.folder, config)
     normalization = known_normalization(origin)
@@ -105,7 +125,28 @@ def evaluate_step(
     state = devices.put_state(TrainState(**found.arrays))
     data: Split = getattr(dataset, split)
     evaluation = make_evaluation(config, experiment, devices, keep_outputs=keep_outputs)
-    return Trained(taken, *evaluation(state, data), dataset.class_names)
+    augmented = None
+    if variants:
+        another = make_evaluation(config, experiment, devices, variants=variants)
+        augmented = Augmented(names, another(state, data).score)
+    return Trained(taken, *evaluation(state, data), dataset.class_names, augmented)
+
+
+def choose_variants(
+    augment: Sequence[str] | None, setting: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[Variant, ...]]:
+    """Names of test-time augmentation, and the variants that they stand for.
+
+    Args:
+        augment: the caller's names; ``None`` for those of the run.
+        setting: the run's.
+
+    Raises:
+        ConfigError: no such name.
+    """
+    if augment is None:
+        return setting, make_variants(setting)
+    return tuple(augment), make_variants(augment, "augment")
 
 
 def _read_only(name: str, config: Config, folder: Path) -> Dataset | None:

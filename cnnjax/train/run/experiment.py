@@ -12,6 +12,7 @@ from cnnjax import progress
 from cnnjax.config import Config
 from cnnjax.config.import_path import is_import_path
 from cnnjax.data import Dataset, Normalization, load_dataset
+from cnnjax.data.augmentation import make_variants
 from cnnjax.data.image_files import FileSettings
 from cnnjax.data.tasks import MULTILABEL
 from cnnjax.errors import ConfigError, unknown_name
@@ -184,6 +185,7 @@ def _check_early(config, model):
     _make_optimizer(config, optax.constant_schedule(config.optimizer.learning_rate))
     make_loss(config.loss.name, loss_options(config))
     make_augmentations(config)
+    make_variants(config.eval_augment)
     make_monitor(config.monitor, make_metrics(config.metrics))
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from cnnjax.config import Config
 from cnnjax.config.import_path import is_import_path
 from cnnjax.data import Dataset, Normalization, measure
+from cnnjax.data.augmentation import check_variants, make_variants
 from cnnjax.data.tasks import MULTILABEL, REGRESSION, balanced_weights
 from cnnjax.errors import ConfigError
 from cnnjax.train.step.loss import tasks_of
@@ -28,6 +29,7 @@ def check_against_data(config: Config, dataset: Dataset) -> None:
             f"data.crop_padding is {config.data.crop_padding}, expected less than the"
             f" images' size {sizes}"
         )
+    check_variants(make_variants(config.eval_augment), (*sizes, 1))
     examples = len(dataset.train.labels)
     if config.batch_size > examples:
         raise ConfigError(

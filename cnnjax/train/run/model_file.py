@@ -52,6 +52,7 @@ class ModelFile(NamedTuple):
         delta: of the loss.
         task: what its outputs mean: ``"classification"``, ``"multilabel"`` or
             ``"regression"``.
+        eval_augment: what test-time augmentation does.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ModelFile(NamedTuple):
     focal_gamma: float = 0.0
     delta: float = 1.0
     task: str = CLASSIFICATION
+    eval_augment: tuple[str, ...] = ()
 
     @property
     def loss_options(self) -> LossOptions:
@@ -124,6 +126,7 @@ def describe_model(
         focal_gamma=config.loss.focal_gamma,
         delta=config.loss.delta,
         task=experiment.dataset.task,
+        eval_augment=config.eval_augment,
     )
 
 
@@ -196,9 +199,8 @@ def _checked(model: ModelFile) -> ModelFile:
     _expect("task", model.task, model.task in TASKS)
     _expect("takes_best", model.takes_best, isinstance(model.takes_best, bool))
     _expect("best", model.best, model.best is None or isinstance(model.best, dict))
-    metrics = model.metrics
-    _expect("metrics", metrics, isinstance(metrics, list | tuple))
-    _expect("metrics", metrics, all(isinstance(name, str) for name in metrics))
+    metrics = _texts("metrics", model.metrics)
+    eval_augment = _texts("eval_augment", model.eval_augment)
     names = model.class_names
     if names is not None:
         _expect("class_names", names, isinstance(names, list))
@@ -211,7 +213,8 @@ def _checked(model: ModelFile) -> ModelFile:
         std=std,
         class_names=names,
         decoding=decoding,
-        metrics=tuple(metrics),
+        metrics=metrics,
+        eval_augment=eval_augment,
     )
 
 
@@ -240,6 +243,12 @@ def _expect(name: str, value: Any, is_right: bool) -> None:
 
 def _list(name: str, values: Any, allows: Any) -> tuple[Any, ...]:
     _expect(name, values, isinstance(values, list) and all(map(allows, values)))
+    return tuple(values)
+
+
+def _texts(name: str, values: Any) -> tuple[str, ...]:
+    _expect(name, values, isinstance(values, list | tuple))
+    _expect(name, values, all(isinstance(text, str) for text in values))
     return tuple(values)
 
 

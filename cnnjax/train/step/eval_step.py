@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax import lax
 
 from cnnjax.data import Batch, Normalization, normalize
+from cnnjax.data.augmentation import Variant, mean_logits
 from cnnjax.data.tasks import CLASSIFICATION
 from cnnjax.train.step.all_reduce import all_reduce
 from cnnjax.train.step.loss import Loss, is_correct
@@ -47,6 +48,8 @@ class EvalStep:
         metrics: from logits and labels to one number per example.
         keeps_outputs: whether logits and losses of each example are wanted.
         axis_name: of the devices that share the batch; ``None`` for a single device.
+        variants: of each image, whose logits are averaged; none for test images as
+            they are.
     """
 
     model: nn.Module
@@ -56,11 +59,15 @@ class EvalStep:
     metrics: Sequence[Callable[..., Any]] = ()
     keeps_outputs: bool = False
     axis_name: str | None = None
+    variants: Sequence[Variant] = ()
 
     def __call__(self, state: TrainState, batch: Batch) -> Evaluated:
         """Sums over the batch's examples on all devices; weight 0 counts as none."""
         x = normalize(batch.images, self.normalization)
-        logits: Any = self.model.apply(trained_variables(state), x, train=False)
+        variables = trained_variables(state)
+        logits: Any = mean_logits(
+            lambda x: self.model.apply(variables, x, train=False), x, self.variants
+        )
         real = batch.weights > 0
         losses = jnp.where(real, self.loss_function(logits, batch.labels), 0)
         correct = is_correct(logits, batch.labels, self.task) & real

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnjax.config.files import load_config
+from cnnjax.data.augmentation import make_variants
 from cnnjax.train.machine import processes, shutdown
 from cnnjax.train.machine.compile import make_evaluation, make_initial_state
 from cnnjax.train.machine.devices import make_devices
@@ -27,17 +28,20 @@ METRICS = (
     "average_precision",
     "calibration_error",
 )
+AUGMENT = ("flip", "shift(2)")
 SIZES = (4, 12, 100)  # the test split has 40 examples
 
 
-def score(folder, kind, size):
+def score(folder, kind, size, augment=()):
     """The score, and what it was computed from."""
     settings = make_settings(folder, 1, False, False)
     settings |= {"metrics": repr(METRICS), "eval_batch_size": str(size)}
     config = load_config(DIGITS, settings)
     experiment, devices = make_experiment(config), make_devices(kind)
     state = devices.put_state(make_initial_state(experiment, config))
-    return make_evaluation(config, experiment, devices)(state, experiment.dataset.test)
+    variants = make_variants(augment)
+    evaluation = make_evaluation(config, experiment, devices, variants=variants)
+    return evaluation(state, experiment.dataset.test)
 
 
 def arrays(folder, kind):
@@ -49,6 +53,9 @@ def arrays(folder, kind):
         found[f"logits {size}"] = outputs.logits
         found[f"labels {size}"] = outputs.labels
         found[f"losses {size}"] = outputs.losses
+    value, outputs = score(folder, kind, SIZES[1], AUGMENT)
+    found["augmented values"] = [*value[:3], *value.metrics.values()]
+    found["augmented logits"] = outputs.logits
     return found
 
 
