@@ -18,13 +18,16 @@ from sklearn.datasets import load_sample_image
 from cnnjax.benchmark.steps import make_problem
 from cnnjax.config.files import check_config
 from cnnjax.data import Normalization, augment_each, measure, normalize, train_batches
+from cnnjax.data.alternating_flip import flip_alternately
 from cnnjax.data.augmentation import make_augmentation
 from cnnjax.train.machine.compile import lower_step
 
+ALTERNATING = "alternating_flip"
 TEXTS = (
     "random_crop(16)",
     "random_crop(16, reflect)",
     "flip",
+    ALTERNATING,
     "vertical_flip",
     "translate(12)",
     "rotate(30)",
@@ -63,8 +66,12 @@ def draw(path: str) -> None:
     for number, text in enumerate(TEXTS):
         left, top = number // rows * across + GAP, number % rows * down
         canvas.text((left, top), text, fill="black")
-        augmentation = make_augmentation(text, normalization)
-        found = augment_each([augmentation], jax.random.key(3), images, 0)
+        if text == ALTERNATING:  # the same example in some epochs
+            numbers, epochs = np.zeros(COPIES, int), np.arange(COPIES)
+            found = flip_alternately(images, numbers, epochs, examples=1, seed=0)
+        else:
+            augmentation = make_augmentation(text, normalization)
+            found = augment_each([augmentation], jax.random.key(3), images, 0)
         for copy, one in enumerate(np.asarray(found)):
             byte = np.clip(one * normalization.std + normalization.mean, 0, 255)
             tile = Image.fromarray(np.round(byte).astype(np.uint8))
@@ -94,6 +101,8 @@ def measure_cost(rounds: int = 30, steps: int = 3) -> None:
     )
     print(f"the recipe alone          {alone:8.2f} ms, {alone / plain:.1%} of a step")
     for text in TEXTS:
+        if text == ALTERNATING:  # happens where a batch is loaded
+            continue
         print(f"{text:36s}{1e3 * _time_alone((text,)):8.2f} ms")
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 
+from cnnjax.data.alternating_flip import flip_alternately
 from cnnjax.data.class_order import ClassOrder
 from cnnjax.data.dataset import Split
 from cnnjax.data.permutation import permutation
@@ -109,6 +110,7 @@ class TrainBatches:
       num_steps: how many batches there are.
       part: the share of each batch to load.
       classes: the order of examples if all classes shall occur equally often.
+      alternates: whether each image is mirrored in every other epoch.
     """
 
     split: Split
@@ -118,6 +120,7 @@ class TrainBatches:
     num_steps: int
     part: Part = WHOLE
     classes: ClassOrder | None = None
+    alternates: bool = False
 
     def __len__(self) -> int:
         return self.num_steps
@@ -136,6 +139,10 @@ class TrainBatches:
             found = images.at_random(chosen, self.seed, epochs)
         else:
             found = images[chosen]
+        if self.alternates:
+            found = flip_alternately(
+                found, chosen, epochs, examples=len(labels), seed=self.seed
+            )
         return _labeled(found, labels[chosen])
 
 
@@ -148,6 +155,7 @@ def train_batches(
     part: Part = WHOLE,
     *,
     balanced: bool = False,
+    alternates: bool = False,
 ) -> Iterator[Batch]:
     """Iterates over training batches, which a thread loads ahead of time.
 
@@ -162,6 +170,7 @@ def train_batches(
       num_steps: number of steps; None for an endless iterator.
       part: the share of each batch to load; default: all of it.
       balanced: whether all classes occur equally often, see ``ClassOrder``.
+      alternates: whether each image is mirrored in every other epoch.
 
     Raises:
       DataError: if a number is out of range, or the batch does not divide into parts.
@@ -175,7 +184,7 @@ def train_batches(
     _check_part(batch_size, part)
     classes = ClassOrder(split.labels) if balanced else None
     batches = TrainBatches(
-        split, batch_size, seed, start_step, num_steps, part, classes
+        split, batch_size, seed, start_step, num_steps, part, classes, alternates
     )
     return _prefetch(batches)
 

@@ -7,7 +7,12 @@ images, which fills what a shift or a rotation leaves empty.
 """
 
 from cnnjax.data.augmentation.batch import augment, augment_each
-from cnnjax.data.augmentation.crop_flip import crop, random_crop, random_flip
+from cnnjax.data.augmentation.crop_flip import (
+    AlternatingFlip,
+    crop,
+    random_crop,
+    random_flip,
+)
 from cnnjax.data.augmentation.mix import Mixing, mix, partner
 from cnnjax.data.augmentation.parse import make_augmentation, needs_pixels
 from cnnjax.data.augmentation.variants import (
@@ -18,6 +23,7 @@ from cnnjax.data.augmentation.variants import (
 )
 
 __all__ = [
+    "AlternatingFlip",
     "Mixing",
     "Variant",
     "augment",

@@ -1,5 +1,7 @@
 """Random crops and flips, for images with 1 to 3 spatial axes."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray, Shaped
@@ -129,6 +131,14 @@ def make_vertical_flip(probability: float = 0.5) -> Augmentation:
         return _flip(key, image, probability, -3)
 
     return apply
+
+
+class AlternatingFlip(NamedTuple):
+    """Mirrors the last spatial axis (width) of each image in every other epoch.
+
+    Only what loads a batch knows the examples and their epochs, so it mirrors them: see
+    ``cnnjax.data.TrainBatches``.
+    """
 
 
 def _flip(key, image, probability, axis):

@@ -20,6 +20,7 @@ from cnnjax.data.augmentation.color import (
     make_solarize,
 )
 from cnnjax.data.augmentation.crop_flip import (
+    AlternatingFlip,
     make_flip,
     make_random_crop,
     make_vertical_flip,
@@ -36,7 +37,8 @@ from cnnjax.data.augmentation.policy import make_randaugment, make_trivialaugmen
 from cnnjax.data.normalization import Normalization
 from cnnjax.errors import ConfigError, show, unknown_name
 
-AUGMENTATIONS: dict[str, Callable[..., Augmentation | Mixing]] = {
+AUGMENTATIONS: dict[str, Callable[..., Augmentation | Mixing | AlternatingFlip]] = {
+    "alternating_flip": AlternatingFlip,
     "affine": make_affine,
     "autocontrast": make_autocontrast,
     "blur": make_blur,
@@ -74,7 +76,7 @@ _UNKNOWN = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
 def make_augmentation(text: str, normalization: Normalization | None = None) -> Any:
     """The augmentation that a text names, with its arguments checked.
 
-    It is a function ``(key, image) -> image``, or a ``Mixing``.
+    It is a function ``(key, image) -> image``, a ``Mixing`` or ``AlternatingFlip``.
 
     Args:
         text: a name, or a name with arguments such as ``"random_crop(4, reflect)"``.

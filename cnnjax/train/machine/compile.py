@@ -128,7 +128,7 @@ def make_train_step(config: Config, experiment: Experiment) -> TrainStep:
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
         augmentations=tuple(
-            each for each in experiment.augmentations if not isinstance(each, Mixing)
+            each for each in experiment.augmentations if callable(each)
         ),
         mixings=tuple(
             each for each in experiment.augmentations if isinstance(each, Mixing)

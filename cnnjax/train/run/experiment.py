@@ -12,7 +12,7 @@ from cnnjax import progress
 from cnnjax.config import Config
 from cnnjax.config.import_path import is_import_path
 from cnnjax.data import Dataset, Normalization, load_dataset
-from cnnjax.data.augmentation import make_variants
+from cnnjax.data.augmentation import AlternatingFlip, make_variants
 from cnnjax.data.image_files import FileSettings
 from cnnjax.data.tasks import MULTILABEL
 from cnnjax.errors import ConfigError, unknown_name
@@ -84,6 +84,11 @@ class Experiment(NamedTuple):
     metrics: Mapping[str, Metric] = {}
     monitor: Monitor = Monitor("loss", higher_is_better=False)
     class_weights: np.ndarray | None = None
+
+    @property
+    def alternates(self) -> bool:
+        """Whether training images are mirrored in every other epoch."""
+        return any(isinstance(each, AlternatingFlip) for each in self.augmentations)
 
 
 class Parts(NamedTuple):

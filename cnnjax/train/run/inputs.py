@@ -127,7 +127,14 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
             " of the run"
         )
     train, seed = experiment.dataset.train, config.seed
-    batch = TrainBatches(train, config.batch_size, seed, step - 1, num_steps=1)[0]
+    batch = TrainBatches(
+        train,
+        config.batch_size,
+        seed,
+        start_step=step - 1,
+        num_steps=1,
+        alternates=experiment.alternates,
+    )[0]
     key = step_key(run_key(jax.random.key(seed)), step - 1)
     with configured(config):
         inputs = jax.jit(make_train_step(config, experiment).inputs)

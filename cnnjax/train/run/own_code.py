@@ -14,7 +14,12 @@ from cnnjax.config.import_path import (
     resolve_function,
 )
 from cnnjax.data import Normalization
-from cnnjax.data.augmentation import Mixing, make_augmentation, needs_pixels
+from cnnjax.data.augmentation import (
+    AlternatingFlip,
+    Mixing,
+    make_augmentation,
+    needs_pixels,
+)
 from cnnjax.errors import BackendError, ConfigError, show
 from cnnjax.models.own import EXPECTED
 from cnnjax.train.machine.numerics import configured
@@ -48,7 +53,28 @@ def make_augmentations(
             f"data.augment has {show(last)} before others, but it mixes images after"
             " all else happened to them: put it at the end"
         )
+    _check_alternating(config, made)
     return made
+
+
+def _check_alternating(config, made):
+    """Refuses an alternating flip beside a random one, and one that is not first."""
+    places = [n for n, each in enumerate(made) if isinstance(each, AlternatingFlip)]
+    if not places:
+        return
+    texts = config.data.augment
+    if places != [0]:
+        raise ConfigError(
+            f"data.augment is {show(texts)}, expected alternating_flip once, as the"
+            " first: images are mirrored when a batch is loaded"
+        )
+    others = [text for text in texts if text.partition("(")[0].strip() == "flip"]
+    if config.data.flip or others:
+        other = others[0] if others else "data.flip"
+        raise ConfigError(
+            f"data.augment holds alternating_flip beside {other}, which mirrors images"
+            " at random, so that they no longer alternate; leave one of them out"
+        )
 
 
 def _make_augmentation(text, normalization):
@@ -78,7 +104,7 @@ def check_own_functions(config: Config, experiment: Any) -> None:
         check_per_example("loss.name", path, experiment.loss, classes, labels)
     functions = experiment.augmentations
     for text, augment in zip(config.data.augment, functions, strict=True):
-        if isinstance(augment, Mixing):
+        if not callable(augment):  # mixing, or done when a batch is loaded
             continue
         if is_import_path(text):
             _check_augmentation(text, augment, shape)

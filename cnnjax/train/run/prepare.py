@@ -89,6 +89,7 @@ class Run(NamedTuple):
             num_steps=max(self.experiment.lengths.total - first, 0),
             part=self.devices.part,
             balanced=self.config.data.sampling == "balanced",
+            alternates=self.experiment.alternates,
         )
 
     def is_finished(self, step: int, progress: Progress) -> bool:

@@ -48,6 +48,55 @@ def test_mixed_images_train_the_same_when_resumed_or_in_parts(
         make_experiment(small_config(data__augment="('mixup(1)', 'flip')"))
 
 
+def test_an_alternating_flip_is_the_same_when_resumed_or_in_parts(
+    tmp_path, small_config, recorder
+):
+    """Over several epochs, whose ends lie within a batch."""
+    flip = {"data__augment": "('alternating_flip',)", "batch_size": "420"}
+    config = small_config(**flip, checkpoint__every="4 steps")
+    whole = train(config, tmp_path / "whole", Recorder())
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "run", StopAt(recorder, 6))
+    assert_same(train(config, tmp_path / "run", recorder).state, whole.state)
+
+    undivided = small_config(**flip, model__dropout="0.0")
+    divided = small_config(**flip, model__dropout="0.0", accumulate_steps="4")
+    parts = train(divided, tmp_path / "parts", Recorder()).test
+    assert parts.loss == pytest.approx(
+        train(undivided, tmp_path / "whole2", Recorder()).test.loss, rel=1e-3
+    )
+    plain = train(small_config(batch_size="420"), tmp_path / "plain", Recorder())
+    assert plain.test.loss != whole.test.loss
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data__flip": "true"}, "beside data.flip, which mirrors images at random"),
+        (
+            {"data__augment": "('alternating_flip', 'flip(0.2)')"},
+            r"holds alternating_flip beside flip\(0.2\), which mirrors",
+        ),
+        (
+            {"data__augment": "('cutout(2)', 'alternating_flip')"},
+            "expected alternating_flip once, as the first",
+        ),
+        (
+            {"data__augment": "('alternating_flip', 'alternating_flip')"},
+            "expected alternating_flip once",
+        ),
+        (
+            {"data__augment": "('alternating_flip(1)',)"},
+            "has the wrong arguments",
+        ),
+    ],
+)
+def test_an_alternating_flip_that_cannot_alternate(small_config, changes, message):
+    settings = {"data__augment": "('alternating_flip',)"} | changes
+    with pytest.raises(ConfigError, match=message):
+        make_experiment(small_config(**settings))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
