@@ -34,7 +34,7 @@ def draw_inputs(
     scale = find_scale(values, images.dtype)
     text = [_describe_scale(scale, len(images.shape) - 2), *describe(images.shape[1:])]
     if not all(np.isfinite(x).all() for x in values):
-        text.append("Some values are not finite; they are drawn like the least.")
+        text.append("Some values are not finite; NaN is drawn like the least.")
     names = _names(dataset)
     parts = [
         Part(

@@ -60,6 +60,7 @@ def has_glyphs(text: str) -> bool:
     return all(char == " " or _glyph(char) != missing for char in text)
 
 
+@functools.cache
 def _glyph(char: str) -> bytes:
     mask: Any = _font(CAPTION).getmask(char)
     return bytes(mask)

@@ -136,9 +136,10 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
         alternates=experiment.alternates,
     )[0]
     key = step_key(run_key(jax.random.key(seed)), step - 1)
+    train_step = make_train_step(config, experiment)
     with configured(config):
-        inputs = jax.jit(make_train_step(config, experiment).inputs)
-        images, shares = jax.device_get(inputs(batch.images, key, 0))
+        seen = jax.jit(lambda *args: train_step.inputs(*args)[:2])
+        images, shares = jax.device_get(seen(batch.images, key, 0))
     others = None if shares is None else partner(batch.labels)
     return Inputs(batch.images, images, batch.labels, shares, others)
 

@@ -126,7 +126,7 @@ class TrainStep:
 
     def inputs(
         self, images: Images, key: jax.Array, first: Any
-    ) -> tuple[Array, Array | None]:
+    ) -> tuple[Array, Array | None, jax.Array]:
         """What the network sees of a part of a batch: normalized, augmented and mixed.
 
         Args:
@@ -135,19 +135,22 @@ class TrainStep:
             first: the number of the part's first example within the batch.
 
         Returns:
-            The network's inputs, and the share that each image has in a mix with the
-            other one of its pair; ``None`` for images that are not mixed.
+            The network's inputs; the share that each image has in a mix with the other
+            one of its pair, or ``None`` for images that are not mixed; and the key of
+            their dropout.
         """
-        augment_key, _ = jax.random.split(example_key(key, first))
+        augment_key, dropout_key = jax.random.split(example_key(key, first))
         x = normalize(images, self.normalization)
         x = augment(augment_key, x, crop_padding=self.crop_padding, flip=self.flip)
         x = augment_each(self.augmentations, key, x, first)
-        return mix(self.mixings, key, x, first) if self.mixings else (x, None)
+        shares = None
+        if self.mixings:
+            x, shares = mix(self.mixings, key, x, first)
+        return x, shares, dropout_key
 
     def _part_gradients(self, state, statistics, part, key, first) -> Gradients:
         """Sums and gradients over examples ``first``, ``first + 1``, ... of a batch."""
-        x, shares = self.inputs(part.images, key, first)
-        _, dropout_key = jax.random.split(example_key(key, first))
+        x, shares, dropout_key = self.inputs(part.images, key, first)
         (loss, (logits, statistics)), grads = jax.value_and_grad(
             self.loss, has_aux=True
         )(state.params, x, statistics, part, dropout_key, shares)
