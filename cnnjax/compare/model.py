@@ -15,6 +15,7 @@ from cnnjax.ops import gradients
 from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.machine.numerics import use_backend
 from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.from_data import make_class_order
 from cnnjax.train.run.trained import make_run_state
 
 ROUNDS = 15
@@ -62,8 +63,12 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     experiment = make_experiment(config)
     state = make_run_state(experiment, config, checkpoint)
     split = experiment.dataset.train
-    is_balanced = config.data.sampling == "balanced"
-    batches = train_batches(split, config.batch_size, config.seed, balanced=is_balanced)
+    batches = train_batches(
+        split,
+        config.batch_size,
+        config.seed,
+        classes=make_class_order(config, experiment.dataset),
+    )
     batch = next(batches)
     x = np.asarray(normalize(batch.images, experiment.normalization))
     model = experiment.model

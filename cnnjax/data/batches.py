@@ -154,7 +154,7 @@ def train_batches(
     num_steps: int | None = None,
     part: Part = WHOLE,
     *,
-    balanced: bool = False,
+    classes: ClassOrder | None = None,
     alternates: bool = False,
 ) -> Iterator[Batch]:
     """Iterates over training batches, which a thread loads ahead of time.
@@ -169,7 +169,7 @@ def train_batches(
       start_step: the first step.
       num_steps: number of steps; None for an endless iterator.
       part: the share of each batch to load; default: all of it.
-      balanced: whether all classes occur equally often, see ``ClassOrder``.
+      classes: the order of examples if all classes shall occur equally often.
       alternates: whether each image is mirrored in every other epoch.
 
     Raises:
@@ -182,7 +182,6 @@ def train_batches(
     # Also checks the numbers: here, rather than later in a thread.
     train_indices(len(split.labels), batch_size, seed, start_step)
     _check_part(batch_size, part)
-    classes = ClassOrder(split.labels) if balanced else None
     batches = TrainBatches(
         split, batch_size, seed, start_step, num_steps, part, classes, alternates
     )

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from cnnjax.data import Dataset, Normalization
+from cnnjax.data.tasks import MULTILABEL, REGRESSION
 from cnnjax.report.pictures import Scale, describe, draw, find_scale, undo
 from cnnjax.report.sheet import Part, draw_sheet, has_glyphs
 from cnnjax.streams import printable
@@ -41,7 +42,7 @@ def draw_inputs(
             each.heading,
             each.text,
             [draw(image, scale) for image in pictures],
-            _captions(each.inputs, names),
+            _captions(each.inputs, names, dataset.task),
         )
         for each, pictures in zip(shown, values, strict=True)
     ]
@@ -80,7 +81,8 @@ def _describe_scale(scale: Scale, axes: int) -> str:
 
 def _names(dataset: Dataset) -> list[str]:
     """What to call each class; its number where there is no name that can be shown."""
-    numbers = [f"class {number}" for number in range(dataset.num_classes)]
+    what = "output" if dataset.task == REGRESSION else "class"
+    numbers = [f"{what} {number}" for number in range(dataset.num_classes)]
     names = map(printable, dataset.class_names or numbers)
     return [
         name if has_glyphs(name) else number
@@ -88,12 +90,25 @@ def _names(dataset: Dataset) -> list[str]:
     ]
 
 
-def _captions(inputs: "Inputs", names: Sequence[str]) -> list[list[str]]:
-    """The class of each image; in a mix, both classes with their shares."""
+def _captions(inputs: "Inputs", names: Sequence[str], task: str) -> list[list[str]]:
+    """The label of each image; in a mix, both labels with their shares."""
+    labels = [_label(label, names, task) for label in inputs.labels]
     if inputs.shares is None or inputs.others is None:
-        return [[names[int(label)]] for label in inputs.labels]
-    mixes = zip(inputs.shares, inputs.labels, inputs.others, strict=True)
+        return [[label] for label in labels]
+    others = [_label(label, names, task) for label in inputs.others]
     return [
-        [f"{share:.0%} {names[int(label)]}", f"{1 - share:.0%} {names[int(other)]}"]
-        for share, label, other in mixes
+        [f"{share:.0%} {label}", f"{1 - share:.0%} {other}"]
+        for share, label, other in zip(inputs.shares, labels, others, strict=True)
     ]
+
+
+def _label(label: np.ndarray, names: Sequence[str], task: str) -> str:
+    """One class, several, the largest share, or numbers by name."""
+    if task == MULTILABEL:
+        return ", ".join(names[i] for i in np.flatnonzero(label > 0.5)) or "none"
+    if task == REGRESSION:
+        values = zip(names, label, strict=True)
+        return ", ".join(f"{name} {value:.3g}" for name, value in values)
+    if label.ndim:
+        return f"{names[int(label.argmax())]} ({label.max():.0%})"
+    return names[int(label)] if label >= 0 else "unknown"

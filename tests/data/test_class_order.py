@@ -46,9 +46,8 @@ def test_a_resumed_or_divided_stream_is_the_same():
     split = Split(np.arange(64, dtype=np.uint8).reshape(64, 1, 1, 1), LABELS)
 
     def images(start, part=WHOLE):
-        batches = train_batches(
-            split, 12, 5, start, num_steps=6 - start, part=part, balanced=True
-        )
+        order = ClassOrder(LABELS)
+        batches = train_batches(split, 12, 5, start, 6 - start, part, classes=order)
         return np.stack([batch.images.ravel() for batch in batches])
 
     whole = images(0)

@@ -6,6 +6,7 @@ from cnnjax.config import Config
 from cnnjax.config.import_path import is_import_path
 from cnnjax.data import Dataset, Normalization, measure
 from cnnjax.data.augmentation import check_variants, make_variants
+from cnnjax.data.class_order import ClassOrder
 from cnnjax.data.tasks import MULTILABEL, REGRESSION, balanced_weights
 from cnnjax.errors import ConfigError
 from cnnjax.train.step.loss import tasks_of
@@ -79,6 +80,12 @@ def make_class_weights(config: Config, dataset: Dataset) -> np.ndarray | None:
             f" {classes} classes, one above 0 among them"
         )
     return np.array(weights, np.float32)
+
+
+def make_class_order(config: Config, dataset: Dataset) -> ClassOrder | None:
+    """The order of a balanced sampling; ``None`` without one."""
+    balanced = config.data.sampling == "balanced"
+    return ClassOrder(dataset.train.labels) if balanced else None
 
 
 def make_normalization(config: Config, dataset: Dataset) -> Normalization:

@@ -6,15 +6,18 @@ Nothing is trained here, and nothing is kept: ``cnnjax show`` draws these arrays
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from cnnjax.config import Config
-from cnnjax.data import TrainBatches, eval_batches, normalize
+from cnnjax.data import Batch, TrainBatches, eval_batches, normalize
 from cnnjax.data.augmentation import partner
+from cnnjax.data.tasks import UNKNOWN
 from cnnjax.errors import ConfigError
 from cnnjax.streams import printable
 from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.from_data import make_class_order
 from cnnjax.train.step.state import run_key, step_key
 from cnnjax.typing import Array
 
@@ -25,10 +28,11 @@ class Inputs(NamedTuple):
     Attributes:
         stored: the images ``(n, *spatial, channels)`` as they are stored.
         images: the same, normalized and augmented, float32.
-        labels: their classes ``(n,)``.
+        labels: their classes ``(n,)``, -1 for unknown ones; or other labels with a
+            second axis.
         shares: of each image in a mix with the other one of its pair ``(n,)``; ``None``
             for images that are not mixed.
-        others: the classes of those others ``(n,)``, or ``None``.
+        others: the labels of those others, or ``None``.
     """
 
     stored: Array
@@ -133,6 +137,7 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
         seed,
         start_step=step - 1,
         num_steps=1,
+        classes=make_class_order(config, experiment.dataset),
         alternates=experiment.alternates,
     )[0]
     key = step_key(run_key(jax.random.key(seed)), step - 1)
@@ -140,8 +145,15 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
     with configured(config):
         seen = jax.jit(lambda *args: train_step.inputs(*args)[:2])
         images, shares = jax.device_get(seen(batch.images, key, 0))
-    others = None if shares is None else partner(batch.labels)
-    return Inputs(batch.images, images, batch.labels, shares, others)
+    labels = _with_unknown(batch)
+    others = None if shares is None else partner(labels)
+    return Inputs(batch.images, images, labels, shares, others)
+
+
+def _with_unknown(batch: Batch) -> Array:
+    """The labels of a batch, with -1 for examples of an unknown class."""
+    labels = np.asarray(batch.labels)
+    return labels if labels.ndim > 1 else np.where(batch.weights > 0, labels, UNKNOWN)
 
 
 def validation_inputs(experiment: Experiment, count: int) -> Inputs:
@@ -157,4 +169,4 @@ def validation_inputs(experiment: Experiment, count: int) -> Inputs:
     split = experiment.dataset.validation
     batch = next(eval_batches(split, min(count, len(split.labels))))
     images = normalize(batch.images, experiment.normalization)
-    return Inputs(batch.images, images, batch.labels)
+    return Inputs(batch.images, images, _with_unknown(batch))

@@ -20,6 +20,7 @@ from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Experiment, Parts, make_experiment
 from cnnjax.train.run.folder_name import check_name
+from cnnjax.train.run.from_data import make_class_order
 from cnnjax.train.run.imports import warn_of_changes, write_imports
 from cnnjax.train.run.lock import Hold, lock
 from cnnjax.train.run.model_file import describe_model
@@ -88,7 +89,7 @@ class Run(NamedTuple):
             start_step=first,
             num_steps=max(self.experiment.lengths.total - first, 0),
             part=self.devices.part,
-            balanced=self.config.data.sampling == "balanced",
+            classes=make_class_order(self.config, self.experiment.dataset),
             alternates=self.experiment.alternates,
         )
 
