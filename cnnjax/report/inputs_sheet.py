@@ -105,7 +105,8 @@ def _captions(inputs: "Inputs", names: Sequence[str], task: str) -> list[list[st
 def _label(label: np.ndarray, names: Sequence[str], task: str) -> str:
     """One class, several, the largest share, or numbers by name."""
     if task == MULTILABEL:
-        return ", ".join(names[i] for i in np.flatnonzero(label > 0.5)) or "none"
+        present = np.flatnonzero(label > 0.5).tolist()
+        return ", ".join(names[number] for number in present) or "none"
     if task == REGRESSION:
         values = zip(names, label, strict=True)
         return ", ".join(f"{name} {value:.3g}" for name, value in values)
