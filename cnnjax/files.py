@@ -1,4 +1,4 @@
-"""Opens only regular files, writes whole files, and expands paths as users write them.
+"""Opens only regular files, writes whole files, and finds folders as users mean them.
 
 A folder made by someone else may hold a symbolic link or a named pipe in place of a
 file. Opened as usual, the link would send a write elsewhere, and the pipe would wait
@@ -112,6 +112,12 @@ def check_folder_of(path: str | Path) -> None:
     """
     if not Path(path).absolute().parent.is_dir():
         raise ConfigError(f"{path} cannot be written: its folder does not exist")
+
+
+def user_cache_folder() -> Path:
+    """``cnnjax`` in the user's cache folder, by ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "cnnjax"
 
 
 def expand_path(name: str | Path, setting: str) -> Path:

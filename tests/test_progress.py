@@ -50,7 +50,7 @@ def test_the_thread_ends_with_the_work(monkeypatch):
 def test_normalization_tells_each_pass_to_its_end():
     told = []
     with shown_by(lambda *work: told.append(work)):
-        measure(np.zeros((3000, 32, 32, 1), np.uint8))
+        measure(np.zeros((3000, 32, 32, 1), np.float32))
     for which in ("1 of 2", "2 of 2"):
         task = f"measuring normalization, pass {which}"
         done = [d for name, d, *_ in told if name == task]

@@ -50,8 +50,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--predictions",
         metavar="FILE",
-        help="write label, prediction, loss and probabilities of each example to a .csv"
-        " or .parquet file",
+        help="write file, label, prediction, loss and probabilities of each example to"
+        " a .csv or .parquet file",
     )
     return evaluate
 
@@ -73,19 +73,19 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     with work_shown():
         if args.data is not None:
             trained = load(args.workdir, step)
-            split, score, outputs, augmented = evaluate_on(
+            split, score, outputs, augmented, files = evaluate_on(
                 trained, args.data, args.split, augment
             )
             names, step = trained.description.class_names, trained.step
             found = {"data": args.data, "split": split, "step": step}
         else:
             split = args.split or "test"
-            step, score, outputs, names, augmented = evaluate_step(
+            step, score, outputs, names, augmented, files = evaluate_step(
                 args.workdir, split, step, keep_outputs=keep, augment=augment
             )
             found = {"split": split, "step": step}
     if args.predictions is not None and outputs is not None:
-        write_predictions(args.predictions, outputs, names)
+        write_predictions(args.predictions, outputs, names, files)
     if args.report and outputs is not None:
         what = ", ".join(f"{name} {value}" for name, value in found.items())
         scores = {f"{what}, {score.examples:,} examples": score.as_record()}

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from cnnjax.config.settings import BY_NAME, OPTION, SETTINGS
+from cnnjax.config.setting import OPTION
+from cnnjax.config.settings import BY_NAME, SETTINGS
 from cnnjax.errors import ConfigError, wrong_value
 
 Config: TypeAlias = Any

@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Iterator
 
 from cnnjax.config.defaults import Config, default_config, find, flatten
-from cnnjax.config.settings import BY_NAME, OPTION, SETTINGS, Setting
+from cnnjax.config.setting import OPTION, Setting
+from cnnjax.config.settings import BY_NAME, SETTINGS
 from cnnjax.errors import show
 
 _WIDTH = 88

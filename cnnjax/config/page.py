@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from cnnjax.config.listing import values_of
-from cnnjax.config.settings import OPTION, SETTINGS, Setting
+from cnnjax.config.setting import OPTION, Setting
+from cnnjax.config.settings import SETTINGS
 
 BEGIN = "<!-- written by python -m cnnjax.config.page -->\n"
 END = "<!-- end of what it writes -->\n"

@@ -80,8 +80,8 @@ AREA = Rule(
     lambda v: v == () or (len(v) == 2 and 0 < v[0] <= v[1] <= 1),
 )
 NUMBERS = Rule(
-    "() or one number per channel, such as (123.7, 116.3, 103.5)",
-    lambda v: all(abs(number) <= LARGEST for number in v),
+    "(), one number per channel, such as (123.7, 116.3, 103.5), or ('imagenet',)",
+    lambda v: v == ("imagenet",) or all(abs(number) <= LARGEST for number in v),
 )
 WEIGHTS = Rule(
     "'balanced', or () or one number from 0 per class, such as (1.0, 5.0)",

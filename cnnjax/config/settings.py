@@ -66,6 +66,15 @@ SETTINGS = (
     Setting("data.workers", int, None, COUNT, "threads",
             "Threads that decode image files; 0 decodes in the thread that loads the"
             " data, and None means one per CPU core. The results do not depend on it."),
+    Setting("data.worker_processes", int, 0, COUNT, "processes",
+            "Processes that load streamed training batches, for loaders in Python that"
+            " threads cannot speed up; 0 loads them in a thread. The results do not"
+            " depend on it."),
+    Setting("data.cache", str, "none", one_of("none", "memory", "disk"), "",
+            "Where decoded image files are kept, so that they are not decoded again."),
+    Setting("data.cache_folder", str, None, FOLDER, "",
+            "Folder of decoded images, and of what is known about damaged ones. None"
+            " means cnnjax/images in the user's cache folder."),
     Setting("data.num_classes", int, None, SIZE, "classes",
             "A check: the data must have this many classes. None skips the check."),
     Setting("data.validation_fraction", float, 0.1, FRACTION, "",
@@ -76,7 +85,7 @@ SETTINGS = (
             " no test split."),
     Setting("data.mean", tuple, (), NUMBERS, "",
             "What is subtracted from each channel of the images; () measures the mean"
-            " of the training images."),
+            " of the training images, ('imagenet',) is that of ImageNet."),
     Setting("data.std", tuple, (), NUMBERS, "",
             "What each channel is divided by; () measures the standard deviation."),
     Setting("data.sampling", str, "shuffle", one_of("shuffle", "balanced"), "",

@@ -17,7 +17,8 @@ from cnnjax.data.batches import (
     train_batches,
     train_indices,
 )
-from cnnjax.data.dataset import Dataset, EncodedImages, RawDataset, Split, make_dataset
+from cnnjax.data.dataset import Dataset, RawDataset, Split, make_dataset
+from cnnjax.data.encoded_images import EncodedImages
 from cnnjax.data.sources import SOURCES, STREAMS, load_dataset
 from cnnjax.data.stream import StreamedImages
 

@@ -1,6 +1,7 @@
 """Batches: which examples a step sees, and their arrays, loaded ahead of time."""
 
 import functools
+import math
 import operator
 import sys
 from collections.abc import Iterator
@@ -13,13 +14,11 @@ from cnnjax.data.alternating_flip import flip_alternately
 from cnnjax.data.class_order import ClassOrder
 from cnnjax.data.dataset import Split
 from cnnjax.data.permutation import permutation
+from cnnjax.data.prefetch import Prefetch
 from cnnjax.data.stream import StreamedImages
 from cnnjax.data.tasks import is_known
 from cnnjax.errors import DataError
 from cnnjax.typing import Array, Images
-
-_THREADS = 1
-_PREFETCH_BATCHES = 4
 
 
 class Batch(NamedTuple):
@@ -156,11 +155,12 @@ def train_batches(
     *,
     classes: ClassOrder | None = None,
     alternates: bool = False,
-) -> Iterator[Batch]:
-    """Iterates over training batches, which a thread loads ahead of time.
+    processes: int = 0,
+) -> Prefetch[Batch]:
+    """Iterates over training batches, which are loaded ahead of time.
 
     An iterator that starts at step s yields exactly what one that starts at 0 yields
-    after s batches.
+    after s batches. At most 4 batches of together 256 MiB wait in memory.
 
     Args:
       split: the training split.
@@ -171,9 +171,12 @@ def train_batches(
       part: the share of each batch to load; default: all of it.
       classes: the order of examples if all classes shall occur equally often.
       alternates: whether each image is mirrored in every other epoch.
+      processes: load streamed images in so many worker processes instead of a thread
+        of this one. The batches are the same.
 
     Raises:
-      DataError: if a number is out of range, or the batch does not divide into parts.
+      DataError: if a number is out of range, the batch does not divide into parts, or
+        the images cannot be sent to other processes.
     """
     if num_steps is None:
         num_steps = sys.maxsize - start_step
@@ -185,26 +188,25 @@ def train_batches(
     batches = TrainBatches(
         split, batch_size, seed, start_step, num_steps, part, classes, alternates
     )
-    return _prefetch(batches)
+    size = _bytes(split, batch_size // part.count)
+    if processes and isinstance(split.images, StreamedImages):
+        from cnnjax.data.worker_processes import WorkerProcesses  # takes a moment
+
+        return Prefetch(WorkerProcesses(batches, processes), size, processes)
+    return Prefetch(batches, size)
 
 
-def _prefetch(batches: TrainBatches) -> Iterator[Batch]:
-    # Imported here because it takes almost a second. Threads, unlike worker processes,
-    # need no absl flags, and propagate the errors of the source.
-    import grain
-
-    options = grain.ReadOptions(
-        num_threads=_THREADS, prefetch_buffer_size=_PREFETCH_BATCHES
-    )
-    # After an error, Grain's iterator would continue with the next batch; a generator
-    # ends.
-    yield from grain.MapDataset.source(batches).to_iter_dataset(options)
+def _bytes(split: Split, examples: int) -> int:
+    """The size of the images of so many examples."""
+    images = split.images
+    return examples * math.prod(images.shape[1:]) * images.dtype.itemsize
 
 
 def eval_batches(split: Split, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
     """Iterates over a split in order, each example exactly once.
 
     The last batch is padded with zeros of weight 0, so that all have the same shape.
+    A thread loads images that are on disk ahead of time, as in ``train_batches``.
 
     Args:
       split: images and labels.
@@ -218,11 +220,27 @@ def eval_batches(split: Split, batch_size: int, part: Part = WHOLE) -> Iterator[
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}: expected 1 or more")
     _check_part(batch_size, part)
-    rows = part.rows(batch_size)
-    starts = range(0, len(split.labels), batch_size)
-    return (
-        _eval_batch(split, start + rows.start, start + rows.stop) for start in starts
-    )
+    batches = _EvalBatches(split, batch_size, part)
+    if isinstance(split.images, StreamedImages):
+        return Prefetch(batches, _bytes(split, batch_size // part.count))
+    return map(batches.__getitem__, range(len(batches)))
+
+
+@dataclass(frozen=True, eq=False)
+class _EvalBatches:
+    """Batches of a split in order, with random access."""
+
+    split: Split
+    batch_size: int
+    part: Part
+
+    def __len__(self) -> int:
+        return -(-len(self.split.labels) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        rows = self.part.rows(self.batch_size)
+        start = index * self.batch_size
+        return _eval_batch(self.split, start + rows.start, start + rows.stop)
 
 
 def _check_part(batch_size: int, part: Part) -> None:

@@ -1,7 +1,6 @@
 """Images with labels, checked once and split into train, validation and test."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,23 +38,6 @@ class Split(NamedTuple):
     labels: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class EncodedImages:
-    """Image files that are not decoded yet, as a source of such files returns them.
-
-    Attributes:
-      names: what messages call each of them, such as its path.
-      read: takes the number of a file and returns its content. Threads may call it at
-        the same time.
-    """
-
-    names: Sequence[str]
-    read: Callable[[int], bytes]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
 class RawDataset(NamedTuple):
     """What a source returns: unchecked, possibly without some splits.
 
@@ -69,6 +51,7 @@ class RawDataset(NamedTuple):
       class_names: one name per class, or per output.
       notes: sentences about possible mistakes, to be shown to the user.
       decoding: how image files became arrays, if the images come from files.
+      files: the names of the image files of each split.
 
     Instead of a ``Split`` of arrays, a source of image files gives ``EncodedImages``
     with labels.
@@ -81,6 +64,7 @@ class RawDataset(NamedTuple):
     class_names: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
     decoding: Decoding | None = None
+    files: Mapping[str, np.ndarray] = {}
 
 
 def as_raw_dataset(data: Any) -> RawDataset | None:
@@ -104,6 +88,7 @@ class Dataset(NamedTuple):
       decoding: how image files became arrays, if the images come from files.
       task: what the labels mean: ``"classification"``, ``"multilabel"`` or
         ``"regression"``.
+      files: the names of the image files of each split, if the images come from files.
     """
 
     train: Split
@@ -114,6 +99,7 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] | None = None
     decoding: Decoding | None = None
     task: str = CLASSIFICATION
+    files: Mapping[str, np.ndarray] = {}
 
 
 def make_dataset(
@@ -175,7 +161,7 @@ def make_dataset(
     fractions = {"test": test_fraction, "validation": validation_fraction}
     for name, fraction in fractions.items():
         check_fraction(name, fraction, needed=name not in given)
-    splits = _complete(given, fractions, seed, task)
+    splits, files = _complete(given, raw.files, fractions, seed, task)
     return Dataset(
         **splits,
         num_classes=num_classes,
@@ -183,6 +169,7 @@ def make_dataset(
         class_names=names,
         decoding=raw.decoding,
         task=task,
+        files=files,
     )
 
 
@@ -209,19 +196,25 @@ def check_class_names(names: Iterable[Any], num_classes: int) -> tuple[str, ...]
 
 
 def _complete(
-    given: dict[str, Split], fractions: dict[str, float], seed: int, task: str
-) -> dict[str, Split]:
+    given: dict[str, Split],
+    files: Mapping[str, np.ndarray],
+    fractions: dict[str, float],
+    seed: int,
+    task: str,
+) -> tuple[dict[str, Split], Mapping[str, np.ndarray]]:
     """Holds out the missing splits: stratified where an example has one class."""
     missing = {name: f for name, f in fractions.items() if name not in given}
     if not missing:
-        return given
+        return given, files
     images, labels = given["train"]
     take = images.take if isinstance(images, StreamedImages) else images.__getitem__
     strata = np.zeros(len(labels), np.int32)
     if task == CLASSIFICATION:
         strata = classes_of(labels)
     parts = hold_out(strata, missing, seed)
-    return given | {name: Split(take(i), labels[i]) for name, i in parts.items()}
+    if "train" in files:
+        files = {**files, **{name: files["train"][i] for name, i in parts.items()}}
+    return given | {name: Split(take(i), labels[i]) for name, i in parts.items()}, files
 
 
 def check_split(name: str, split: Split) -> Split:

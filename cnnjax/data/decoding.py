@@ -13,6 +13,9 @@ from cnnjax.files import open_regular
 if TYPE_CHECKING:  # Pillow is imported where it is used, as it takes 50 ms
     from PIL import Image
 
+VERSION = 1
+"""Of this module: raised whenever a file would become another array."""
+
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is read, by Pillow's names; the content decides, not the file's ending."""
 
@@ -30,8 +33,9 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # gray with more than 8 bits
 _GRAY = ("1", "L", "LA", "La", *_DEEP)
-_LOG_RATIO = float(np.log(4 / 3))
 _TURNED = range(5, 9)  # EXIF orientations that exchange height and width
+_PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+"""One of these is in each PNG file with an orientation."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom of a part, as shares of an image's width and height."""
@@ -87,7 +91,9 @@ def read_header(content: bytes, name: str) -> Header:
 
     def read(image: "Image.Image") -> Header:
         width, height = image.size
-        if _orientation(image) in _TURNED:
+        # To look for an orientation behind the pixels, Pillow would decode a PNG file.
+        may_turn = image.format != "PNG" or any(mark in content for mark in _PNG_MARKS)
+        if may_turn and _orientation(image) in _TURNED:
             width, height = height, width
         is_gray = image.mode in _GRAY or (image.mode == "P" and _has_gray(image))
         return Header((height, width), is_gray, image.mode in _DEEP)
@@ -131,6 +137,15 @@ def decode(
         return _as_array(_resize(_convert(upright, decoding), decoding, box))
 
     return _open(content, name, read)
+
+
+def versions() -> dict[str, str | int | None]:
+    """The versions of all that decodes; with others, arrays may differ."""
+    import PIL
+    from PIL import features
+
+    libraries = {name: features.version(name) for name in ("jpg", "libtiff", "webp")}
+    return {"cnnjax": VERSION, "pillow": PIL.__version__, **libraries}
 
 
 def _open(content: bytes, name: str, read: "Callable[[Image.Image], Any]") -> Any:
@@ -177,7 +192,12 @@ def _convert(image: "Image.Image", decoding: Decoding) -> "Image.Image":
     """The image in the mode of the array: L, RGB, RGBA, or F for 16-bit gray."""
     from PIL import Image
 
-    if image.mode in _DEEP or image.mode == "F":
+    if image.mode == "F":
+        raise ValueError(
+            "its values are floating-point numbers, and nothing tells their range;"
+            " convert it to whole numbers of 8 or 16 bits"
+        )
+    if image.mode in _DEEP:
         values = np.asarray(image, np.float32)
         if not 0 <= values.min() <= values.max() <= 65535:
             raise ValueError(
@@ -234,33 +254,6 @@ def _box(size: tuple[int, int], decoding: Decoding) -> Box:
     scale = max(width / size[0], height / size[1])
     x = min(1.0, width / scale / size[0]) * decoding.crop_fraction
     y = min(1.0, height / scale / size[1]) * decoding.crop_fraction
-    return (1 - x) / 2, (1 - y) / 2, (1 + x) / 2, (1 + y) / 2
-
-
-def random_box(
-    random: np.random.Generator, aspect: float, least: float, most: float
-) -> Box:
-    """A random part of an image, as in Inception's training (arXiv:1409.4842).
-
-    Its share of the area is uniform, and the logarithm of its own aspect ratio uniform
-    between 3/4 and 4/3. After ten parts that do not fit, it is the largest one with an
-    aspect ratio in that range, in the center.
-
-    Args:
-        random: where the numbers come from.
-        aspect: width over height of the image.
-        least: the smallest share of the area, above 0.
-        most: the largest.
-    """
-    for _ in range(10):
-        area = random.uniform(least, most)
-        ratio = np.exp(random.uniform(-_LOG_RATIO, _LOG_RATIO)) / aspect
-        x, y = float(np.sqrt(area * ratio)), float(np.sqrt(area / ratio))
-        if x <= 1 and y <= 1:
-            left, top = random.uniform(0, 1 - x), random.uniform(0, 1 - y)
-            return left, top, left + x, top + y
-    limit = float(np.exp(_LOG_RATIO))
-    x, y = min(1.0, limit / aspect), min(1.0, limit * aspect)
     return (1 - x) / 2, (1 - y) / 2, (1 + x) / 2, (1 + y) / 2
 
 

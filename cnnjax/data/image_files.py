@@ -1,24 +1,22 @@
 """Image files as images of a data set: checked, decoded at once or when read."""
 
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax import progress
-from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset, Split
-from cnnjax.data.decoding import Box, Decoding, Header, decode, random_box, read_header
-from cnnjax.data.size import check_size
+from cnnjax.data.dataset import SPLITS, RawDataset, Split
+from cnnjax.data.decoding import Decoding, Header, read_header
+from cnnjax.data.encoded_images import EncodedImages
+from cnnjax.data.file_reader import FileReader, pixels
+from cnnjax.data.image_cache import ImageCache
 from cnnjax.data.stream import StreamedImages
 from cnnjax.errors import DataError, show
 
 SAMPLE = 1000  # files whose headers tell the colors and the size of all
 LISTED = 20  # bad files that a note names
-AT_ONCE = 256  # files that the threads get at a time
 
 
 class FileSettings(NamedTuple):
@@ -34,6 +32,10 @@ class FileSettings(NamedTuple):
         workers: threads that decode; 0 decodes in the thread that reads, and ``None``
             means one per CPU core.
         like: takes colors and depth from there; ``None`` goes by the files.
+        cache: ``"memory"`` or ``"disk"`` keeps decoded images there; ``"none"`` does
+            not.
+        cache_folder: where on disk, and where the results of checking files are kept;
+            ``None`` for nowhere.
     """
 
     size: tuple[int, int] | None = None
@@ -43,6 +45,8 @@ class FileSettings(NamedTuple):
     bad_files: str = "fail"
     workers: int | None = None
     like: Decoding | None = None
+    cache: str = "none"
+    cache_folder: Path | None = None
 
 
 def open_files(
@@ -51,9 +55,9 @@ def open_files(
     """Replaces image files by arrays, or by images that are decoded when they are read.
 
     All files are decoded once at the start, by several threads, so that a damaged one
-    is found before training. If all of them are gray (by the headers of up to 1,000
-    files), arrays have one channel, otherwise three. Gray values keep 16 bits if all
-    of those files have more than 8.
+    is found before training; those that a cache knows need not be. If all of them are
+    gray (by the headers of up to 1,000 files), arrays have one channel, otherwise
+    three. Gray values keep 16 bits if all of those files have more than 8.
 
     Args:
         raw: what a source returned.
@@ -84,23 +88,34 @@ def open_files(
             f"data.random_part is {settings.part}, which needs data.streaming=true and"
             " data.image_size: files are decoded anew for each random part"
         )
+    if settings.part is not None and settings.cache != "none":
+        raise DataError(
+            f"data.cache is {settings.cache!r} beside data.random_part, which cuts each"
+            " part out of the whole image: set data.cache to 'none', or leave"
+            " data.random_part out"
+        )
     decoding, size = _decide([split[0] for split in files.values()], settings)
     shape = (*size, decoding.channels)
     opened: dict[str, Split] = {}
+    names: dict[str, np.ndarray] = {}
     skipped: list[str] = []
+    notes: list[str] = []
+    keep = not streaming or settings.cache == "memory"
     for name, (images, labels) in files.items():
         labels = np.asarray(labels)
-        workers = settings.workers
-        workers = (os.cpu_count() or 1) if workers is None else workers
-        files_of = _Files(images, decoding, shape, workers, settings.part)
-        arrays, bad = files_of.read_all(name, keep=not streaming)
+        workers = count_workers(settings.workers)
+        cache = _make_cache(images, decoding, shape, settings, keep=keep)
+        reader = FileReader(images, decoding, shape, workers, settings.part, cache)
+        arrays, bad = reader.read_all(name, keep=keep)
+        if cache and cache.problem and settings.cache == "disk":
+            notes.append(f"the {name} split is not cached: {cache.problem}")
         if bad and settings.bad_files == "fail":
             first = min(bad)
             label = labels[first].tolist()
-            names = raw.class_names or ()
+            classes = raw.class_names or ()
             what = f"label {show(label)}"
             if labels.ndim == 1 and labels.dtype.kind in "iu":
-                known = names[label] if 0 <= label < len(names) else label
+                known = classes[label] if 0 <= label < len(classes) else label
                 what = f"class {known}"
             raise DataError(
                 f"{bad[first]} ({what}, {name} split): repair or remove the file, or"
@@ -115,15 +130,39 @@ def open_files(
         skipped += bad.values()
         if arrays is None:
             dtype = decoding.dtype
-            draw = files_of.draw if settings.part else None
+            draw = reader.draw if settings.part else None
             found = StreamedImages(
-                f"{name} split", files_of.read, shape, dtype, good, draw, True
+                f"{name} split", reader.read, shape, dtype, good, draw, True
             )
         else:
             found = arrays if len(good) == len(arrays) else arrays[good]
         opened[name] = Split(found, labels[good])
-    notes = (*raw.notes, _note(skipped)) if skipped else raw.notes
-    return raw._replace(**opened, decoding=decoding, notes=notes)
+        names[name] = np.array([*map(str, images.names)], object)[good]
+    if skipped:
+        notes.append(_note(skipped))
+    told = (*raw.notes, *notes)
+    return raw._replace(**opened, decoding=decoding, notes=told, files=names)
+
+
+def _make_cache(
+    images: EncodedImages,
+    decoding: Decoding,
+    shape: tuple[int, ...],
+    settings: FileSettings,
+    *,
+    keep: bool,
+) -> ImageCache | None:
+    """The images of a split on disk, or which of its files are damaged."""
+    on_disk = settings.cache == "disk"
+    if settings.cache_folder is None or (keep and not on_disk):
+        return None
+    folder = settings.cache_folder
+    return ImageCache(folder, images, decoding, shape, keep_images=on_disk)
+
+
+def count_workers(setting: int | None) -> int:
+    """The threads that decode: those of ``data.workers``, or one per CPU core."""
+    return (os.cpu_count() or 1) if setting is None else setting
 
 
 def _decide(
@@ -159,15 +198,11 @@ def _decide(
     for name in others:
         if headers[name].size != size:
             raise DataError(
-                f"{name} has {_pixels(headers[name].size)} pixels, but {first} has"
-                f" {_pixels(size)} (height x width): set data.image_size, such as"
+                f"{name} has {pixels(headers[name].size)} pixels, but {first} has"
+                f" {pixels(size)} (height x width): set data.image_size, such as"
                 " (64, 64), to resize all images"
             )
     return decoding, size
-
-
-def _pixels(size: Sequence[int]) -> str:
-    return f"{size[0]} x {size[1]}"
 
 
 def _note(skipped: Sequence[str]) -> str:
@@ -175,93 +210,3 @@ def _note(skipped: Sequence[str]) -> str:
     more = f"; and {len(skipped) - LISTED:,} more" if len(skipped) > LISTED else ""
     files = "bad file" if len(skipped) == 1 else "bad files"
     return f"skipped {len(skipped):,} {files}: {shown}{more}"
-
-
-@dataclass(frozen=True, eq=False)
-class _Files:
-    """The image files of one split, and how they become arrays of one shape."""
-
-    images: EncodedImages
-    decoding: Decoding
-    shape: tuple[int, ...]
-    workers: int
-    part: tuple[float, float] | None
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        """Decodes files ``(k,)`` to an array ``(k, *shape)``.
-
-        Raises:
-            DataError: a file that cannot be decoded any more.
-        """
-        return self._stack(len(indices), self._decoded(indices.tolist()))
-
-    def draw(self, indices: np.ndarray, seeds: Sequence[tuple[int, ...]]) -> np.ndarray:
-        """Like ``read``, a random part of each image, as its seed decides."""
-        least, most = self.part or (1.0, 1.0)
-
-        def choose(seed: tuple[int, ...]) -> Callable[[float], Box]:
-            random = np.random.default_rng(seed)
-            return lambda aspect: random_box(random, aspect, least, most)
-
-        boxes = [choose(seed) for seed in seeds]
-        return self._stack(len(indices), self._decoded(indices.tolist(), boxes))
-
-    def _stack(
-        self, count: int, decoded: Iterator[np.ndarray | DataError]
-    ) -> np.ndarray:
-        arrays = np.empty((count, *self.shape), self.decoding.dtype)
-        for row, found in zip(arrays, decoded, strict=True):
-            if isinstance(found, DataError):
-                raise found
-            row[...] = found
-        return arrays
-
-    def read_all(
-        self, split: str, *, keep: bool
-    ) -> tuple[np.ndarray | None, dict[int, str]]:
-        """Decodes all files: arrays if they are kept, and what is wrong with which."""
-        count, bad, arrays = len(self.images), {}, None
-        if keep:
-            shape, dtype = (count, *self.shape), self.decoding.dtype
-            check_size(f"the {split} split", math.prod(shape) * dtype.itemsize)
-            arrays = np.zeros(shape, dtype)
-        task = f"decoding the {split} split" if keep else f"checking the {split} split"
-        for number, found in enumerate(self._decoded(range(count))):
-            if isinstance(found, DataError):
-                bad[number] = str(found)
-            elif arrays is not None:
-                arrays[number] = found
-            if number % 64 == 0 or number + 1 == count:
-                progress.tell(task, number + 1, count)
-        return arrays, bad
-
-    def _decoded(
-        self,
-        numbers: Sequence[int],
-        choices: Sequence[Callable[[float], Box]] | None = None,
-    ) -> Iterator[np.ndarray | DataError]:
-        """The arrays of some files in their order, or what is wrong with them."""
-        chosen = choices or [None] * len(numbers)
-        if not self.workers:
-            yield from map(self._decode, numbers, chosen)
-            return
-        with ThreadPoolExecutor(self.workers) as pool:
-            for start in range(0, len(numbers), AT_ONCE):
-                some = slice(start, start + AT_ONCE)
-                yield from pool.map(self._decode, numbers[some], chosen[some])
-
-    def _decode(
-        self, number: int, choose: Callable[[float], Box] | None
-    ) -> np.ndarray | DataError:
-        name = self.images.names[number]
-        try:
-            array = decode(self.images.read(number), self.decoding, name, choose)
-        except DataError as error:
-            return error
-        if array.shape != self.shape:
-            return DataError(
-                f"{name} has {_pixels(array.shape)} pixels, but others have"
-                f" {_pixels(self.shape)} (height x width): set data.image_size, such"
-                " as (64, 64), to resize all images"
-            )
-        return array

@@ -35,12 +35,14 @@ class Scored(NamedTuple):
         score: of that split.
         outputs: of each of its examples.
         augmented: the score with test-time augmentation, if there is one.
+        files: the name of the image file of each, or ``None`` without files.
     """
 
     split: str
     score: Score
     outputs: Outputs
     augmented: Augmented | None = None
+    files: np.ndarray | None = None
 
 
 def evaluate_on(
@@ -83,7 +85,11 @@ def evaluate_on(
     augmented = None
     if variants:
         augmented = Augmented(names, _evaluate(trained, examples, metrics, variants)[0])
-    return Scored(name, *_evaluate(trained, examples, metrics), augmented)
+    found = _evaluate(trained, examples, metrics)
+    members = [each for each in SPLITS if name in ("all", each)]
+    files = [raw.files[each] for each in members if each in raw.files]
+    names_of_files = np.concatenate(files) if files else None
+    return Scored(name, *found, augmented, names_of_files)
 
 
 def _files_as(trained: TrainedModel) -> FileSettings:

@@ -13,7 +13,7 @@ from cnnjax.native import library
 from cnnjax.ops.backend import current_backend
 from cnnjax.streams import printable
 
-LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 
 
 def describe_installation(compilation_cache: Path) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from cnnjax.metrics import Outputs
 
 
 def write_predictions(
-    path: str, outputs: Outputs, class_names: Sequence[str] | None
+    path: str,
+    outputs: Outputs,
+    class_names: Sequence[str] | None,
+    files: Sequence[str] | np.ndarray | None = None,
 ) -> None:
     """Writes one row per example, in the order of the split.
 
@@ -22,11 +26,12 @@ def write_predictions(
         path: ends with ``.csv`` or ``.parquet``.
         outputs: of the model.
         class_names: one per class; ``None`` writes numbers of classes.
+        files: the name of the image file of each example; ``None`` without files.
 
     Raises:
         OSError: the file cannot be written.
     """
-    columns = _columns(outputs, class_names)
+    columns = _columns(outputs, class_names, files)
     if path.endswith(".csv"):
         write_whole(Path(path), _csv(columns))
     else:
@@ -34,10 +39,14 @@ def write_predictions(
 
 
 def _columns(
-    outputs: Outputs, class_names: Sequence[str] | None
+    outputs: Outputs,
+    class_names: Sequence[str] | None,
+    files: Sequence[str] | np.ndarray | None,
 ) -> dict[str, np.ndarray]:
     shown = class_names or range(outputs.logits.shape[-1])
     columns = {"index": np.arange(len(outputs.labels))}
+    if files is not None:
+        columns["file"] = np.array([*map(_text, files)])
     losses = outputs.losses.astype(np.float64)
     if outputs.task == REGRESSION:
         named = _by_name("label", outputs.labels, shown)
@@ -65,6 +74,11 @@ def _by_name(
     what: str, values: np.ndarray, names: Iterable[Any]
 ) -> dict[str, np.ndarray]:
     return {f"{what}_{name}": values[:, i] for i, name in enumerate(names)}
+
+
+def _text(name: str) -> str:
+    r"""A name in UTF-8; bytes of a path that are not are shown as ``\xff``."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _csv(columns: dict[str, np.ndarray]) -> str:

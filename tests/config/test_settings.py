@@ -13,7 +13,8 @@ from cnnjax.cli import main
 from cnnjax.config import default_config, find
 from cnnjax.config.defaults import OPEN_SECTIONS
 from cnnjax.config.page import with_table
-from cnnjax.config.settings import BY_NAME, OPTION, SETTINGS
+from cnnjax.config.setting import OPTION
+from cnnjax.config.settings import BY_NAME, SETTINGS
 from cnnjax.models import MODELS
 from cnnjax.optim.schedules import SCHEDULES
 

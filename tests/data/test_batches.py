@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnjax.data import Split, TrainBatches, eval_batches, train_batches, train_indices
-from cnnjax.data.batches import _prefetch
+from cnnjax.data.prefetch import Prefetch
 from cnnjax.errors import DataError
 
 
@@ -96,7 +96,7 @@ class Failing(TrainBatches):
 
 
 def test_error_in_the_source_is_raised_and_ends_the_stream():
-    batches = _prefetch(Failing(split(), 4, 0, 0, 9))
+    batches = Prefetch(Failing(split(), 4, 0, 0, 9), 8)
     assert len(list(itertools.islice(batches, 3))) == 3
     with pytest.raises(OSError, match="disk on fire"):
         next(batches)

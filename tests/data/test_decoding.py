@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.data.decoding import Decoding, decode, random_box, read_header
+from cnnjax.data.decoding import Decoding, decode, read_header
+from cnnjax.data.random_part import random_box
 from cnnjax.errors import DataError
 from tests.support.data.pictures import picture
 
@@ -175,3 +176,37 @@ def test_random_parts_have_the_area_and_the_shape_that_was_asked_for(aspect):
         np.testing.assert_allclose(
             np.quantile(area, [0.25, 0.5, 0.75]), [0.3, 0.4, 0.5], 0.05
         )
+
+
+def test_floating_point_values_are_refused():
+    values = np.linspace(0, 1, 20, dtype=np.float32).reshape(4, 5)
+    content = encoded(Image.fromarray(values), "TIFF")
+    for decoding in (Decoding(), Decoding(channels=1, deep=True)):
+        with pytest.raises(DataError, match=r"^x cannot be read .*: its values"):
+            decode(content, decoding, "x")
+    assert not read_header(content, "x").is_gray
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_headers_of_png_files_are_read_without_the_pixels(marked, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if marked else {}
+    content = encoded(Image.new("RGB", (7, 4)), "PNG", **options)
+    if not marked:
+        monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", None)
+    assert read_header(content, "a.png").size == ((7, 4) if marked else (4, 7))
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_file_counts():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.new("RGB", (7, 4)), exif=exif)
+    start = content.index(b"eXIf") - 4
+    length = int.from_bytes(content[start : start + 4], "big") + 12
+    chunk, rest = content[start : start + length], content[:start]
+    rest += content[start + length :]
+    end = rest.index(b"IEND") - 4
+    moved = rest[:end] + chunk + rest[end:]
+    assert read_header(moved, "a.png").size == (7, 4)
+    assert decode(moved, Decoding(), "a.png").shape == (7, 4, 3)

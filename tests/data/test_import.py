@@ -7,7 +7,7 @@ import pytest
 
 import cnnjax.data
 
-HEAVY = "jax", "grain", "sklearn", "tensorflow_datasets", "tensorflow", "PIL"
+HEAVY = "jax", "cloudpickle", "sklearn", "tensorflow_datasets", "tensorflow", "PIL"
 
 
 def printed(code):

@@ -26,6 +26,14 @@ def test_measure_is_the_mean_and_deviation(monkeypatch, chunk):
     np.testing.assert_allclose(std, IMAGES.std((0, 1, 2)), rtol=1e-6)
 
 
+def test_bytes_are_counted_as_floats_are_summed():
+    """Both are exact but for float32, over values that occur rarely and often."""
+    images = np.random.default_rng(1).binomial(255, 0.02, (400, 9, 4, 2))
+    counted, summed = measure(images.astype(np.uint8)), measure(images * 1.0)
+    for one, other in zip(counted, summed, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
 def test_large_offset_keeps_its_precision():
     x = (np.arange(6).reshape(6, 1, 1) + 2.0**22).astype(np.float32)
     np.testing.assert_allclose(measure(x).std, np.std(np.arange(6)), rtol=1e-6)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from cnnjax.config.import_path import is_import_path, searched
 from cnnjax.config.values import FROM_PYTHON
-from cnnjax.data.dataset import Dataset, EncodedImages, RawDataset, Split, make_dataset
+from cnnjax.data.dataset import Dataset, RawDataset, Split, make_dataset
+from cnnjax.data.encoded_images import EncodedImages
 from cnnjax.data.image_files import FileSettings, open_files
 from cnnjax.data.sources.csv_table import load_csv
 from cnnjax.data.sources.digits import load_digits

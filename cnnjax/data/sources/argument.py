@@ -37,6 +37,10 @@ class Argument(NamedTuple):
 def parse_argument(kind: str, argument: str, allowed: Collection[str]) -> Argument:
     """Splits an argument into its path and its options.
 
+    A path may hold question marks: it is the longest text before one, or before the
+    end, that is the path of something that exists. If nothing exists, it ends at the
+    first question mark.
+
     Args:
       kind: kind of source, for messages.
       argument: ``path`` or ``path?option=value&option=value``.
@@ -46,6 +50,11 @@ def parse_argument(kind: str, argument: str, allowed: Collection[str]) -> Argume
       DataError: if the path is missing, or an option is unknown or has no value.
     """
     path, _, query = argument.partition("?")
+    ends = [place for place, letter in enumerate(argument) if letter == "?"]
+    for end in [len(argument), *reversed(ends)]:
+        if os.path.lexists(os.path.expanduser(argument[:end])):
+            path, query = argument[:end], argument[end + 1 :]
+            break
     if not path:
         raise DataError(f"{kind!r} needs a path: write {kind + ':<path>'!r}")
     options = {}
@@ -54,9 +63,10 @@ def parse_argument(kind: str, argument: str, allowed: Collection[str]) -> Argume
         if name not in allowed or not value:
             near = difflib.get_close_matches(name, allowed, n=1)
             hint = f"did you mean {near[0] + '=...'!r}? " if near else ""
+            expected = " or ".join(f"{known}=..." for known in sorted(allowed))
             raise DataError(
-                f"{kind!r} has no option {item!r}: {hint}expected"
-                f" {' or '.join(f'{known}=...' for known in sorted(allowed))}"
+                f"{kind!r} has no option {item!r}: {hint}expected {expected or 'none'};"
+                " what has a question mark in its path must exist"
             )
         options[name] = value
     return Argument(Path(os.path.expanduser(path)), options)

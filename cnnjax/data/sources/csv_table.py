@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
+from cnnjax.data.dataset import SPLITS, RawDataset
 from cnnjax.data.decoding import read_bytes
+from cnnjax.data.encoded_images import EncodedImages
 from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.sources.labels import (
     group_by_split,
@@ -19,6 +20,7 @@ from cnnjax.data.sources.labels import (
     read_flags,
     read_numbers,
 )
+from cnnjax.data.stamps import stamp
 from cnnjax.errors import DataError, show
 from cnnjax.files import open_regular
 
@@ -145,7 +147,9 @@ def _examples(
     paths: list[str], labels: np.ndarray, chosen: np.ndarray
 ) -> tuple[EncodedImages, np.ndarray]:
     files = [paths[number] for number in chosen.tolist()]
-    images = EncodedImages(files, lambda number: read_bytes(files[number]))
+    images = EncodedImages(
+        files, lambda number: read_bytes(files[number]), lambda n: stamp(files[n])
+    )
     return images, labels[chosen]
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from cnnjax import progress
-from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
+from cnnjax.data.dataset import SPLITS, RawDataset
 from cnnjax.data.decoding import ENDINGS, read_bytes
+from cnnjax.data.encoded_images import EncodedImages
 from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.sources.labels import SPLIT_NAMES
+from cnnjax.data.stamps import stamp
 from cnnjax.errors import DataError
 
 _LISTED = 10  # names in a message
@@ -111,7 +113,9 @@ def _find_files(folder: Path, names: Sequence[str]) -> tuple[EncodedImages, np.n
             f"{folder} holds no images: expected files with the endings"
             f" {', '.join(ENDINGS)} in one folder per class"
         )
-    images = EncodedImages(paths, lambda number: read_bytes(paths[number]))
+    images = EncodedImages(
+        paths, lambda number: read_bytes(paths[number]), lambda n: stamp(paths[n])
+    )
     return images, np.concatenate(labels)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from cnnjax import progress
-from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
+from cnnjax.data.dataset import SPLITS, RawDataset
 from cnnjax.data.decoding import read_bytes
+from cnnjax.data.encoded_images import EncodedImages
 from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.sources.labels import (
     number_labels,
@@ -22,6 +23,7 @@ from cnnjax.data.sources.labels import (
     read_numbers,
     split_files,
 )
+from cnnjax.data.stamps import Stamp, stamp
 from cnnjax.data.tasks import UNKNOWN
 from cnnjax.errors import DataError, show
 from cnnjax.files import check_regular
@@ -127,7 +129,7 @@ class _Table:
     def __init__(self, path: str, options: dict[str, str]):
         import pyarrow.parquet
 
-        self.path = path
+        self.path, self.options, self.stamp = path, options, stamp(path)
         try:
             check_regular(path)
             self.file = pyarrow.parquet.ParquetFile(path)
@@ -142,6 +144,8 @@ class _Table:
             self.class_names = _class_names(schema.metadata or {}, labels[0])
         except (OSError, pyarrow.ArrowException) as error:
             raise _unreadable(path, error) from error
+        if not _holds_all(self.file.metadata, self.column):
+            self.stamp = None  # which tells nothing about files beside the table
         values = list(zip(*rows, strict=True)) if several else rows[0]
         self.values = values if several else _checked(values, self.class_names, path)
         groups = range(self.file.num_row_groups)
@@ -149,6 +153,10 @@ class _Table:
         self.starts = np.cumsum([0, *sizes])
         self.lock = threading.Lock()  # of the file, which has one position
         self.rows = functools.lru_cache(_KEPT_GROUPS)(self._read_rows)
+
+    def __reduce__(self):
+        """A process to which the table is sent opens it itself."""
+        return _Table, (self.path, self.options)
 
     def read(self, number: int) -> bytes:
         """The content of one image file.
@@ -188,6 +196,20 @@ class _Table:
                 f"{self.path} names {show(name)}, which is outside of its folder"
             )
         return path
+
+
+def _holds_all(metadata: Any, column: str) -> bool:
+    """Whether all images of a column are in the table, by its statistics."""
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for chunk in map(group.column, range(group.num_columns)):
+            if chunk.path_in_schema == f"{column}.bytes":
+                statistics = chunk.statistics
+                if not (statistics and statistics.has_null_count):
+                    return False
+                if statistics.null_count:
+                    return False
+    return True
 
 
 def _checked(
@@ -231,7 +253,12 @@ def _encoded(tables: Sequence[_Table]) -> EncodedImages:
         which = int(np.searchsorted(starts, number, "right")) - 1
         return tables[which].read(number - int(starts[which]))
 
-    return EncodedImages(names, read)
+    def identify(number: int) -> Stamp | None:
+        which = int(np.searchsorted(starts, number, "right")) - 1
+        table = tables[which].stamp
+        return None if table is None else (*table, number - int(starts[which]))
+
+    return EncodedImages(names, read, identify)
 
 
 def _column(kind: str, names: Sequence[str], options, path: str) -> str:

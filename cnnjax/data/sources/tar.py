@@ -4,19 +4,21 @@ import glob
 import json
 import os
 import tarfile
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from cnnjax import progress
-from cnnjax.data.dataset import SPLITS, EncodedImages, RawDataset
+from cnnjax.data.dataset import SPLITS, RawDataset
 from cnnjax.data.decoding import ENDINGS
+from cnnjax.data.encoded_images import EncodedImages
 from cnnjax.data.sources.argument import parse_argument
 from cnnjax.data.sources.labels import number_labels, split_files
+from cnnjax.data.stamps import Stamp, stamp
 from cnnjax.errors import DataError, show
 from cnnjax.files import open_regular
 
 _LABELS = (".cls", ".json")  # the endings of files that hold a label
 _MOST_LABEL_BYTES = 2**16
+_BLOCK = 2**16  # bytes that are looked at together
 
 
 class _Member(NamedTuple):
@@ -27,6 +29,12 @@ class _Member(NamedTuple):
     offset: int
     size: int
     label: str
+    archive_stamp: Stamp | None
+
+    def stamp(self) -> Stamp | None:
+        if self.archive_stamp is None:
+            return None
+        return *self.archive_stamp, self.offset, self.size
 
     def read(self) -> bytes:
         try:
@@ -61,48 +69,61 @@ def load_tar(argument: str) -> RawDataset:
     if not archives:
         raise DataError(f"{pattern} matches no file: name tar archives, as in x/*.tar")
     splits: dict[str, list[_Member]] = {}
-    listed = 0
+    listed, notes = 0, []
     for split, paths in split_files(archives).items():
         splits[split] = []
         for path in paths:
-            splits[split] += _members(path)
+            members, links = _members(path)
+            splits[split] += members
+            if links:
+                notes.append(
+                    f"{path} has {links:,} links to images, which are left out: store"
+                    " the images themselves, as tar does with the options -h and"
+                    " --hard-dereference"
+                )
             listed += 1
             progress.tell("listing archives", listed, len(archives), "archives")
     if not splits.get("train"):
-        raise DataError(f"{pattern} holds no images for training")
+        raise DataError("; ".join([f"{pattern} holds no images for training", *notes]))
     members = [member for name in splits for member in splits[name]]
     labels, names = number_labels([member.label for member in members], pattern)
     found, start = {}, 0
     for name, split in splits.items():
         found[name] = _encoded(split), labels[start : start + len(split)]
         start += len(split)
-    return RawDataset(*map(found.get, SPLITS), class_names=names)
+    return RawDataset(*map(found.get, SPLITS), class_names=names, notes=tuple(notes))
 
 
 def _encoded(members: list[_Member]) -> EncodedImages:
     names = [f"{member.archive}/{member.name}" for member in members]
-    return EncodedImages(names, lambda number: members[number].read())
+    return EncodedImages(
+        names, lambda n: members[n].read(), lambda n: members[n].stamp()
+    )
 
 
-def _members(path: str) -> Iterator[_Member]:
-    """The images of one archive with their labels, in the order of the archive.
+def _members(path: str) -> tuple[list[_Member], int]:
+    """The images of one archive in their order, and how many links it has to images.
 
     Raises:
       DataError: see ``load_tar``.
     """
+    known = stamp(path)
     images: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, str] = {}
+    links = 0
     try:
         with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 folder, name = os.path.split(info.name)
                 stem, _, ending = name.partition(".")
                 key, ending = os.path.join(folder, stem), f".{ending.lower()}"
+                is_image = ending.endswith(ENDINGS)
+                links += is_image and (info.issym() or info.islnk())
                 if not info.isreg() or not stem:  # such as the files of macOS, ._a.png
                     continue
                 if info.issparse():
                     raise ValueError(f"{info.name} is stored as a sparse file")
-                if ending.endswith(ENDINGS):
+                if is_image:
                     if key in images:
                         raise ValueError(
                             f"it has two images called {key}; expected one for each"
@@ -114,19 +135,42 @@ def _members(path: str) -> Iterator[_Member]:
                     text = _label(content.read(), ending) if content else None
                     if text is not None and labels.setdefault(key, text) != text:
                         raise ValueError(f"it has two labels for {key}")
+            _check_end(file, tar.offset)
     except (OSError, tarfile.TarError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"{path} cannot be read as an archive of images and labels ({reason});"
             " expected an uncompressed tar archive"
         ) from error
+    members = []
     for key, info in images.items():
         if key not in labels:
             raise DataError(
                 f"{path} has no label for {info.name}: expected {key}.cls, or"
                 f" {key}.json with the key 'label'"
             )
-        yield _Member(path, info.name, info.offset_data, info.size, labels[key])
+        start, size = info.offset_data, info.size
+        members.append(_Member(path, info.name, start, size, labels[key], known))
+    return members, links
+
+
+def _check_end(file: BinaryIO, end: int) -> None:
+    """Refuses an archive that goes on where ``tarfile`` stops without a word.
+
+    Args:
+        file: the archive.
+        end: where the header of the next member would be.
+
+    Raises:
+        ValueError: a damaged header, or data after the end.
+    """
+    file.seek(end)
+    while block := file.read(_BLOCK):
+        if any(block):
+            raise ValueError(
+                f"the header of a file at byte {end:,} is damaged, or the archive was"
+                " appended to another one; write it anew"
+            )
 
 
 def _label(content: bytes, ending: str) -> str | None:

@@ -32,8 +32,8 @@ POLL_SECONDS = 0.05
 VISIBLE_SECONDS = 10  # that a file may take to appear on a network disk
 SHOWN = 5  # differences
 LONGEST = 60  # characters of a value that are shown
-# Each process may keep its compiled programs in a folder of its own.
-OWN_SETTINGS = ("compilation_cache",)
+# Each process may have folders of its own for what it keeps for later runs.
+OWN_SETTINGS = ("compilation_cache", "data.cache_folder")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 _KEYS = "cnnjax/given"
 _exchanges = itertools.count()

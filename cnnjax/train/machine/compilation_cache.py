@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from cnnjax.files import expand_path
+from cnnjax.files import expand_path, user_cache_folder
 
 
 def default_folder() -> Path:
@@ -13,8 +13,7 @@ def default_folder() -> Path:
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "cnnjax" / "xla"
+    return user_cache_folder() / "xla"
 
 
 def enable(folder: str | Path | None = None) -> Path | None:

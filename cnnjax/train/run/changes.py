@@ -38,7 +38,10 @@ INEXACT = {
 HARMLESS = (
     "checkpoint.",
     "compilation_cache",
+    "data.cache",
+    "data.cache_folder",
     "data.source",  # whose data is compared
+    "data.worker_processes",
     "data.workers",
     "devices",
     "eval_batch_size",

@@ -56,6 +56,7 @@ class Trained(NamedTuple):
         outputs: of each example; ``None`` if they were not kept.
         class_names: one per class, or ``None`` where the data has none.
         augmented: the score with test-time augmentation, if there is one.
+        files: the name of the image file of each example, or ``None`` without files.
     """
 
     step: int
@@ -63,6 +64,7 @@ class Trained(NamedTuple):
     outputs: Outputs | None
     class_names: tuple[str, ...] | None
     augmented: Augmented | None = None
+    files: np.ndarray | None = None
 
 
 def evaluate_run(
@@ -129,7 +131,9 @@ def evaluate_step(
     if variants:
         another = make_evaluation(config, experiment, devices, variants=variants)
         augmented = Augmented(names, another(state, data).score)
-    return Trained(taken, *evaluation(state, data), dataset.class_names, augmented)
+    score, outputs = evaluation(state, data)
+    files = dataset.files.get(split)
+    return Trained(taken, score, outputs, dataset.class_names, augmented, files)
 
 
 def choose_variants(
@@ -181,12 +185,11 @@ def _read_only(name: str, config: Config, folder: Path) -> Dataset | None:
         for each in SPLITS
     )
     return Dataset(
-        train,
-        validation,
-        test,
+        *(train, validation, test),
         model.num_classes,
         class_names=model.class_names,
         task=model.task,
+        files=raw.files,
     )
 
 

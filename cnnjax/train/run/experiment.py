@@ -16,6 +16,7 @@ from cnnjax.data.augmentation import AlternatingFlip, make_variants
 from cnnjax.data.image_files import FileSettings
 from cnnjax.data.tasks import MULTILABEL
 from cnnjax.errors import ConfigError, unknown_name
+from cnnjax.files import expand_path, user_cache_folder
 from cnnjax.metrics import Metric
 from cnnjax.models import MODELS, make_model
 from cnnjax.models.own import option_names
@@ -171,7 +172,7 @@ def loss_options(config: Config) -> LossOptions:
 
 def file_settings(config: Config) -> FileSettings:
     """How a config reads image files."""
-    size = config.data.image_size
+    size, folder = config.data.image_size, config.data.cache_folder
     return FileSettings(
         size=(size[0], size[-1]) if size else None,
         resize=config.data.resize,
@@ -179,6 +180,10 @@ def file_settings(config: Config) -> FileSettings:
         part=config.data.random_part or None,
         bad_files=config.data.bad_files,
         workers=config.data.workers,
+        cache=config.data.cache,
+        cache_folder=user_cache_folder() / "images"
+        if folder is None
+        else expand_path(folder, "data.cache_folder"),
     )
 
 

@@ -1,12 +1,15 @@
 """Parts of a run that follow from its data, and settings that must fit it."""
 
+from typing import Any
+
 import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.config.import_path import is_import_path
-from cnnjax.data import Dataset, Normalization, measure
+from cnnjax.data import Dataset, Normalization, StreamedImages, measure
 from cnnjax.data.augmentation import check_variants, make_variants
 from cnnjax.data.class_order import ClassOrder
+from cnnjax.data.normalization import IMAGENET
 from cnnjax.data.tasks import MULTILABEL, REGRESSION, balanced_weights
 from cnnjax.errors import ConfigError
 from cnnjax.train.step.loss import tasks_of
@@ -94,19 +97,37 @@ def make_normalization(config: Config, dataset: Dataset) -> Normalization:
     Raises:
         ConfigError: another number of channels, or a deviation that is not positive.
     """
-    images, given = dataset.train.images, (config.data.mean, config.data.std)
-    for name, values in zip(("mean", "std"), given, strict=True):
-        if values and len(values) != images.shape[-1]:
-            raise ConfigError(
-                f"data.{name} is {values}, expected one number for each of the"
-                f" {images.shape[-1]} channels of the images"
-            )
-    mean, std = (np.array(values, np.float32) for values in given)
+    images, settings = dataset.train.images, config.data
+    mean, std = (
+        _given("mean", settings.mean, images),
+        _given("std", settings.std, images),
+    )
     if std.size and not std.min() > 0:
-        raise ConfigError(f"data.std is {config.data.std}, expected numbers above 0")
+        raise ConfigError(f"data.std is {settings.std}, expected numbers above 0")
     if mean.size and std.size:
         return Normalization(mean, std)
     measured = measure(images)
     return Normalization(
         mean if mean.size else measured.mean, std if std.size else measured.std
     )
+
+
+def _given(
+    name: str, values: tuple[Any, ...], images: np.ndarray | StreamedImages
+) -> np.ndarray:
+    """The numbers that a setting gives; none if it leaves them to be measured."""
+    channels = images.shape[-1]
+    if values == ("imagenet",):
+        if channels != 3 or images.dtype != np.uint8:
+            raise ConfigError(
+                f"data.{name} is 'imagenet', expected numbers: the images have"
+                f" {channels} channels of {images.dtype}, and ImageNet's numbers are"
+                " for red, green and blue from 0 to 255"
+            )
+        return getattr(IMAGENET, name)
+    if values and len(values) != channels:
+        raise ConfigError(
+            f"data.{name} is {values}, expected one number for each of the {channels}"
+            " channels of the images"
+        )
+    return np.array(values, np.float32)

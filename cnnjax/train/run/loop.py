@@ -104,9 +104,11 @@ def train(
         while not run.is_finished(step, progress):
             step += 1
             try:
+                if running and not batches.is_ready():
+                    jax.block_until_ready(running.metrics)  # no wait for data so far
                 with meter.host_work():  # which ends once the step is dispatched
                     request = _request(stop, run, last_save)
-                    batch = next(batches)
+                    batch = meter.next_batch(batches)
                     state, metrics, requests = train_step(state, batch, request)
                 running, done = Running(step, metrics, requests), running
                 if watch_state:
@@ -163,6 +165,7 @@ def _start_meter(run: Run, progress: Progress) -> Meter:
         examples=run.examples,
         seconds_before=progress.seconds,
         has_accuracy=run.experiment.dataset.task != REGRESSION,
+        late_data=run.late_data(),
     )
     meter.restart(progress.interval)
     return meter

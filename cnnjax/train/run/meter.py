@@ -7,10 +7,15 @@ from typing import NamedTuple
 
 import jax
 
+from cnnjax.data import Batch
+from cnnjax.data.prefetch import Prefetch
 from cnnjax.train.run.lengths import Lengths
 from cnnjax.train.step.divergence import check_metrics
 from cnnjax.train.step.train_step import TrainMetrics
 from cnnjax.typing import Reporter
+
+LATE = 0.1  # the share of the time that training may wait for data without a hint
+LEAST_SECONDS = 1  # of an interval that says how long training waits
 
 
 class Interval(NamedTuple):
@@ -21,12 +26,14 @@ class Interval(NamedTuple):
         seconds: how long they took.
         host_seconds: how much of that the host worked.
         sums: of each metric.
+        data_seconds: how long no step ran because the next batch was not there yet.
     """
 
     steps: int
     seconds: float
     host_seconds: float
     sums: list[float]
+    data_seconds: float = 0.0
 
 
 EMPTY = Interval(0, 0.0, 0.0, [0.0] * len(TrainMetrics._fields))
@@ -42,6 +49,7 @@ class Meter:
         examples: of the training split.
         seconds_before: what earlier processes of the run took.
         has_accuracy: whether a prediction is right or wrong, unlike that of a number.
+        late_data: what to do if training waits for data; empty for data in memory.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class Meter:
         examples: int,
         seconds_before: float = 0.0,
         has_accuracy: bool = True,
+        late_data: str = "",
     ):
         self._reporter = reporter
         self._lengths = lengths
@@ -60,17 +69,23 @@ class Meter:
         self._examples = examples
         self._has_accuracy = has_accuracy
         self._run_start = time.perf_counter() - seconds_before
+        self._late_data = late_data
+        self._intervals = 0
         self.restart()
 
     def restart(self, begun: Interval | None = None) -> None:
         """Starts an empty interval now, or continues one of an earlier process."""
-        self._steps, seconds, self._host_seconds, self._sums = begun or EMPTY
-        self._start = time.perf_counter() - seconds
+        begun = Interval(*(begun or EMPTY))
+        self._steps, self._sums = begun.steps, begun.sums
+        self._host_seconds, self._data_seconds = begun.host_seconds, begun.data_seconds
+        self._start = time.perf_counter() - begun.seconds
 
     def interval(self) -> Interval:
         """What was counted since the last log line."""
         seconds = time.perf_counter() - self._start
-        return Interval(self._steps, seconds, self._host_seconds, self._sums)
+        return Interval(
+            self._steps, seconds, self._host_seconds, self._sums, self._data_seconds
+        )
 
     def seconds(self) -> float:
         """How long the run has taken, including its earlier processes."""
@@ -82,6 +97,13 @@ class Meter:
         begin = time.perf_counter()
         yield
         self._host_seconds += time.perf_counter() - begin
+
+    def next_batch(self, batches: Prefetch[Batch]) -> Batch:
+        """The next batch; the time until it is there counts as waiting for data."""
+        begin = time.perf_counter()
+        batch = next(batches)
+        self._data_seconds += time.perf_counter() - begin
+        return batch
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
@@ -120,7 +142,9 @@ class Meter:
                 }
             )
         if step % self._lengths.log_every == 0 or step == self._lengths.total:
-            self.log("train", step, self._means(values))
+            means = self._means(values)
+            self.log("train", step, means)
+            self._hint(means["data_wait_fraction"])
             self.restart()
 
     def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
@@ -138,7 +162,22 @@ class Meter:
             "images_per_second": self._images_per_second(),
             "step_seconds": seconds / max(self._steps, 1),
             "host_fraction": self._host_seconds / seconds,
+            "data_wait_fraction": self._data_seconds / seconds,
         }
+
+    def _hint(self, waited: float) -> None:
+        """Tells once how to get data faster, if training waits for it.
+
+        The first interval of a process does not count: it starts with no batch ready.
+        """
+        self._intervals += 1
+        seconds = time.perf_counter() - self._start
+        is_long = self._intervals > 1 and seconds >= LEAST_SECONDS
+        if self._late_data and is_long and waited > LATE:
+            self._reporter.message(
+                f"training waits for data {waited:.0%} of the time: {self._late_data}"
+            )
+            self._late_data = ""
 
     def _shown(self, values: dict[str, float]) -> dict[str, float]:
         """The values without an accuracy that means nothing."""

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from cnnjax.config import Config
 from cnnjax.config.values import FROM_PYTHON
-from cnnjax.data import Batch, Split, train_batches
+from cnnjax.data import Batch, Split, StreamedImages, train_batches
+from cnnjax.data.image_files import count_workers
+from cnnjax.data.prefetch import Prefetch
 from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.agreement import check_same, check_shared
 from cnnjax.train.machine.compile import describe_state, make_score
@@ -80,7 +82,28 @@ class Run(NamedTuple):
             hold=self.hold,
         )
 
-    def batches(self, first: int) -> Iterator[Batch]:
+    def late_data(self) -> str:
+        """What to do if training waits for data; empty where nothing is on disk."""
+        images = self.experiment.dataset.train.images
+        if not isinstance(images, StreamedImages):
+            return ""
+        if not images.decodes:
+            return (
+                "raise data.worker_processes (now"
+                f" {self.config.data.worker_processes}), or, if the images fit in"
+                " memory, set data.streaming to false"
+            )
+        settings = self.config.data
+        advice = [
+            f"raise data.workers (now {count_workers(settings.workers)})",
+            "lower data.image_size",
+            "if the images fit in memory, set data.streaming to false",
+        ]
+        if settings.cache != "disk" and not settings.random_part:
+            advice.insert(0, "set data.cache to 'disk'")
+        return "; ".join(advice)
+
+    def batches(self, first: int) -> Prefetch[Batch]:
         """This process's share of the batches that follow step ``first``."""
         return train_batches(
             self.experiment.dataset.train,
@@ -91,6 +114,7 @@ class Run(NamedTuple):
             part=self.devices.part,
             classes=make_class_order(self.config, self.experiment.dataset),
             alternates=self.experiment.alternates,
+            processes=self.config.data.worker_processes,
         )
 
     def is_finished(self, step: int, progress: Progress) -> bool:

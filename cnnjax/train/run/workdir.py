@@ -22,7 +22,7 @@ DAMAGED = "damaged"
 
 # These settings are never read from a config on disk, because they choose programs that
 # are executed or further files that are opened. Only the command's config may do that.
-NOT_FROM_DISK = ("compilation_cache", "init_from")
+NOT_FROM_DISK = ("compilation_cache", "data.cache_folder", "init_from")
 
 
 class Origin(NamedTuple):
@@ -110,8 +110,7 @@ def read_config(folder: Path) -> Config:
         ConfigError: see ``stored_settings``.
     """
     config, defaults = stored_settings(folder), default_config()
-    for name in NOT_FROM_DISK:
-        config[name] = defaults[name]
+    config.update_from_flattened_dict({name: defaults[name] for name in NOT_FROM_DISK})
     return config
 
 

@@ -84,6 +84,20 @@ def test_an_unknown_source_is_refused(small_config):
         make_experiment(small_config(data__source="digit"))
 
 
+def test_the_normalization_of_imagenet(small_config):
+    source = "synthetic:6x5x3,4,100"
+    both = {"data__mean": "imagenet", "data__std": "imagenet"}
+    config = small_config(data__source=source, batch_size="10", **both)
+    mean, std = make_experiment(config).normalization
+    np.testing.assert_allclose(mean / 255, [0.485, 0.456, 0.406], rtol=1e-7)
+    np.testing.assert_allclose(std / 255, [0.229, 0.224, 0.225], rtol=1e-7)
+    config.data.mean = ()
+    mixed = make_experiment(config).normalization
+    assert mixed.std.tolist() == std.tolist() and mixed.mean.tolist() != mean.tolist()
+    with pytest.raises(ConfigError, match=r"'imagenet', .* have 1 channels of uint8"):
+        make_experiment(small_config(**both))  # digits are gray
+
+
 def test_a_given_normalization_is_not_measured(small_config):
     config = small_config(data__source="synthetic:6x5x3,4,100", batch_size="10")
     measured = make_experiment(config).normalization
@@ -94,6 +108,8 @@ def test_a_given_normalization_is_not_measured(small_config):
     config.data.mean = (1.0, 2.0)
     with pytest.raises(ConfigError, match=r"data.mean is \(1.0, 2.0\), expected one"):
         make_experiment(config)
+    with pytest.raises(ConfigError, match=r"one number .* or \('imagenet',\)"):
+        small_config(data__mean="imagnet")
     config.data.mean, config.data.std = (1.0, 2.0, 3.0), (1.0, 0.0, 1.0)
     with pytest.raises(ConfigError, match=r"data.std is .*, expected numbers above 0"):
         make_experiment(config)

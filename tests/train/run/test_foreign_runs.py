@@ -31,6 +31,7 @@ def foreign(tmp_path, run, monkeypatch):
         tree = json.loads(notes.read_text())
         del tree["notes_checksum"]
         tree["config"]["compilation_cache"] = str(run / "cache")
+        tree["config"]["data"]["cache_folder"] = str(run / "images")
         tree["config"]["init_from"] = str(run / "pipe")
         notes.write_text(json.dumps(tree))
     return run
@@ -38,8 +39,8 @@ def foreign(tmp_path, run, monkeypatch):
 
 def test_settings_that_choose_programs_or_files_are_not_taken_from_disk(foreign):
     config = read_config(foreign)
-    assert NOT_FROM_DISK == ("compilation_cache", "init_from")
-    assert [config[name] for name in NOT_FROM_DISK] == [None, None]
+    assert NOT_FROM_DISK == ("compilation_cache", "data.cache_folder", "init_from")
+    assert [config[name] for name in NOT_FROM_DISK] == [None, None, None]
 
 
 COMMANDS = {

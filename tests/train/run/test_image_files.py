@@ -48,11 +48,13 @@ def test_a_killed_run_resumes_bit_for_bit_with_other_workers(tmp_path, folder):
     assert train(tmp_path / "whole", *whole) == 0
     run = tmp_path / "killed"
     for step, workers in ((7, 0), (28, 1)):
-        process = start(run, *whole, f"--config.data.workers={workers}")
+        processes = f"--config.data.worker_processes={workers}"
+        process = start(run, *whole, f"--config.data.workers={workers}", processes)
         wait_for_step(run, step)
         process.kill()
         process.communicate()
-    assert train(run, *whole, "--config.data.workers=4") == 0
+    more = ["--config.data.workers=4", "--config.data.worker_processes=3"]
+    assert train(run, *whole, *more) == 0
     assert_same(state(run), state(tmp_path / "whole"))
 
 
