@@ -5,6 +5,7 @@ import pytest
 
 from cnnjax.data import Split, StreamedImages, train_batches, train_indices
 from cnnjax.data.batches import Part
+from cnnjax.data.class_order import ClassOrder
 
 N, SIZE, SEED = 11, 4, 5
 SHAPES = [(6, 2), (3, 6, 2), (2, 3, 6, 1)]
@@ -70,6 +71,29 @@ def test_two_epochs_show_both_sides_of_every_image():
         assert others == [not first, first, not first]
     firsts = [sides[0] for sides in seen.values()]
     assert 0 < sum(firsts) < N
+
+
+def test_with_balanced_classes_each_showing_alternates():
+    """A class of one example and one of ten: the former is shown ten times as often."""
+    images = make_split(SHAPES[1]).images
+    split = Split(images, (np.arange(N) > 0).astype(np.int32))
+    sides = {}
+    for batch in train_batches(
+        split,
+        1,
+        SEED,
+        num_steps=60,
+        classes=ClassOrder(split.labels),
+        alternates=True,
+    ):
+        image = batch.images[0]
+        number = int(image.min()) // image.size
+        sides.setdefault(number, []).append((image != images[number]).any())
+    assert len(sides[0]) == 30
+    assert len(sides) == N
+    for first, *others in sides.values():
+        expected = [first != (turn % 2 == 1) for turn in range(1, len(others) + 1)]
+        assert others == expected
 
 
 def test_each_seed_draws_its_own():

@@ -101,3 +101,24 @@ def test_a_step_outside_of_the_run_is_refused(small_config, step):
     config = small_config()
     with pytest.raises(ConfigError, match=rf"step is {step}, expected a .* from 1 to"):
         training_inputs(config, make_experiment(config), step)
+
+
+def test_balanced_batches_hold_all_classes_alike():
+    settings = {"data.sampling": "balanced", "batch_size": 20}
+    config = check_config(settings)
+    inputs = training_inputs(config, make_experiment(config), 3)
+    assert np.bincount(inputs.labels).tolist() == [2] * 10
+
+
+def test_an_unknown_class_is_minus_one(tmp_path):
+    labels = np.arange(40) % 3 - 1  # a third of the training examples is unknown
+    images = np.zeros((40, 5, 4, 1), np.uint8)
+    path = tmp_path / "set.npz"
+    np.savez(path, images=images, labels=labels)
+    config = check_config({"data.source": f"npz:{path}", "batch_size": 12})
+    experiment = make_experiment(config)
+    inputs = training_inputs(config, experiment, 1)
+    chosen = train_indices(len(experiment.dataset.train.labels), 12, config.seed, 0)
+    expected = experiment.dataset.train.labels[chosen]
+    np.testing.assert_array_equal(inputs.labels, expected)
+    assert -1 in expected
