@@ -30,15 +30,11 @@ KINDS = {
     "several": (
         FLAGS,
         ["even", "large", "eight"],
-        {"loss__name": "sigmoid", "metrics": "('auc', 'hamming_loss')"},
-    ),
-    "several, weighted": (
-        FLAGS,
-        None,
         {
             "loss__name": "sigmoid",
             "loss__class_weights": "balanced",
             "loss__focal_gamma": "1.5",
+            "metrics": "('auc', 'hamming_loss')",
             "monitor": "accuracy",
         },
     ),
@@ -51,7 +47,11 @@ KINDS = {
     "soft": (
         0.8 * np.eye(10)[NUMBERS] + 0.02,
         None,
-        {"loss__class_weights": "balanced", "metrics": "('top3', 'log_loss')"},
+        {
+            "data__augment": "('mixup(0.5)',)",
+            "loss__class_weights": "balanced",
+            "metrics": "('top3', 'log_loss')",
+        },
     ),
     "ignored": (
         np.where(np.arange(len(NUMBERS)) % 5, NUMBERS, -1),
@@ -61,11 +61,6 @@ KINDS = {
             "loss__class_weights": "(1, 2, 3, 4, 5, 6, 7, 8, 9, 0)",
             "loss__focal_gamma": "2",
         },
-    ),
-    "mixed": (
-        np.where(np.arange(len(NUMBERS)) % 5, NUMBERS, -1),
-        None,
-        {"data__augment": "('mixup(0.5)',)", "loss__class_weights": "balanced"},
     ),
 }
 
@@ -125,11 +120,11 @@ def test_the_gradients_of_a_run_are_right(kind):
 def test_the_step_takes_the_mean_over_the_weights(kind):
     """Of losses that are computed one example at a time."""
     experiment = make_experiment(kind)
-    if experiment.dataset.task != "classification" or kind.data.augment:
+    if experiment.dataset.task != "classification":
         return
     step = make_train_step(kind, experiment)
     model = step.model.clone(dropout=0.0)
-    step = replace(step, model=model, axis_name=None, crop_padding=0)
+    step = replace(step, model=model, axis_name=None, crop_padding=0, mixings=())
     state = make_run_state(experiment, kind, None)
     split = experiment.dataset.train
     images, labels = split.images[:64], split.labels[:64]
@@ -165,7 +160,7 @@ def test_a_batch_of_unknown_examples_changes_nothing_but_decay(tmp_path, small_c
 
 
 def test_the_command_line_tells_numbers_and_sets(tmp_path, small_config, capsys):
-    for name, (labels, names, settings) in list(KINDS.items())[:3:2]:
+    for name, (labels, names, settings) in list(KINDS.items())[:2]:
         path, run = tmp_path / f"{name}.npz", str(tmp_path / name)
         np.savez(
             path, images=IMAGES[:200], labels=labels[:200], class_names=np.array(names)
