@@ -19,6 +19,7 @@ from cnnjax.cli import (
     config,
     evaluate,
     info,
+    models,
     predict,
     show,
     train,
@@ -43,6 +44,7 @@ COMMANDS = (
     compare,
     benchmark,
     config,
+    models,
     info,
 )
 

@@ -46,9 +46,10 @@ class Problem(NamedTuple):
 def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     """The loss of the network that ``config`` names on its first training batch.
 
-    Dropout is left out, because its masks would differ between float32 and float64; it
-    is compared among the operations. In float64, the loss uses neither half precision
-    nor the native backend, whatever the config says: these have no float64.
+    Dropout and stochastic depth are left out, because their masks would differ between
+    float32 and float64; dropout is compared among the operations. In float64, the loss
+    uses neither half precision nor the native backend, whatever the config says: these
+    have no float64.
 
     Args:
         config: of a run; with ``checkpoint``, of the run that wrote it.
@@ -71,9 +72,9 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     )
     batch = next(batches)
     x = np.asarray(normalize(batch.images, experiment.normalization))
-    model = experiment.model
-    if getattr(model, "dropout", 0):
-        model = model.clone(dropout=0.0)
+    model: Any = experiment.model
+    rates = [name for name in ("dropout", "stochastic_depth") if hasattr(model, name)]
+    model = model.clone(**dict.fromkeys(rates, 0.0)) if rates else model
     halved = config.precision != "float32"
     if getattr(model, "axis_name", None):
         model = model.clone(axis_name=None)

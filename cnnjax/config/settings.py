@@ -101,9 +101,7 @@ SETTINGS = (
             " applied after crop and flip in this order."),
 
     Setting("model.name", str, "small_cnn",
-            Rule("'lenet5', 'mobilenet_v2', 'resnet18', 'resnet20', 'resnet32',"
-                 " 'resnet34', 'resnet44', 'resnet56', 'resnet110', 'simple_cnn',"
-                 " 'small_cnn' or 'vgg11'"), "",
+            Rule("a name that `cnnjax models` lists, or 'module:attribute'"), "",
             "The network, or an import path of your own, `module:attribute`. Its"
             " fields are further settings, `model.FIELD`."),
     Setting("model.widths", tuple, OPTION, SIZES, "channels",
@@ -111,13 +109,19 @@ SETTINGS = (
     Setting("model.dense", tuple, OPTION, SIZES, "units",
             "Units of each hidden dense layer."),
     Setting("model.blocks", tuple, OPTION, BLOCKS, "blocks",
-            "Residual blocks of each stage."),
+            "Blocks of each stage: residual blocks, or convolutions in VGG."),
     Setting("model.multiplier", float, OPTION, MULTIPLIER, "",
             "Factor for the number of channels of every layer."),
     Setting("model.kernel_size", int, OPTION, SIZE, "pixels",
             "Size of the kernel along each axis."),
     Setting("model.dropout", float, OPTION, BELOW_ONE, "",
             "Probability with which a unit is dropped in training."),
+    Setting("model.stochastic_depth", float, OPTION, BELOW_ONE, "",
+            "Probability with which an example skips the last residual block in"
+            " training; it rises linearly from 0 at the first block."),
+    Setting("model.remat", None, OPTION, Rule("true or false"), "",
+            "Save memory: keep only each block's input, and compute the rest again in"
+            " the backward pass."),
     Setting("model.kernel_init", None, OPTION,
             Rule("the name of an initializer, such as 'he_normal'"), "",
             "Distribution of the initial kernels."),

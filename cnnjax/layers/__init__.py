@@ -20,11 +20,15 @@ from cnnjax.layers.pool import avg_pool as avg_pool
 from cnnjax.layers.pool import max_pool as max_pool
 from cnnjax.layers.softmax import log_softmax as log_softmax
 from cnnjax.layers.softmax import softmax as softmax
+from cnnjax.layers.stochastic_depth import StochasticDepth as StochasticDepth
 from cnnjax.ops import gelu as gelu
+from cnnjax.ops import hard_sigmoid as hard_sigmoid
+from cnnjax.ops import hard_swish as hard_swish
 from cnnjax.ops import relu as relu
 from cnnjax.ops import relu6 as relu6
 from cnnjax.ops import sigmoid as sigmoid
 from cnnjax.ops import silu as silu
 from cnnjax.ops import tanh as tanh
 
+hard_silu = hard_swish
 swish = silu

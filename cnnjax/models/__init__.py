@@ -13,36 +13,45 @@ from cnnjax import layers as nn
 from cnnjax.config.import_path import is_import_path
 from cnnjax.config.values import FROM_PYTHON
 from cnnjax.errors import unknown_name
+from cnnjax.models import resnet, vgg
 from cnnjax.models.cnn import SimpleCNN, SmallCNN
 from cnnjax.models.lenet import LeNet5
 from cnnjax.models.mobilenet import MobileNetV2
 from cnnjax.models.options import check_options
 from cnnjax.models.own import make_own_model
-from cnnjax.models.resnet import (
-    ResNet,
-    ResNet18,
-    ResNet20,
-    ResNet32,
-    ResNet34,
-    ResNet44,
-    ResNet56,
-    ResNet110,
-)
-from cnnjax.models.vgg import VGG11
+from cnnjax.models.resnet import ResNet
+from cnnjax.models.vgg import VGG
 
 MODELS: Mapping[str, type[nn.Module]] = {
     "lenet5": LeNet5,
     "mobilenet_v2": MobileNetV2,
-    "resnet18": ResNet18,
-    "resnet20": ResNet20,
-    "resnet32": ResNet32,
-    "resnet34": ResNet34,
-    "resnet44": ResNet44,
-    "resnet56": ResNet56,
-    "resnet110": ResNet110,
+    "r3d_18": resnet.ResNet3D18,
+    "resnet18": resnet.ResNet18,
+    "resnet18_1d": resnet.ResNet1D18,
+    "resnet18d": resnet.ResNet18D,
+    "resnet20": resnet.ResNet20,
+    "resnet32": resnet.ResNet32,
+    "resnet34": resnet.ResNet34,
+    "resnet44": resnet.ResNet44,
+    "resnet50": resnet.ResNet50,
+    "resnet50d": resnet.ResNet50D,
+    "resnet56": resnet.ResNet56,
+    "resnet101": resnet.ResNet101,
+    "resnet110": resnet.ResNet110,
+    "resnet152": resnet.ResNet152,
+    "resnext50_32x4d": resnet.ResNeXt50,
+    "seresnet50": resnet.SEResNet50,
     "simple_cnn": SimpleCNN,
     "small_cnn": SmallCNN,
-    "vgg11": VGG11,
+    "vgg11": vgg.VGG11,
+    "vgg11_bn": vgg.VGG11BatchNorm,
+    "vgg13": vgg.VGG13,
+    "vgg13_bn": vgg.VGG13BatchNorm,
+    "vgg16": vgg.VGG16,
+    "vgg16_bn": vgg.VGG16BatchNorm,
+    "vgg19": vgg.VGG19,
+    "vgg19_bn": vgg.VGG19BatchNorm,
+    "wide_resnet50_2": resnet.WideResNet50,
 }
 
 
@@ -75,7 +84,7 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
 
 __all__ = [
     "MODELS",
-    "VGG11",
+    "VGG",
     "LeNet5",
     "MobileNetV2",
     "ResNet",

@@ -6,6 +6,7 @@ import jax
 from jax.typing import DTypeLike
 
 from cnnjax import layers as nn
+from cnnjax.models.head import logits
 from cnnjax.models.initializers import make_initializer
 
 
@@ -16,7 +17,7 @@ class SimpleCNN(nn.Module):
     layer with one output per class. The rank of the input selects 1-D, 2-D or 3-D.
 
     Attributes:
-        num_classes: number of outputs.
+        num_classes: number of outputs; 0 gives the features before the last layer.
         widths: channels of each stage.
         dense: sizes of the hidden dense layers.
         kernel_size: taps of each convolution on every axis.
@@ -64,7 +65,7 @@ class SimpleCNN(nn.Module):
         for size in self.dense:
             x = nn.relu(nn.Dense(size, dtype=self.dtype, kernel_init=init)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.num_classes, kernel_init=init)(x)
+        return logits(x, self.num_classes, init)
 
 
 class SmallCNN(SimpleCNN):

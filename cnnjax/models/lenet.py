@@ -4,6 +4,7 @@ import jax
 from jax.typing import DTypeLike
 
 from cnnjax import layers as nn
+from cnnjax.models.head import logits
 from cnnjax.models.initializers import make_initializer
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
@@ -16,7 +17,7 @@ class LeNet5(nn.Module):
     original's partial connections and radial basis output layer are left out.
 
     Attributes:
-        num_classes: number of outputs.
+        num_classes: number of outputs; 0 gives the features before the last layer.
         activation: ``"tanh"`` as in the paper, or ``"relu"``.
         dropout: the fraction of hidden dense values dropped in training.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
@@ -57,4 +58,4 @@ class LeNet5(nn.Module):
         for size in (120, 84):
             x = act(nn.Dense(size, dtype=self.dtype, kernel_init=init)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.num_classes, kernel_init=init)(x)
+        return logits(x, self.num_classes, init)

@@ -7,9 +7,10 @@ from jax.typing import DTypeLike
 
 from cnnjax import layers as nn
 from cnnjax import ops
+from cnnjax.models.conv_norm import ConvNorm
+from cnnjax.models.head import logits, rates
 from cnnjax.models.initializers import make_initializer
-from cnnjax.models.norm_relu import Norm, norm, norm_relu
-from cnnjax.models.stem import is_small
+from cnnjax.models.stem import check_rank, is_small
 
 
 class Stage(NamedTuple):
@@ -46,43 +47,44 @@ class InvertedResidual(nn.Module):
         width: output channels.
         stride: stride of the 3x3 convolution.
         expansion: channels in the middle divided by input channels.
-        kernel_init: initializer of the convolutions.
-        norm: settings of batch normalization.
+        conv_norm: the network's convolution and batch normalization.
+        drop: the rate of stochastic depth.
     """
 
     width: int
     stride: int
     expansion: int
-    kernel_init: nn.initializers.Initializer
-    norm: Norm
+    conv_norm: ConvNorm
+    drop: float = 0.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``(batch, height, width, channels)`` to ``width`` channels."""
-        inputs = x.shape[-1]
+        conv_norm, relu6, inputs = self.conv_norm, nn.relu6, x.shape[-1]
         middle, y = inputs * self.expansion, x
         if self.expansion != 1:
-            y = self._conv(middle, 1)(y)
-            y = norm_relu(y, self.norm, 6)
-        y = self._conv(middle, 3, self.stride, groups=middle)(y)
-        y = norm_relu(y, self.norm, 6)
-        y = norm(self._conv(self.width, 1)(y), self.norm)
-        return x + y if self.stride == 1 and inputs == self.width else y
-
-    def _conv(self, width, size, stride=1, groups=1):
-        return conv(width, size, stride, self.kernel_init, self.norm.dtype, groups)
+            y = conv_norm(y, middle, 1, activation=relu6)
+        y = conv_norm(y, middle, 3, self.stride, groups=middle, activation=relu6)
+        y = conv_norm(y, self.width, 1)
+        if self.stride != 1 or inputs != self.width:
+            return y
+        return x + nn.StochasticDepth(self.drop, not conv_norm.train)(y)
 
 
 class MobileNetV2(nn.Module):
     """3,504,872 parameters with 1000 classes.
 
     Attributes:
-        num_classes: number of outputs.
+        num_classes: number of outputs; 0 gives the pooled features.
         multiplier: factor for all widths.
         stem: ``"imagenet"``, the paper's strides, which shrink images by 32; or
             ``"cifar"``, where the first convolution and the second stage have stride
             1, which shrinks them by 8.
         dropout: the fraction of values before the last layer dropped in training.
+        stochastic_depth: the rate at which the last block is dropped in training; those
+            before it are dropped less.
+        remat: whether to save memory: keep only the input of each block, and compute
+            the rest again in the backward pass.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
         axis_name: axis of the devices over which batch normalization computes its
             moments; default: each device computes its own.
@@ -93,6 +95,8 @@ class MobileNetV2(nn.Module):
     multiplier: float = 1.0
     stem: str = "imagenet"
     dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    remat: bool = False
     kernel_init: str = "he_normal"
     axis_name: str | None = None
     dtype: DTypeLike | None = None
@@ -105,39 +109,31 @@ class MobileNetV2(nn.Module):
             ValueError: an unknown stem, a multiplier that is not positive, or images
                 that are not 2-D.
         """
-        if x.ndim != 4:
-            raise ValueError(f"x has shape {x.shape}, expected 2-D images of 4 axes")
+        check_rank(x)
         if not self.multiplier > 0:
             raise ValueError(f"multiplier is {self.multiplier}, expected more than 0")
         init, small = make_initializer(self.kernel_init), is_small(self.stem)
-        how = Norm(train, self.axis_name, self.dtype)
-        x = conv(scaled(32, self.multiplier), 3, 1 if small else 2, init, self.dtype)(x)
-        x = norm_relu(x, how, 6)
-        for number, stage in enumerate(STAGES):
-            stride = 1 if small and number == 1 else stage.stride
-            x = self._stage(x, how, stage._replace(stride=stride), init)
-        x = conv(scaled(1280, max(1.0, self.multiplier)), 1, 1, init, self.dtype)(x)
-        x = norm_relu(x, how, 6)
+        conv_norm = ConvNorm(train, init, self.axis_name, self.dtype)
+        width = scaled(32, self.multiplier)
+        x = conv_norm(x, width, 3, 1 if small else 2, activation=nn.relu6)
+        drops = rates(self.stochastic_depth, sum(stage.blocks for stage in STAGES))
+        block = nn.remat(InvertedResidual) if self.remat else InvertedResidual
+        number = 0
+        for index, stage in enumerate(STAGES):
+            width = scaled(stage.width, self.multiplier)
+            for first in (True, *[False] * (stage.blocks - 1)):
+                halves = first and not (small and index == 1)
+                x = block(
+                    width,
+                    stage.stride if halves else 1,
+                    stage.expansion,
+                    conv_norm,
+                    drops[number],
+                    # The automatic name, which would differ with remat.
+                    name=f"InvertedResidual_{number}",
+                )(x)
+                number += 1
+        width = scaled(1280, max(1.0, self.multiplier))
+        x = conv_norm(x, width, 1, activation=nn.relu6)
         x = nn.Dropout(self.dropout, deterministic=not train)(ops.global_avg_pool(x))
-        return nn.Dense(self.num_classes, kernel_init=init)(x)
-
-    def _stage(self, x, norm, stage, init):
-        width = scaled(stage.width, self.multiplier)
-        for number in range(stage.blocks):
-            stride = 1 if number else stage.stride
-            x = InvertedResidual(width, stride, stage.expansion, init, norm)(x)
-        return x
-
-
-def conv(width, size, stride, init, dtype, groups=1) -> nn.Conv:
-    """A convolution without bias, padded equally on both sides."""
-    return nn.Conv(
-        width,
-        (size, size),
-        (stride, stride),
-        padding=size // 2,
-        feature_group_count=groups,
-        use_bias=False,
-        dtype=dtype,
-        kernel_init=init,
-    )
+        return logits(x, self.num_classes, init)

@@ -1,4 +1,9 @@
-"""The first layers of ImageNet networks: for large images or for small ones."""
+"""The start of a network: its images, and the first layers for large or small ones."""
+
+import jax
+
+KINDS = {1: "1-D signals", 2: "2-D images", 3: "3-D volumes"}
+"""What a network takes, by its number of spatial axes."""
 
 STEMS = ("cifar", "imagenet")
 
@@ -12,3 +17,16 @@ def is_small(stem: str) -> bool:
     if stem not in STEMS:
         raise ValueError(f"stem is {stem!r}, expected one of {', '.join(STEMS)}")
     return stem == "cifar"
+
+
+def check_rank(x: jax.Array, rank: int = 2) -> None:
+    """Refuses what has another number of spatial axes.
+
+    Raises:
+        ValueError: ``x`` is not ``(batch, *spatial, channels)`` with ``rank`` spatial
+            axes.
+    """
+    if x.ndim != rank + 2:
+        raise ValueError(
+            f"x has shape {x.shape}, expected {KINDS[rank]} of {rank + 2} axes"
+        )

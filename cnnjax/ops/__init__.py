@@ -2,6 +2,8 @@
 
 from cnnjax.ops.activation import (
     gelu,
+    hard_sigmoid,
+    hard_swish,
     log_softmax,
     relu,
     relu6,
@@ -30,6 +32,7 @@ from cnnjax.ops.norm import (
 )
 from cnnjax.ops.pool import avg_pool, global_avg_pool, max_pool
 from cnnjax.ops.regression import huber_loss, squared_error
+from cnnjax.ops.scale import scale
 
 __all__ = [
     "avg_pool",
@@ -44,12 +47,15 @@ __all__ = [
     "global_avg_pool",
     "gradients",
     "group_norm",
+    "hard_sigmoid",
+    "hard_swish",
     "huber_loss",
     "layer_norm",
     "log_softmax",
     "max_pool",
     "relu",
     "relu6",
+    "scale",
     "sigmoid",
     "sigmoid_binary_cross_entropy",
     "sigmoid_focal_loss",

@@ -11,6 +11,8 @@
   Gimpel 2016): ``dL/dx = dL/dy (P(x) + x p(x))`` with its density p. An approximation
   is ``x (1 + tanh u) / 2`` with ``u = sqrt(2/pi) (x + 0.044715 x^3)``.
 * ``silu(x) = x sigmoid(x)``: ``dL/dx = dL/dy s (1 + x (1 - s))``, ``s = sigmoid(x)``.
+* ``hard_sigmoid(x) = relu6(x + 3) / 6``: ``dL/dx = dL/dy / 6`` where 0 < y < 1, else 0.
+* ``hard_swish(x) = x h``, ``h = hard_sigmoid(x)``: ``dL/dx = dL/dy (h + x h')``.
 * ``softmax(x)_i = exp(x_i) / sum_j exp(x_j)``: ``dL/dx = y (dL/dy - sum_j y_j
   dL/dy_j)``.
 * ``log_softmax(x) = log softmax(x)``: ``dL/dx = dL/dy - softmax(x) sum_j dL/dy_j``.
@@ -123,6 +125,46 @@ def _silu_bwd(x, dy):
 
 
 silu.defvjp(_silu_fwd, _silu_bwd)
+
+
+@custom_vjp(stock=jax.nn.hard_sigmoid, real=True)
+def hard_sigmoid(x: jax.Array) -> jax.Array:
+    """Three straight lines near the sigmoid: 0 up to -3, 1 from 3 on, of any shape.
+
+    Courbariaux, Bengio and David 2015 (arXiv:1511.00363), with the slope 1/6 of Howard
+    et al. 2019 (arXiv:1905.02244).
+    """
+    return jnp.clip(x + 3, 0, 6) / 6
+
+
+def _hard_sigmoid_fwd(x):
+    y = hard_sigmoid(x)
+    return y, y
+
+
+def _hard_sigmoid_bwd(y, dy):
+    return (jnp.where((y > 0) & (y < 1), dy / 6, 0),)
+
+
+hard_sigmoid.defvjp(_hard_sigmoid_fwd, _hard_sigmoid_bwd)
+
+
+@custom_vjp(stock=jax.nn.hard_swish, real=True)
+def hard_swish(x: jax.Array) -> jax.Array:
+    """``x`` times its ``hard_sigmoid``, of any shape (Howard et al. 2019)."""
+    return x * hard_sigmoid(x)
+
+
+def _hard_swish_fwd(x):
+    return hard_swish(x), x
+
+
+def _hard_swish_bwd(x, dy):
+    h = hard_sigmoid(x)
+    return (dy * (h + jnp.where((h > 0) & (h < 1), x / 6, 0)),)
+
+
+hard_swish.defvjp(_hard_swish_fwd, _hard_swish_bwd)
 
 
 def gelu(x: jax.Array, approximate: bool = True) -> jax.Array:

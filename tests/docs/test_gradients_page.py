@@ -167,6 +167,7 @@ def test_global_average_spreads_evenly(x64):
 
 X = np.linspace(-6, 6, 25)
 SIGMOID = 1 / (1 + np.exp(-X))
+HARD = np.clip(X / 6 + 0.5, 0, 1)
 NORMAL = np.array([math.erfc(-x / math.sqrt(2)) / 2 for x in X])
 DENSITY = np.exp(-(X**2) / 2) / math.sqrt(2 * math.pi)
 T = np.tanh(math.sqrt(2 / math.pi) * (X + 0.044715 * X**3))
@@ -177,12 +178,14 @@ DU = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * X**2)
     ("function", "y", "slope"),
     [
         (ops.silu, X * SIGMOID, SIGMOID * (1 + X * (1 - SIGMOID))),
+        (ops.hard_sigmoid, HARD, np.where(abs(X) < 3, 1 / 6, 0)),
+        (ops.hard_swish, X * HARD, HARD + np.where(abs(X) < 3, X / 6, 0)),
         (ops.gelu, X * (1 + T) / 2, (1 + T) / 2 + X * (1 - T**2) * DU / 2),
         (lambda x: ops.gelu(x, False), X * NORMAL, NORMAL + X * DENSITY),
     ],
-    ids=["silu", "gelu", "exact gelu"],
+    ids=["silu", "hard sigmoid", "hard swish", "gelu", "exact gelu"],
 )
-def test_slopes_of_silu_and_gelu(function, y, slope, x64):
+def test_slopes_of_smooth_and_hard_activations(function, y, slope, x64):
     [found] = values_and_gradients([function], np.ones_like(X), X)
     np.testing.assert_allclose(found, (y, slope), **EXACTLY)
 

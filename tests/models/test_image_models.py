@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cnnjax import models
+from cnnjax.models.conv_norm import ConvNorm
 from cnnjax.models.mobilenet import scaled
-from cnnjax.models.norm_relu import Norm
-from cnnjax.models.resnet import BasicBlock
+from cnnjax.models.resnet_blocks import BasicBlock
 from cnnjax.models.vgg import VGG11
 
 KEY = jax.random.key(0)
@@ -84,7 +84,7 @@ def test_blocks_have_shortcuts_with_weights_only_where_the_shape_changes():
 
 
 def test_a_block_whose_last_scale_is_zero_is_its_shortcut():
-    block = BasicBlock(3, 1, jax.nn.initializers.he_normal(), Norm(train=True))
+    block = BasicBlock(3, 1, ConvNorm(True, jax.nn.initializers.he_normal()))
     x = np.random.default_rng(0).standard_normal((2, 5, 4, 3), np.float32)
     variables = block.init(KEY, x)
     scale = variables["params"]["BatchNorm_1"]["scale"]

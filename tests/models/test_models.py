@@ -10,11 +10,16 @@ from cnnjax import models, ops
 from cnnjax.models.initializers import INITIALIZERS, make_initializer
 
 KEY = jax.random.key(0)
-WITH_DROPOUT = [
-    name for name, model in models.MODELS.items() if hasattr(model, "dropout")
+# One of each kind: the others are deeper, wider, or a variant of the same blocks.
+KINDS = [
+    "lenet5",
+    "mobilenet_v2",
+    "resnet20",
+    "simple_cnn",
+    "small_cnn",
+    "vgg11",
 ]
-# Their depth alone sets them apart from resnet20.
-DEEP = ["resnet32", "resnet34", "resnet44", "resnet56", "resnet110"]
+WITH_DROPOUT = [name for name in KINDS if hasattr(models.MODELS[name], "dropout")]
 
 
 def init(model, shape):
@@ -52,13 +57,24 @@ def test_parameters_on_images_of_28_by_28(name, parameters):
 
 
 @pytest.mark.parametrize("name", models.MODELS)
-@pytest.mark.parametrize("train", [True, False])
-def test_one_logit_for_each_class_and_image(name, train):
-    model, x = models.make_model(name, num_classes=7), jnp.zeros((3, 40, 32, 2))
-    logits = jax.eval_shape(
-        lambda: model.init_with_output({"params": KEY, "dropout": KEY}, x, train=train)
-    )[0]
+def test_one_logit_for_each_class_and_image(name):
+    """Of an odd size, in training; with 0 classes, the features that they come from."""
+    sizes = {1: (71,), 2: (43, 35), 3: (5, 11, 9)}
+    rank = getattr(models.MODELS[name], "rank", 2)
+    x = jnp.zeros((3, *sizes[rank], 2))
+    keys = {"params": KEY, "dropout": KEY}
+
+    def run(classes):
+        model = models.make_model(name, num_classes=classes)
+        return jax.eval_shape(lambda: model.init_with_output(keys, x, train=True))
+
+    logits, variables = run(7)
     assert (logits.shape, logits.dtype) == ((3, 7), jnp.float32)
+    features, headless = run(0)
+    params = dict(variables["params"])
+    last = max((n for n in params if n.startswith("Dense")), key=lambda n: int(n[6:]))
+    assert params.pop(last)["kernel"].shape == (features.shape[-1], 7)
+    assert set(headless["params"]) == set(params)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +167,7 @@ def test_refuses_what_a_network_cannot_take():
         make_initializer("ones")
 
 
-@pytest.mark.parametrize("name", sorted(set(models.MODELS) - set(DEEP)))
+@pytest.mark.parametrize("name", KINDS)
 def test_value_and_gradient_lower_for_every_platform(name):
     options = {"dropout": 0.1} if name in WITH_DROPOUT else {}
     model = models.make_model(name, num_classes=10, **options)

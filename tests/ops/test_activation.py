@@ -15,6 +15,8 @@ PAIRS = [
     pytest.param(ops.sigmoid, jax.nn.sigmoid, id="sigmoid"),
     pytest.param(ops.tanh, jnp.tanh, id="tanh"),
     pytest.param(ops.silu, jax.nn.silu, id="silu"),
+    pytest.param(ops.hard_sigmoid, jax.nn.hard_sigmoid, id="hard_sigmoid"),
+    pytest.param(ops.hard_swish, jax.nn.hard_swish, id="hard_swish"),
     pytest.param(ops.gelu, jax.nn.gelu, id="gelu"),
     pytest.param(ops.softmax, jax.nn.softmax, id="softmax"),
     pytest.param(ops.log_softmax, jax.nn.log_softmax, id="log_softmax"),
@@ -67,6 +69,18 @@ def test_relu6_is_flat_at_both_ends():
     np.testing.assert_array_equal(ops.relu6(x), [0, 0, 1, 6, 6])
     slopes = jax.grad(lambda x: ops.relu6(x).sum())(x)
     np.testing.assert_array_equal(slopes, [0, 0, 1, 0, 0])
+
+
+def test_hard_activations_are_straight_lines_with_kinks():
+    x = jnp.asarray([-4.0, -3.0, -1.5, 0.0, 1.5, 3.0, 4.0])
+    np.testing.assert_array_equal(ops.hard_sigmoid(x), [0, 0, 0.25, 0.5, 0.75, 1, 1])
+    slopes = jax.grad(lambda x: ops.hard_sigmoid(x).sum())(x)
+    np.testing.assert_array_equal(slopes > 0, [0, 0, 1, 1, 1, 0, 0])
+    np.testing.assert_array_equal(slopes[2:5], np.full(3, 1 / 6, np.float32))
+    y = [0, 0, -0.375, 0, 1.125, 3, 4]
+    np.testing.assert_array_equal(ops.hard_swish(x), y)
+    slopes = jax.grad(lambda x: ops.hard_swish(x).sum())(x)
+    np.testing.assert_allclose(slopes, [0, 0, 0, 0.5, 1, 1, 1])
 
 
 def test_softmax_sums_to_one_and_shifts_do_not_matter(x64):

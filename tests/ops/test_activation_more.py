@@ -91,7 +91,8 @@ def test_gelu_takes_its_option_by_position_and_by_name():
 
 
 @pytest.mark.parametrize(
-    "name", ["relu", "relu6", "sigmoid", "silu", "softmax", "tanh"]
+    "name",
+    ["relu", "relu6", "sigmoid", "silu", "hard_swish", "softmax", "tanh"],
 )
 def test_is_passed_around_like_any_function(name):
     function = getattr(ops, name)

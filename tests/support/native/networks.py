@@ -1,22 +1,24 @@
-"""A program that takes a gradient of every model, for ``ONEDNN_VERBOSE`` to watch."""
+"""A program that takes gradients of many models, for ``ONEDNN_VERBOSE`` to watch."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-from cnnjax.models import MODELS, make_model
+from cnnjax.models import make_model
 
 SMALL = [(4, 32, 32, 3)]
+ANY_RANK = [(8, 28, 28, 1), (8, 32, 32, 3), (8, 40, 1), (2, 16, 16, 16, 1)]
 IMAGES = {
     "lenet5": [(8, 28, 28, 1)],
     "mobilenet_v2": SMALL,
     "resnet18": SMALL,
     "resnet20": SMALL,
+    "simple_cnn": ANY_RANK,
+    "small_cnn": ANY_RANK,
     "vgg11": SMALL,
 }
-SAME_BLOCKS = ("resnet32", "resnet34", "resnet44", "resnet56", "resnet110")
-ANY_RANK = [(8, 28, 28, 1), (8, 32, 32, 3), (8, 40, 1), (2, 16, 16, 16, 1)]
+"""One network of each kind of convolutions."""
 
 
 def train(name: str, shape: tuple[int, ...]) -> None:
@@ -33,6 +35,6 @@ def train(name: str, shape: tuple[int, ...]) -> None:
 
 
 if __name__ == "__main__":
-    for name in set(MODELS) - set(SAME_BLOCKS):
-        for shape in IMAGES.get(name, ANY_RANK):
+    for name, shapes in IMAGES.items():
+        for shape in shapes:
             train(name, shape)

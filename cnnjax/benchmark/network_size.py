@@ -1,0 +1,34 @@
+"""The parameters and multiply-adds of a network, counted without computing it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.benchmark.flops import count_forward
+from cnnjax.models import make_model
+from cnnjax.models.catalog import CATALOG
+
+
+class Size(NamedTuple):
+    """How large a network is.
+
+    Attributes:
+        parameters: the trained values, without running moments.
+        multiply_adds: of one image's inference, in convolutions and dense layers.
+    """
+
+    parameters: int
+    multiply_adds: int
+
+
+def published_size(name: str) -> Size:
+    """The size of a network of ``CATALOG`` on one image of its published shape."""
+    entry = CATALOG[name]
+    model = make_model(name, num_classes=entry.num_classes)
+    x = jax.ShapeDtypeStruct((1, *entry.shape), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(lambda key, x: model.init(key, x, train=False), key, x)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    # Two operations, a product and a sum, are one multiply-add.
+    return Size(parameters, sum(count_forward(model, variables, x)) // 2)

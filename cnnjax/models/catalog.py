@@ -1,0 +1,59 @@
+"""What is published about each network: its input, its paper, its trained weights."""
+
+from typing import NamedTuple
+
+IMAGENET = (224, 224, 3)
+
+
+class Entry(NamedTuple):
+    """One network.
+
+    Attributes:
+        paper: where it was published; an arXiv number where there is one.
+        shape: of the images it was published with, ``(*spatial, channels)``.
+        num_classes: of them.
+        weights: whose names of weights fit its arrays, such as ``"torchvision"``.
+    """
+
+    paper: str
+    shape: tuple[int, ...] = IMAGENET
+    num_classes: int = 1000
+    weights: tuple[str, ...] = ()
+
+
+_BOTH = ("torchvision", "timm")
+_RESNET, _VGG = "arXiv:1512.03385", "arXiv:1409.1556"
+_CIFAR = Entry(_RESNET, (32, 32, 3), 10)
+
+CATALOG = {
+    "lenet5": Entry("LeCun et al. 1998", (28, 28, 1), 10),
+    "mobilenet_v2": Entry("arXiv:1801.04381", weights=_BOTH),
+    "r3d_18": Entry("arXiv:1711.11248", (16, 112, 112, 3), 400, ("torchvision",)),
+    "resnet18": Entry(_RESNET, weights=_BOTH),
+    "resnet18_1d": Entry("arXiv:1611.06455", (1000, 1), 10),
+    "resnet18d": Entry("arXiv:1812.01187", weights=("timm",)),
+    "resnet20": _CIFAR,
+    "resnet32": _CIFAR,
+    "resnet34": Entry(_RESNET, weights=_BOTH),
+    "resnet44": _CIFAR,
+    "resnet50": Entry(_RESNET, weights=_BOTH),
+    "resnet50d": Entry("arXiv:1812.01187", weights=("timm",)),
+    "resnet56": _CIFAR,
+    "resnet101": Entry(_RESNET, weights=_BOTH),
+    "resnet110": _CIFAR,
+    "resnet152": Entry(_RESNET, weights=_BOTH),
+    "resnext50_32x4d": Entry("arXiv:1611.05431", weights=_BOTH),
+    "seresnet50": Entry("arXiv:1709.01507", weights=("timm",)),
+    "simple_cnn": Entry("", (28, 28, 1), 10),
+    "small_cnn": Entry("", (28, 28, 1), 10),
+    "vgg11": Entry(_VGG),
+    "vgg11_bn": Entry(_VGG, weights=_BOTH),
+    "vgg13": Entry(_VGG, weights=_BOTH),
+    "vgg13_bn": Entry(_VGG, weights=_BOTH),
+    "vgg16": Entry(_VGG, weights=_BOTH),
+    "vgg16_bn": Entry(_VGG, weights=_BOTH),
+    "vgg19": Entry(_VGG, weights=_BOTH),
+    "vgg19_bn": Entry(_VGG, weights=_BOTH),
+    "wide_resnet50_2": Entry("arXiv:1605.07146", weights=_BOTH),
+}
+"""The networks of ``MODELS``."""

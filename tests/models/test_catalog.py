@@ -1,0 +1,57 @@
+"""The sizes of all networks against those that their publishers state."""
+
+import pytest
+
+from cnnjax.benchmark.network_size import published_size
+from cnnjax.models import MODELS
+from cnnjax.models.catalog import CATALOG
+
+# Parameters, and billions of multiply-adds of one image. Sources: the documentation of
+# torchvision 0.29 ("num_params" and "_ops" of the weights), and timm's results table.
+PUBLISHED = {
+    "mobilenet_v2": (3_504_872, 0.301),
+    "r3d_18": (33_371_472, 40.697),
+    "resnet18": (11_689_512, 1.814),
+    "resnet18d": (11_708_744, 2.06),
+    "resnet34": (21_797_672, 3.664),
+    "resnet50": (25_557_032, 4.089),
+    "resnet50d": (25_576_264, 4.35),
+    "resnet101": (44_549_160, 7.801),
+    "resnet152": (60_192_808, 11.514),
+    "resnext50_32x4d": (25_028_904, 4.23),
+    "seresnet50": (28_088_024, 4.1),
+    "vgg11_bn": (132_868_840, 7.609),
+    "vgg13": (133_047_848, 11.308),
+    "vgg13_bn": (133_053_736, 11.308),
+    "vgg16": (138_357_544, 15.47),
+    "vgg16_bn": (138_365_992, 15.47),
+    "vgg19": (143_667_240, 19.632),
+    "vgg19_bn": (143_678_248, 19.632),
+    "wide_resnet50_2": (68_883_240, 11.398),
+}
+# Not published with this head, number of classes or input.
+OWN = {
+    "lenet5",
+    "resnet18_1d",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+    "simple_cnn",
+    "small_cnn",
+    "vgg11",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_size_is_the_published_one(name):
+    parameters, billions = PUBLISHED[name]
+    size = published_size(name)
+    assert size.parameters == parameters
+    assert size.multiply_adds / 1e9 == pytest.approx(billions, rel=0.01)
+
+
+def test_every_network_has_an_entry():
+    assert list(CATALOG) == list(MODELS)
+    assert set(PUBLISHED) == set(MODELS) - OWN
