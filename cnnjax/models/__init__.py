@@ -15,17 +15,31 @@ from cnnjax.config.values import FROM_PYTHON
 from cnnjax.errors import unknown_name
 from cnnjax.models import resnet, vgg
 from cnnjax.models.cnn import SimpleCNN, SmallCNN
+from cnnjax.models.convnext import ConvNeXtTiny
+from cnnjax.models.densenet import DenseNet121
+from cnnjax.models.efficientnet import EfficientNetB0, EfficientNetLite0
 from cnnjax.models.lenet import LeNet5
 from cnnjax.models.mobilenet import MobileNetV2
+from cnnjax.models.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
 from cnnjax.models.options import check_options
 from cnnjax.models.own import make_own_model
+from cnnjax.models.regnet import RegNetY400MF
 from cnnjax.models.resnet import ResNet
+from cnnjax.models.resnet9 import ResNet9
 from cnnjax.models.vgg import VGG
 
 MODELS: Mapping[str, type[nn.Module]] = {
+    "convnext_tiny": ConvNeXtTiny,
+    "densenet121": DenseNet121,
+    "efficientnet_b0": EfficientNetB0,
+    "efficientnet_lite0": EfficientNetLite0,
     "lenet5": LeNet5,
     "mobilenet_v2": MobileNetV2,
+    "mobilenet_v3_large": MobileNetV3Large,
+    "mobilenet_v3_small": MobileNetV3Small,
     "r3d_18": resnet.ResNet3D18,
+    "regnet_y_400mf": RegNetY400MF,
+    "resnet9": ResNet9,
     "resnet18": resnet.ResNet18,
     "resnet18_1d": resnet.ResNet1D18,
     "resnet18d": resnet.ResNet18D,

@@ -26,9 +26,17 @@ _RESNET, _VGG = "arXiv:1512.03385", "arXiv:1409.1556"
 _CIFAR = Entry(_RESNET, (32, 32, 3), 10)
 
 CATALOG = {
+    "convnext_tiny": Entry("arXiv:2201.03545", weights=_BOTH),
+    "densenet121": Entry("arXiv:1608.06993", weights=_BOTH),
+    "efficientnet_b0": Entry("arXiv:1905.11946", weights=_BOTH),
+    "efficientnet_lite0": Entry("Liu 2020", weights=("timm",)),
     "lenet5": Entry("LeCun et al. 1998", (28, 28, 1), 10),
     "mobilenet_v2": Entry("arXiv:1801.04381", weights=_BOTH),
+    "mobilenet_v3_large": Entry("arXiv:1905.02244", weights=_BOTH),
+    "mobilenet_v3_small": Entry("arXiv:1905.02244", weights=_BOTH),
     "r3d_18": Entry("arXiv:1711.11248", (16, 112, 112, 3), 400, ("torchvision",)),
+    "regnet_y_400mf": Entry("arXiv:2003.13678", weights=_BOTH),
+    "resnet9": Entry("Page 2018", (32, 32, 3), 10),
     "resnet18": Entry(_RESNET, weights=_BOTH),
     "resnet18_1d": Entry("arXiv:1611.06455", (1000, 1), 10),
     "resnet18d": Entry("arXiv:1812.01187", weights=("timm",)),

@@ -13,6 +13,7 @@ INITIALIZERS = {
     "lecun_normal": initializers.lecun_normal(),
     "lecun_uniform": initializers.lecun_uniform(),
     "orthogonal": initializers.orthogonal(),
+    "truncated_normal": initializers.truncated_normal(0.02),
     "zeros": initializers.zeros_init(),
 }
 

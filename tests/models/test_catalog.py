@@ -9,13 +9,21 @@ from cnnjax.models.catalog import CATALOG
 # Parameters, and billions of multiply-adds of one image. Sources: the documentation of
 # torchvision 0.29 ("num_params" and "_ops" of the weights), and timm's results table.
 PUBLISHED = {
+    "convnext_tiny": (28_589_128, 4.456),
+    "densenet121": (7_978_856, 2.834),
+    "efficientnet_b0": (5_288_548, 0.386),
+    "efficientnet_lite0": (4_652_008, 0.385),
     "mobilenet_v2": (3_504_872, 0.301),
+    "mobilenet_v3_large": (5_483_032, 0.217),
+    "mobilenet_v3_small": (2_542_856, 0.057),
     "r3d_18": (33_371_472, 40.697),
+    "regnet_y_400mf": (4_344_144, 0.402),
     "resnet18": (11_689_512, 1.814),
     "resnet18d": (11_708_744, 2.06),
     "resnet34": (21_797_672, 3.664),
     "resnet50": (25_557_032, 4.089),
     "resnet50d": (25_576_264, 4.35),
+    "resnet9": (6_573_120, 0.379),
     "resnet101": (44_549_160, 7.801),
     "resnet152": (60_192_808, 11.514),
     "resnext50_32x4d": (25_028_904, 4.23),

@@ -72,7 +72,7 @@ def test_one_logit_for_each_class_and_image(name):
     assert (logits.shape, logits.dtype) == ((3, 7), jnp.float32)
     features, headless = run(0)
     params = dict(variables["params"])
-    last = max((n for n in params if n.startswith("Dense")), key=lambda n: int(n[6:]))
+    last = max((n for n in params if n.startswith("Dense_")), key=lambda n: int(n[6:]))
     assert params.pop(last)["kernel"].shape == (features.shape[-1], 7)
     assert set(headless["params"]) == set(params)
 

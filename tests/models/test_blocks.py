@@ -1,0 +1,126 @@
+"""Each kind of block: gradients against autodiff, remat, and stochastic depth."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnjax import layers as nn
+from cnnjax import models, ops
+from cnnjax.models.conv_norm import ConvNorm
+from cnnjax.models.convnext import ConvNeXtBlock
+from cnnjax.models.densenet import DenseLayer
+from cnnjax.models.efficientnet import MBConv
+from cnnjax.models.mobilenet import InvertedResidual
+from cnnjax.models.mobilenet_v3 import MobileBlock, Row
+from cnnjax.models.regnet import RegNetBlock
+from cnnjax.models.resnet_blocks import BasicBlock, Bottleneck
+
+KEY = jax.random.key(0)
+INIT = nn.initializers.he_normal()
+CONV_NORM = ConvNorm(True, INIT)
+SAME = CONV_NORM._replace(padding="SAME", epsilon=1e-3)
+BLOCKS = {
+    "basic": BasicBlock(4, 2, CONV_NORM),
+    "bottleneck": Bottleneck(2, 2, CONV_NORM, True, True, groups=2),
+    "inverted": InvertedResidual(4, 1, 2, CONV_NORM),
+    "mobile": MobileBlock(Row(5, 8, 4, True, True, 1), CONV_NORM),
+    "mbconv": MBConv(4, 3, 1, 2, CONV_NORM),
+    "lite": MBConv(4, 5, 2, 2, SAME, lite=True),
+    "dense": DenseLayer(3, CONV_NORM),
+    "convnext": ConvNeXtBlock(INIT, True),
+    "regnet": RegNetBlock(6, 2, 3, CONV_NORM),
+}
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_gradients_equal_autodiff(kind, x64):
+    block = BLOCKS[kind]
+    x = np.random.default_rng(0).standard_normal((2, 5, 6, 4))
+    variables = jax.eval_shape(lambda: block.init(KEY, jnp.zeros(x.shape)))
+    rng = np.random.default_rng(1)
+    variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape), variables)
+
+    def loss(params, x):
+        inputs = {**variables, "params": params}
+        y, _ = block.apply(inputs, x, mutable=["batch_stats"])
+        return jnp.sum(jnp.sin(y))
+
+    def gradient(mode):
+        with ops.gradients(mode):
+            return jax.grad(lambda *both: loss(*both), (0, 1))(variables["params"], x)
+
+    ours, stock = jax.jit(lambda: (gradient("custom"), gradient("autodiff")))()
+    for one, other in zip(*map(jax.tree.leaves, (ours, stock)), strict=True):
+        scale = np.abs(other).max() + 1e-12
+        np.testing.assert_allclose(one / scale, other / scale, atol=1e-9)
+
+
+TINY = {
+    "convnext_tiny": {"blocks": (1, 1), "widths": (4, 6)},
+    "densenet121": {"blocks": (1, 2), "growth": 3},
+    "efficientnet_b0": {},
+    "mobilenet_v2": {"multiplier": 0.1},
+    "mobilenet_v3_small": {"multiplier": 0.1},
+    "regnet_y_400mf": {"blocks": (1, 1), "widths": (4, 6), "group_width": 2},
+    "resnet50": {"blocks": (1, 1), "widths": (4, 6)},
+}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_remat_changes_no_name_and_computes_blocks_again(name):
+    plain, again = (
+        models.make_model(name, num_classes=3, remat=remat, **TINY[name])
+        for remat in (False, True)
+    )
+    x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    keys = jax.eval_shape(lambda: {"params": KEY, "dropout": KEY})
+    init = [
+        jax.eval_shape(lambda k, x, m=m: m.init(k, x, train=False), keys, x)
+        for m in (plain, again)
+    ]
+    assert init[0] == init[1]
+
+    def loss(variables, x, key):
+        rngs, mutable = {"dropout": key}, ["batch_stats"]
+        y = again.apply(variables, x, train=True, rngs=rngs, mutable=mutable)[0]
+        return jnp.sum(y)
+
+    jaxpr = str(jax.make_jaxpr(jax.grad(loss))(init[0], x, keys["dropout"]))
+    assert "checkpoint" in jaxpr or "remat" in jaxpr
+
+
+def test_remat_changes_no_value():
+    x = np.random.default_rng(0).standard_normal((2, 16, 16, 3), np.float32)
+    options = {"blocks": (1, 1), "widths": (4, 6), "stochastic_depth": 0.5}
+
+    def run(remat):
+        model = models.make_model("resnet18", num_classes=3, remat=remat, **options)
+        variables = model.init(KEY, x, train=False)
+
+        def loss(params):
+            inputs, rngs = {**variables, "params": params}, {"dropout": KEY}
+            options = {"rngs": rngs, "mutable": ["batch_stats"]}
+            y, moved = model.apply(inputs, x, train=True, **options)
+            return jnp.sum(y**2), moved
+
+        return jax.value_and_grad(loss, has_aux=True)(variables["params"])
+
+    plain, again = jax.jit(lambda: (run(False), run(True)))()
+    for one, other in zip(*map(jax.tree.leaves, (plain, again)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["basic", "bottleneck", "mbconv", "convnext"])
+def test_a_dropped_block_is_its_shortcut(kind):
+    x = np.random.default_rng(0).random((64, 3, 3, 8), np.float32)
+    block = {
+        "basic": BasicBlock(8, 1, CONV_NORM, drop=0.5),
+        "bottleneck": Bottleneck(2, 1, CONV_NORM, drop=0.5),
+        "mbconv": MBConv(8, 3, 1, 2, CONV_NORM, drop=0.5),
+        "convnext": ConvNeXtBlock(INIT, True, drop=0.5),
+    }[kind]
+    run = jax.jit(lambda: block.init_with_output({"params": KEY, "dropout": KEY}, x))
+    y = np.asarray(run()[0])
+    dropped = [bool((a == b).all()) for a, b in zip(x, y, strict=True)]
+    assert 16 < sum(dropped) < 48
