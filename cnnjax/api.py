@@ -26,6 +26,7 @@ from cnnjax.train.run import loop
 from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import Parts
+from cnnjax.train.step.loss import tasks_of
 from cnnjax.typing import Params
 
 Data = str | tuple[Any, Any] | RawDataset | Dataset
@@ -214,6 +215,7 @@ def _dataset(data: Any, config: Config) -> Dataset:
         validation_fraction=config.data.validation_fraction,
         test_fraction=config.data.test_fraction,
         seed=config.seed,
+        tasks=tasks_of(config.loss.name),
     )
 
 

@@ -84,7 +84,7 @@ NUMBERS = Rule(
     lambda v: v == ("imagenet",) or all(abs(number) <= LARGEST for number in v),
 )
 WEIGHTS = Rule(
-    "'balanced', or () or one number from 0 per class, such as (1.0, 5.0)",
+    "'balanced', () or one number per class, 0 or more, such as (1.0, 5.0)",
     lambda v: v == ("balanced",) or all(0 <= number <= LARGEST for number in v),
 )
 PART = Rule("a number above 0, at most 1", lambda v: 0 < v <= 1)

@@ -16,11 +16,13 @@ from cnnjax.data.plausible import (
 from cnnjax.data.stream import StreamedImages
 from cnnjax.data.tasks import (
     CLASSIFICATION,
-    REGRESSION,
     TASKS,
+    UNKNOWN,
     check_labels,
     classes_of,
     find_task,
+    is_known,
+    nothing_known,
 )
 from cnnjax.errors import DataError, show
 
@@ -52,6 +54,7 @@ class RawDataset(NamedTuple):
       notes: sentences about possible mistakes, to be shown to the user.
       decoding: how image files became arrays, if the images come from files.
       files: the names of the image files of each split.
+      task: what the labels mean, if the source knows; see ``Dataset``.
 
     Instead of a ``Split`` of arrays, a source of image files gives ``EncodedImages``
     with labels.
@@ -65,6 +68,7 @@ class RawDataset(NamedTuple):
     notes: tuple[str, ...] = ()
     decoding: Decoding | None = None
     files: Mapping[str, np.ndarray] = {}
+    task: str | None = None
 
 
 def as_raw_dataset(data: Any) -> RawDataset | None:
@@ -139,7 +143,8 @@ def make_dataset(
         if (split := getattr(raw, name)) is not None
     }
     _check_alike(given)
-    task = find_task({name: split.labels for name, split in given.items()}, tasks)
+    found = {name: split.labels for name, split in given.items()}
+    task = find_task(found, tasks, raw.task)
     num_classes = raw.num_classes
     if num_classes is None and raw.class_names is not None:
         num_classes = len(raw.class_names)
@@ -208,7 +213,7 @@ def _complete(
         return given, files
     images, labels = given["train"]
     take = images.take if isinstance(images, StreamedImages) else images.__getitem__
-    strata = np.zeros(len(labels), np.int32)
+    strata = np.where(is_known(labels), 0, UNKNOWN)
     if task == CLASSIFICATION:
         strata = classes_of(labels)
     parts = hold_out(strata, missing, seed)
@@ -223,7 +228,7 @@ def check_split(name: str, split: Split) -> Split:
     Raises:
       DataError: see ``make_dataset``.
     """
-    images, labels = split.images, np.asarray(split.labels)
+    images, labels = split.images, _as_array(name, split.labels)
     if not isinstance(images, StreamedImages):
         images = np.asarray(images)
     if not 3 <= len(images.shape) <= 5:
@@ -234,10 +239,9 @@ def check_split(name: str, split: Split) -> Split:
     if labels.ndim not in (1, 2) or labels.dtype.kind not in "biuf":
         raise DataError(
             f"{name} labels have shape {labels.shape} and dtype {labels.dtype}:"
-            " expected numbers (n,) or (n, classes)"
+            " expected numbers (n,) or (n, classes); names of classes go into"
+            " class_names"
         )
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
     if len(images) != len(labels):
         raise DataError(
             f"{name} has {len(images)} images but {len(labels)} labels: each image"
@@ -250,11 +254,26 @@ def check_split(name: str, split: Split) -> Split:
     return Split(images, labels)
 
 
+def _as_array(name: str, labels: Any) -> np.ndarray:
+    """Labels as an array; yes and no as 1 and 0."""
+    try:
+        array = np.asarray(labels)
+    except ValueError as error:  # lists of different lengths
+        raise DataError(
+            f"{name} labels cannot be an array ({error}): for several classes per"
+            " example, expected 0 or 1 for each class"
+        ) from error
+    return array.astype(np.int8) if array.dtype == bool else array
+
+
 def _count_classes(splits: Mapping[str, Split], task: str) -> int:
     """The largest label plus one; rejects far more classes than examples."""
     first = splits["train"].labels
-    if first.ndim == 2 or task == REGRESSION:
+    if task != CLASSIFICATION or (first.ndim == 2 and first.shape[1] > 1):
         return first.shape[-1] if first.ndim == 2 else 1
+    for name, split in splits.items():
+        if (split.labels == UNKNOWN).all():
+            raise nothing_known(name)
     name, split = max(splits.items(), key=lambda item: int(item[1].labels.max()))
     num_classes = int(split.labels.max()) + 1
     examples = sum(len(split.labels) for split in splits.values())

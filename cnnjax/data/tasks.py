@@ -12,6 +12,7 @@ regression          numbers ``(n,)`` or ``(n, outputs)``                float32,
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,64 +35,78 @@ _EXPECTED = {
 _SUM_TOLERANCE = 1e-3  # of soft labels, which may be rounded
 
 
-def find_task(labels: Mapping[str, np.ndarray], allowed: Sequence[str]) -> str:
-    """The task that the labels of all splits fit.
+def find_task(
+    labels: Mapping[str, np.ndarray], allowed: Sequence[str], stated: str | None = None
+) -> str:
+    """The task that the labels of all splits are for.
 
     Where they fit several, such as whole numbers that could be classes or amounts, the
-    first of classification, multilabel and regression that is allowed is meant. For
-    numbers of several classes, that is multilabel, unless they are shares.
+    first of classification, multilabel and regression that is allowed is meant. Columns
+    of 0 and 1 are rather multilabel than classification.
 
     Args:
       labels: by split.
       allowed: the tasks that the loss is for.
+      stated: what the source says that they are for, if it does.
 
     Raises:
       DataError: labels that fit none of them.
     """
-    for task in _possible(labels):
+    for task in [stated] if stated else _possible(labels):
         if task in allowed:
             return task
     name, values = next(iter(labels.items()))
     expected = ", or ".join(_EXPECTED[task] for task in TASKS if task in allowed)
     raise DataError(
-        f"{name} labels have shape {values.shape} and dtype {values.dtype}, and hold"
-        f" {_example(values)}: for this loss, expected {expected}; change the labels,"
-        " or loss.name: 'softmax' for one class per example, 'sigmoid' for several,"
-        " 'mse' or 'huber' for numbers"
+        f"{name} labels have shape {values.shape} and dtype {values.dtype}, such as"
+        f" {_example(values)}: for this loss, expected {expected}; change the labels"
+        " (such as with astype(int) for class numbers), or loss.name: 'softmax' for"
+        " one class per example, 'sigmoid' for several, 'mse' or 'huber' for numbers"
     )
 
 
 def _possible(labels: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     """The tasks that the labels could be for, the most likely first."""
     splits = [_without_last_axis(values) for values in labels.values()]
-    if (
-        any(
-            values.ndim not in (1, 2) or values.dtype.kind not in "biuf"
-            for values in splits
-        )
-        or len({values.ndim for values in splits}) > 1
-    ):
+    if len({values.ndim for values in splits}) > 1:
         return ()
-    kinds = {values.dtype.kind for values in splits}
     if splits[0].ndim == 1:
-        if kinds <= {"i", "u"}:
-            return (CLASSIFICATION, REGRESSION)
-        return (REGRESSION,) if kinds <= {"i", "u", "f"} else ()
-    if "f" not in kinds:
-        good = all(((x == 0) | (x == 1) | (x == UNKNOWN)).all() for x in splits)
-        shares = all(_are_shares(values) for values in splits)
-        soft = (CLASSIFICATION,) if shares else ()
-        return (MULTILABEL, *soft, REGRESSION) if good else (REGRESSION,)
-    if all(_are_shares(values) for values in splits):
+        are_whole = all(values.dtype.kind in "iu" for values in splits)
+        return (CLASSIFICATION, REGRESSION) if are_whole else (REGRESSION,)
+    are_shares = all(_are_shares(values).all() for values in splits)
+    if all(_are_flags(values).all() for values in splits):
+        soft = (CLASSIFICATION,) if are_shares else ()
+        return (MULTILABEL, *soft, REGRESSION)
+    if are_shares:
         return (CLASSIFICATION, MULTILABEL, REGRESSION)
-    if all(((x >= 0) & (x <= 1)).all() for x in splits):
-        return (MULTILABEL, REGRESSION)
-    return (REGRESSION,)
+    if not all(_are_probabilities(values).all() for values in splits):
+        return (REGRESSION,)
+    for name, values in labels.items():
+        good = _are_shares(values)
+        if good.mean() > 0.5 and not good.all():
+            first = int(good.argmin())
+            raise DataError(
+                f"{name} label {first} is {show(values[first].tolist())}, which adds up"
+                f" to {values[first].sum():.4g}, but most labels add up to 1: expected"
+                " that of all of them"
+            )
+    return (MULTILABEL, REGRESSION)
 
 
-def _are_shares(labels: np.ndarray) -> bool:
-    sums = labels.sum(-1, dtype=np.float64)
-    return bool((labels >= 0).all() and (abs(sums - 1) <= _SUM_TOLERANCE).all())
+def _are_flags(labels: np.ndarray) -> Any:
+    """Whether each row holds nothing but 0, 1 and -1 ``(n,)``."""
+    return np.isin(labels, (0, 1, UNKNOWN)).all(-1)
+
+
+def _are_probabilities(labels: np.ndarray) -> Any:
+    return ((labels >= 0) & (labels <= 1)).all(-1)
+
+
+def _are_shares(labels: np.ndarray) -> Any:
+    """Whether each row holds shares of a whole ``(n,)``."""
+    with np.errstate(invalid="ignore"):
+        sums = labels.sum(-1, dtype=np.float64)
+        return (labels >= 0).all(-1) & (abs(sums - 1) <= _SUM_TOLERANCE)
 
 
 def _without_last_axis(labels: np.ndarray) -> np.ndarray:
@@ -121,36 +136,37 @@ def check_labels(
         raise DataError(
             f"the data set has {num_classes} classes: expected 1 or more, below 2^31"
         )
-    if task not in _possible({name: labels}):
-        raise DataError(
-            f"{name} labels have shape {labels.shape} and dtype {labels.dtype}, and"
-            f" hold {_example(labels)}: expected {_EXPECTED[task]}"
-        )
-    labels = _without_last_axis(labels)
-    if labels.ndim == 1 and task == REGRESSION:
-        labels = labels[:, None]
-    if labels.ndim == 2 and labels.shape[1] != num_classes:
+    if task == CLASSIFICATION:
+        labels = _without_last_axis(labels)
+        if labels.ndim == 1 and labels.dtype.kind in "iu":
+            return _check_numbers(name, labels, num_classes)
+    columns = labels[:, None] if labels.ndim == 1 else labels
+    if columns.shape[1] != num_classes or labels.dtype.kind not in "biuf":
         what = "outputs" if task == REGRESSION else "classes"
         raise DataError(
-            f"{name} labels have shape {labels.shape}: expected {num_classes} columns,"
-            f" one for each of the {what}"
+            f"{name} labels have shape {labels.shape} and dtype {labels.dtype}:"
+            f" expected {_EXPECTED[task]}, here for {num_classes} {what}"
         )
-    if labels.ndim == 1:
-        return _check_numbers(name, labels, num_classes)
-    if task == MULTILABEL and labels.dtype.kind != "f":
-        labels = np.ascontiguousarray(labels, np.int8)
-    else:
+    if task == CLASSIFICATION:
+        good, form = _are_shares(columns), np.float32
+    elif task == REGRESSION:
         with np.errstate(over="ignore"):  # it is reported below
-            labels = np.ascontiguousarray(labels, np.float32)
-        if not (good := np.isfinite(labels).all(-1)).all():
-            first = int(good.argmin())
-            raise DataError(
-                f"{name} label {first} is {show(labels[first].tolist())}: expected"
-                " finite numbers; leave out examples without a value"
-            )
-    if task == MULTILABEL and not is_known(labels).any():
-        raise _nothing_known(name)
-    return labels
+            good, form = np.isfinite(columns.astype(np.float32)).all(-1), np.float32
+    elif _are_flags(columns).all():
+        good, form = np.ones(len(columns), bool), np.int8
+    else:
+        good, form = _are_probabilities(columns), np.float32
+    if not good.all():
+        first = int(good.argmin())
+        expected = "finite numbers" if task == REGRESSION else _EXPECTED[task]
+        raise DataError(
+            f"{name} label {first} is {show(labels[first].tolist())}: expected"
+            f" {expected}; leave out examples without a value"
+        )
+    columns = np.ascontiguousarray(columns, form)
+    if not is_known(columns).any():
+        raise nothing_known(name)
+    return columns
 
 
 def _check_numbers(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -162,11 +178,12 @@ def _check_numbers(name: str, labels: np.ndarray, num_classes: int) -> np.ndarra
             f" to {num_classes - 1}, or -1 for an example to ignore"
         )
     if (labels == UNKNOWN).all():
-        raise _nothing_known(name)
+        raise nothing_known(name)
     return np.ascontiguousarray(labels, np.int32)
 
 
-def _nothing_known(name: str) -> DataError:
+def nothing_known(name: str) -> DataError:
+    """The error for a split without any known label, to be raised."""
     return DataError(
         f"all {name} labels are -1, which stands for an unknown class: expected some"
         " examples with a class"

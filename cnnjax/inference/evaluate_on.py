@@ -16,10 +16,11 @@ from cnnjax.data.dataset import (
 )
 from cnnjax.data.image_files import FileSettings
 from cnnjax.data.sources import load_raw
-from cnnjax.data.tasks import UNKNOWN, check_labels
+from cnnjax.data.tasks import MULTILABEL, REGRESSION, UNKNOWN, check_labels
 from cnnjax.errors import ConfigError, DataError, show
 from cnnjax.inference.trained_model import SIZES, TrainedModel
 from cnnjax.metrics import Metric, Outputs
+from cnnjax.streams import warn
 from cnnjax.train.run.evaluate_run import Augmented, choose_variants
 from cnnjax.train.run.evaluation import Score, make_score
 from cnnjax.train.run.imports import import_paths
@@ -159,18 +160,28 @@ def _match_classes(
     labels = check_labels("given", examples.labels, len(names), task)
     if missing := [name for name in names if name not in ours]:
         raise DataError(
-            f"the data has classes that the model does not know ({_list(missing)}): its"
-            f" classes are {_list(names)}, those of the model are {_list(ours)}"
+            f"the data has {_what(task)} that the model does not have"
+            f" ({_list(missing)}): its {_what(task)} are {_list(names)}, those of the"
+            f" model are {_list(ours)}"
         )
     if labels.ndim == 1:
         numbers = np.array([ours.index(name) for name in names], np.int32)
         return np.where(labels < 0, UNKNOWN, numbers[labels])
-    if absent := [name for name in ours if name not in names]:
+    absent = [name for name in ours if name not in names]
+    if absent and task != MULTILABEL:
         raise DataError(
             f"the data lacks {_list(absent)}: expected a column for each of"
             f" {_list(ours)}"
         )
-    return labels[:, [names.index(name) for name in ours]]
+    if absent:
+        warn(f"the data has no labels for {_list(absent)}, which count nowhere")
+    labels = np.concatenate([labels, np.full_like(labels[:, :1], UNKNOWN)], axis=1)
+    columns = [names.index(name) if name in names else -1 for name in ours]
+    return labels[:, columns]
+
+
+def _what(task: str) -> str:
+    return "outputs" if task == REGRESSION else "classes"
 
 
 def _list(names: Sequence[str]) -> str:
@@ -184,7 +195,7 @@ def _evaluate(
     variants: Sequence[Variant] = (),
 ) -> tuple[Score, Outputs]:
     model = trained.description
-    loss_function = make_loss(model.loss, model.loss_options)
+    loss_function = make_loss(model.loss, model.loss_options, model.task)
     means = [metric.function for metric in metrics.values() if metric.is_mean]
     totals, kept = np.zeros(3 + len(means)), []
     count, size = len(examples.labels), SIZES[-1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.data.tasks import MULTILABEL, REGRESSION
+from cnnjax.data.tasks import MULTILABEL, REGRESSION, is_known
 from cnnjax.files import write_whole
 from cnnjax.metrics import Outputs
 
@@ -47,7 +47,8 @@ def _columns(
     columns = {"index": np.arange(len(outputs.labels))}
     if files is not None:
         columns["file"] = np.array([*map(_text, files)])
-    losses = outputs.losses.astype(np.float64)
+    known = is_known(outputs.labels)
+    losses = np.where(known, outputs.losses.astype(np.float64), np.nan)
     if outputs.task == REGRESSION:
         named = _by_name("label", outputs.labels, shown)
         predicted = _by_name("prediction", outputs.predictions, shown)

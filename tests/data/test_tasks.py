@@ -12,6 +12,7 @@ NUMBERS = np.array([0, 2, 1, 2])
 FLAGS = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, -1, 1]])
 ONE_HOT = np.eye(3, dtype=int)[NUMBERS]
 SHARES = np.array([[0.5, 0.5, 0], [1, 0, 0], [0.2, 0.3, 0.5], [0, 0.1, 0.9]])
+MOSTLY = np.where(np.arange(12)[:, None] == 9, 0, SHARES[:1])
 ANY = np.array([[1.5, -3], [0, 4], [2, 2], [7, 0.5]])
 CLASSES, MULTILABEL, REGRESSION = TASKS
 SIGMOID = (CLASSES, MULTILABEL)
@@ -32,6 +33,8 @@ SIGMOID = (CLASSES, MULTILABEL)
         (ONE_HOT, (CLASSES,), CLASSES),
         (SHARES, TASKS, CLASSES),
         (SHARES, SIGMOID, CLASSES),
+        (ONE_HOT * 1.0, SIGMOID, MULTILABEL),
+        (FLAGS * 1.0, SIGMOID, MULTILABEL),
         (SHARES / 2, SIGMOID, MULTILABEL),
         (ANY, TASKS, REGRESSION),
         (ANY[:, :1], TASKS, REGRESSION),
@@ -44,10 +47,10 @@ def test_the_form_of_labels_and_the_loss_tell_what_they_mean(labels, allowed, ta
 @pytest.mark.parametrize(
     ("labels", "allowed", "expected"),
     [
-        (NUMBERS * 1.0, (CLASSES,), r"hold 0.0: .* expected class numbers \(n,\)"),
-        (FLAGS, (CLASSES,), r"hold \[1, 0, 1\].*'sigmoid' for several"),
+        (NUMBERS * 1.0, (CLASSES,), r"such as 0.0: .* expected class numbers \(n,\)"),
+        (FLAGS, (CLASSES,), r"such as \[1, 0, 1\].*'sigmoid' for several"),
         (ANY, SIGMOID, r"or 1 for each class, \(n, classes\)"),
-        (NUMBERS > 0, TASKS, "dtype bool"),
+        (MOSTLY, SIGMOID, "label 9 is .* adds up to 0, but most"),
     ],
 )
 def test_labels_that_no_loss_fits_are_refused(labels, allowed, expected):
@@ -62,6 +65,8 @@ def test_labels_that_no_loss_fits_are_refused(labels, allowed, expected):
         (SHARES, 3, CLASSES, np.float32, (4, 3)),
         (FLAGS, 3, MULTILABEL, np.int8, (4, 3)),
         (FLAGS > 0, 3, MULTILABEL, np.int8, (4, 3)),
+        (FLAGS * 1.0, 3, MULTILABEL, np.int8, (4, 3)),
+        (FLAGS[:, :1], 1, MULTILABEL, np.int8, (4, 1)),
         (SHARES, 3, MULTILABEL, np.float32, (4, 3)),
         (NUMBERS, 1, REGRESSION, np.float32, (4, 1)),
         (ANY, 2, REGRESSION, np.float32, (4, 2)),
@@ -79,11 +84,12 @@ def test_labels_are_stored_in_one_form(labels, classes, task, dtype, shape):
         (np.array([0, -2]), 3, CLASSES, "label 1 is -2: .* or -1 for an example"),
         (np.array([-1, -1]), 3, CLASSES, "all test labels are -1"),
         (-np.ones((2, 3), int), 3, MULTILABEL, "all test labels are -1"),
-        (FLAGS, 4, MULTILABEL, r"\(4, 3\): expected 4 columns, one for each of the cl"),
-        (ANY, 3, REGRESSION, r"expected 3 columns, one for each of the outputs"),
-        (np.array([1, np.nan]), 1, REGRESSION, r"label 1 is \[nan\].*finite"),
-        (np.array([1, 1e300]), 1, REGRESSION, r"label 1 is \[inf\].*finite"),
-        (SHARES / 2, 3, CLASSES, "expected class numbers"),
+        (FLAGS, 4, MULTILABEL, r"\(4, 3\).*here for 4 classes"),
+        (ANY, 3, REGRESSION, r"\(4, 2\).*here for 3 outputs"),
+        (np.array([1, np.nan]), 1, REGRESSION, r"label 1 is nan.*finite"),
+        (np.array([1, 1e300]), 1, REGRESSION, "label 1 is 1e.300.*finite"),
+        (SHARES / 2, 3, CLASSES, r"label 0 is \[0.25, 0.25, 0.0\]: expected class n"),
+        (np.array([[0.5, 0], [2, 0]]), 2, MULTILABEL, r"label 1 is \[2.0, 0.0\]"),
     ],
 )
 def test_wrong_labels_are_named(labels, classes, task, expected):

@@ -21,6 +21,7 @@ from cnnjax.data.sources.labels import (
     read_numbers,
 )
 from cnnjax.data.stamps import stamp
+from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL, REGRESSION
 from cnnjax.errors import DataError, show
 from cnnjax.files import open_regular
 
@@ -60,14 +61,15 @@ def load_csv(argument: str) -> RawDataset:
     where = str(path)
     root = Path(os.path.expanduser(options.get("root", path.parent)))
     paths = [str(root / name) for name in table.column("path")]
-    labels, names = _labels(table, options, where)
+    task, labels, names = _labels(table, options, where)
     splits = {"train": np.arange(len(paths))}
     if table.has_splits():
         splits = group_by_split(table.column("split"), where)
     notes = _check_twice(paths, labels, splits, where)
     found = {name: _examples(paths, labels, chosen) for name, chosen in splits.items()}
     train, validation, test = map(found.get, SPLITS)
-    return RawDataset(train, validation, test, class_names=names, notes=notes)
+    splits = train, validation, test
+    return RawDataset(*splits, class_names=names, notes=notes, task=task)
 
 
 class _Table(NamedTuple):
@@ -119,8 +121,11 @@ class _Table(NamedTuple):
 
 def _labels(
     table: _Table, options: Mapping[str, str], where: str
-) -> tuple[np.ndarray, list[str] | None]:
-    """The labels of all rows, and the names of the classes or of the numbers."""
+) -> tuple[str | None, np.ndarray, list[str] | None]:
+    """What the labels mean, those of all rows, and names of classes or numbers.
+
+    Whole numbers may be classes or amounts, which the loss decides: ``None``.
+    """
     given = [name for name in ("numbers", "label") if name in options]
     if len(given) == 2 or ("numbers" in options and "separator" in options):
         raise DataError(
@@ -128,6 +133,7 @@ def _labels(
             f" {'label' if len(given) == 2 else 'separator'}: expected one of the two"
         )
     names = options[given[0]].split(",") if given else []
+    names = [name.strip() for name in names]
     if "numbers" in options or len(names) > 1:
         if "separator" in options:
             raise DataError(
@@ -135,12 +141,15 @@ def _labels(
                 f" ({', '.join(names)}): expected one column"
             )
         columns = [table.named(given[0], name) for name in names]
-        read = read_numbers if "numbers" in options else read_flags
-        return read(columns, where), names
+        if "numbers" in options:
+            return REGRESSION, read_numbers(columns, where), names
+        return MULTILABEL, read_flags(columns, where), names
     texts = table.column("label")
     if "separator" in options:
-        return number_sets([t.split(options["separator"]) for t in texts], where)
-    return number_labels(texts, where)
+        sets = [text.split(options["separator"]) for text in texts]
+        return MULTILABEL, *number_sets(sets, where)
+    labels, found = number_labels(texts, where)
+    return CLASSIFICATION if found else None, labels, found
 
 
 def _examples(

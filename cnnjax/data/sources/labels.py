@@ -39,16 +39,36 @@ def number_labels(
     """
     for number, text in enumerate(texts):
         if not text.strip():
-            raise DataError(f"{where} has an empty label, that of example {number}")
-    known = {text for text in texts if text.strip() != _UNKNOWN}
+            raise DataError(f"{where} has no label for example {number}")
+    texts = [_whole(text.strip()) for text in texts]
+    known = {text for text in texts if text != _UNKNOWN}
     numbers = {_UNKNOWN: UNKNOWN}
     if all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in known):
         numbers |= {text: int(text) for text in known}
-        return np.array([numbers[text.strip()] for text in texts], np.int64), None
+        return np.array([numbers[text] for text in texts], np.int64), None
+    if all(map(_is_number, known)):
+        raise DataError(
+            f"{where} has the labels {show(sorted(known))}, which are neither class"
+            " numbers nor names: for regression, name the column, as in"
+            " ?numbers=COLUMN"
+        )
     names = sorted(known)
     numbers |= {name: number for number, name in enumerate(names)}
     labels = [numbers.get(text, UNKNOWN) for text in texts]
     return np.array(labels, np.int64), names
+
+
+def _whole(text: str) -> str:
+    """A number such as "3.0" as "3": what pandas writes for whole ones with gaps."""
+    head, _, tail = text.rpartition(".")
+    return head if head.lstrip("-").isdecimal() and not tail.strip("0") else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text))) and "_" not in text
+    except ValueError:
+        return False
 
 
 def number_sets(
@@ -65,7 +85,14 @@ def number_sets(
     Raises:
       DataError: no class at all.
     """
-    found = {text.strip() for members in sets for text in members} - {""}
+    sets = [{text.strip() for text in members} - {""} for members in sets]
+    for number, members in enumerate(sets):
+        if _UNKNOWN in members and len(members) > 1:
+            raise DataError(
+                f"{where} has the labels {show(sorted(members))} for example {number}:"
+                " expected -1 alone, for unknown classes"
+            )
+    found = set().union(*sets) - {_UNKNOWN}
     if not found:
         raise DataError(f"{where} has no labels: expected names of classes")
     are_numbers = all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in found)
@@ -73,9 +100,11 @@ def number_sets(
     columns = {name: number for number, name in enumerate(names)}
     labels = np.zeros((len(sets), len(names)), np.int8)
     for row, members in enumerate(sets):
+        if _UNKNOWN in members:
+            labels[row] = UNKNOWN
+            continue
         for text in members:
-            if text.strip():
-                labels[row, columns[text.strip()]] = 1
+            labels[row, columns[text]] = 1
     return labels, names
 
 
@@ -88,11 +117,8 @@ def read_numbers(columns: Sequence[Sequence[str]], where: str) -> np.ndarray:
     numbers = np.empty((len(columns[0]), len(columns)), np.float64)
     for i, column in enumerate(columns):
         for row, text in enumerate(column):
-            try:
-                numbers[row, i] = float(text)
-            except ValueError:
-                numbers[row, i] = np.nan
-            if not np.isfinite(numbers[row, i]):
+            numbers[row, i] = float(text) if _is_number(text) else np.nan
+            if np.isnan(numbers[row, i]):
                 raise DataError(
                     f"{where} has {show(text)} as a number, that of example {row}:"
                     " expected a finite number; remove the row if it is unknown"
@@ -109,7 +135,7 @@ def read_flags(columns: Sequence[Sequence[str]], where: str) -> np.ndarray:
     flags = np.empty((len(columns[0]), len(columns)), np.int8)
     for i, column in enumerate(columns):
         for row, text in enumerate(column):
-            value = _FLAGS.get(text.strip().lower())
+            value = _FLAGS.get(_whole(text.strip()).lower())
             if value is None:
                 raise DataError(
                     f"{where} has the label {show(text)} for example {row}: expected 0"

@@ -16,15 +16,13 @@ from cnnjax.data.dataset import SPLITS, RawDataset
 from cnnjax.data.decoding import read_bytes
 from cnnjax.data.encoded_images import EncodedImages
 from cnnjax.data.sources.argument import parse_argument
-from cnnjax.data.sources.labels import (
-    number_labels,
-    number_sets,
-    read_flags,
-    read_numbers,
-    split_files,
+from cnnjax.data.sources.labels import split_files
+from cnnjax.data.sources.parquet_labels import (
+    check_values,
+    label_columns,
+    number_values,
 )
 from cnnjax.data.stamps import Stamp, stamp
-from cnnjax.data.tasks import UNKNOWN
 from cnnjax.errors import DataError, show
 from cnnjax.files import check_regular
 
@@ -80,47 +78,13 @@ def load_parquet(argument: str) -> RawDataset:
                 " same in all tables"
             )
     values = [value for each in splits.values() for t in each for value in t.values]
-    numbers, texts = _number(values, names, options, pattern)
+    task, numbers, names = number_values(values, names, options, pattern)
     found, start = {}, 0
     for name, tables in splits.items():
         stop = start + sum(len(table.values) for table in tables)
         found[name] = _encoded(tables), numbers[start:stop]
         start = stop
-    return RawDataset(*map(found.get, SPLITS), class_names=texts or names)
-
-
-def _number(
-    values: Sequence[Any], names: Sequence[str] | None, options, where: str
-) -> tuple[np.ndarray, Sequence[str] | None]:
-    """The labels of all rows as an array, and names of the classes or numbers."""
-    columns = _label_columns(options)
-    if columns:
-        texts = [
-            ["" if v is None else str(v) for v in column]
-            for column in zip(*values, strict=True)
-        ]
-        read = read_numbers if "numbers" in options else read_flags
-        return read(texts, where), columns
-    if any(isinstance(value, list) for value in values):
-        sets = [{str(each) for each in value or ()} for value in values]
-        labels, found = number_sets(sets, where)
-        if names is None:
-            return labels, found
-        whole = np.zeros((len(values), len(names)), np.int8)
-        for column, name in enumerate(found):
-            whole[:, int(name)] = labels[:, column]
-        return whole, names
-    if any(isinstance(value, float) for value in values):
-        return read_numbers([[str(value) for value in values]], where), None
-    return number_labels([str(value) for value in values], where)
-
-
-def _label_columns(options) -> list[str]:
-    """The columns that the options name, if each holds a part of the label."""
-    if "numbers" in options:
-        return options["numbers"].split(",")
-    names = options.get("label", "").split(",")
-    return names if len(names) > 1 else []
+    return RawDataset(*map(found.get, SPLITS), class_names=names, task=task)
 
 
 class _Table:
@@ -135,7 +99,7 @@ class _Table:
             self.file = pyarrow.parquet.ParquetFile(path)
             schema = self.file.schema_arrow
             self.column = _column("image", schema.names, options, path)
-            several = _label_columns(options)
+            several = label_columns(options)
             for name in several:
                 _column("label", schema.names, {"label": name}, path)
             labels = several or [_column("label", schema.names, options, path)]
@@ -146,8 +110,9 @@ class _Table:
             raise _unreadable(path, error) from error
         if not _holds_all(self.file.metadata, self.column):
             self.stamp = None  # which tells nothing about files beside the table
-        values = list(zip(*rows, strict=True)) if several else rows[0]
-        self.values = values if several else _checked(values, self.class_names, path)
+        self.values: Sequence[Any] = list(zip(*rows, strict=True))
+        if not several:
+            self.values = check_values(rows[0], self.class_names, path)
         groups = range(self.file.num_row_groups)
         sizes = [self.file.metadata.row_group(group).num_rows for group in groups]
         self.starts = np.cumsum([0, *sizes])
@@ -210,39 +175,6 @@ def _holds_all(metadata: Any, column: str) -> bool:
                 if statistics.null_count:
                     return False
     return True
-
-
-def _checked(
-    values: Sequence[Any], names: Sequence[str] | None, path: str, least: int = UNKNOWN
-) -> Sequence[Any]:
-    """Labels, or lists of labels; where the table names its classes, as their numbers.
-
-    Raises:
-      DataError: a label that is no class number, class name or number, or lists mixed
-        with others.
-    """
-    if any(isinstance(value, list) for value in values):
-        lists = [[] if value is None else value for value in values]
-        return [_checked(value, names, path, least=0) for value in lists]
-    found = []
-    for number, value in enumerate(values):
-        is_name = isinstance(value, str)
-        label = names.index(value) if names and value in names else value
-        expected = None
-        if type(value) not in (int, str, float):
-            expected = "a class number, a class name or a number"
-        elif names and not (isinstance(label, int) and least <= label < len(names)):
-            last, count = len(names) - 1, len(names)
-            expected = f"a number from 0 to {last}, as it names {count} classes"
-            if is_name:
-                expected = f"one of the names of its classes, {show(names)}"
-        if expected:
-            raise DataError(
-                f"{path} has the label {show(value)} in row {number}: expected"
-                f" {expected}"
-            )
-        found.append(label)
-    return found
 
 
 def _encoded(tables: Sequence[_Table]) -> EncodedImages:

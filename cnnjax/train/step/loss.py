@@ -97,6 +97,7 @@ def tasks_of(loss: str) -> Sequence[str]:
 def make_loss(
     name: str,
     options: LossOptions = PLAIN,
+    task: str = CLASSIFICATION,
     class_weights: np.ndarray | None = None,
 ) -> Loss:
     """A loss per example, from logits ``(batch, classes)`` and the labels of a batch.
@@ -107,6 +108,7 @@ def make_loss(
             ``"mse"`` or ``"huber"`` (averaged over the outputs); or an import path of
             your own.
         options: its settings.
+        task: what the labels mean.
         class_weights: for several classes per example: the loss of a class counts so
             many times where it is present.
 
@@ -124,8 +126,10 @@ def make_loss(
         if name == "mse":
             error = ops.squared_error
         return lambda predictions, labels: error(predictions, labels).mean(axis=-1)
+    if name == "sigmoid" and task == MULTILABEL:
+        return partial(_several, options=options, class_weights=class_weights)
     if name == "sigmoid":
-        return partial(_sigmoid, options=options, class_weights=class_weights)
+        return partial(_one_against_rest, options=options)
     if gamma:
         return partial(ops.softmax_focal_loss, gamma=gamma, label_smoothing=smoothing)
     return partial(ops.softmax_cross_entropy, label_smoothing=smoothing)
@@ -151,24 +155,30 @@ def _own(path: str, label_smoothing: float) -> Loss:
     return loss
 
 
-def _sigmoid(logits, labels, *, options, class_weights):
-    """The mean over those classes whose label is known."""
+def _one_against_rest(logits, labels, *, options):
+    """The mean over a yes-or-no question for each class."""
     smoothing, classes = options.label_smoothing, logits.shape[-1]
     if labels.ndim == 1:
-        targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
-        targets = (1 - smoothing) * targets + smoothing / classes
-    else:
-        targets = jnp.maximum(labels, 0).astype(logits.dtype)
-        targets = (1 - smoothing) * targets + smoothing / 2
-    if options.focal_gamma:
-        gamma = options.focal_gamma
-        losses = ops.sigmoid_focal_loss(logits, targets, gamma=gamma)
-    else:
-        losses = ops.sigmoid_binary_cross_entropy(logits, targets)
-    if labels.ndim == 1:
-        return losses.mean(axis=-1)
+        labels = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
+    targets = (1 - smoothing) * labels + smoothing / classes
+    return _questions(logits, targets, options).mean(axis=-1)
+
+
+def _several(logits, labels, *, options, class_weights):
+    """The same for those classes whose label is known."""
+    known, smoothing = labels >= 0, options.label_smoothing
+    targets = jnp.maximum(labels, 0).astype(logits.dtype)
+    targets = (1 - smoothing) * targets + smoothing / 2
+    losses = _questions(logits, targets, options)
     if class_weights is not None:
-        losses *= jnp.where(labels < 0, 0, 1 + (class_weights - 1) * labels)
-    known = labels >= 0
+        losses *= 1 + (class_weights - 1) * jnp.maximum(labels, 0)
     number = jnp.maximum(known.sum(axis=-1), 1)
     return jnp.where(known, losses, 0).sum(axis=-1) / number
+
+
+def _questions(logits, targets, options):
+    """The loss of each yes-or-no question."""
+    if options.focal_gamma:
+        gamma = options.focal_gamma
+        return ops.sigmoid_focal_loss(logits, targets, gamma=gamma)
+    return ops.sigmoid_binary_cross_entropy(logits, targets)

@@ -7,7 +7,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from cnnjax.data.sources import load_raw
+from cnnjax.data.sources import load_dataset, load_raw
 from cnnjax.errors import DataError
 from tests.support.data.pictures import write_folder
 
@@ -128,3 +128,47 @@ def test_parquet_labels_may_be_unknown(folder):
     known = {"label": {"names": ["x", "y"]}}
     labels, names = load(write_parquet(folder, {"label": [0, -1, 1, 1]}, known))
     assert (labels.tolist(), names) == ([0, -1, 1, 1], ["x", "y"])
+
+
+def test_lists_of_numbers_are_vectors(folder):
+    """Unlike lists of classes, which hold each class once."""
+    rows = [[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, -1, 1]]
+    labels, names = load(write_parquet(folder, {"label": rows}))
+    assert (labels.tolist(), names) == (rows, None)
+    soft = [[0.5, 0.5], [1.0, 0.0], [0.2, 0.8], [0.0, 1.0]]
+    assert load(write_parquet(folder, {"label": soft}))[0].tolist() == soft
+    with pytest.raises(DataError, match="lists of different classes, or as many"):
+        load(write_parquet(folder, {"label": [[3, 3], [1], [2], [0]]}))
+    with pytest.raises(DataError, match="numbers=n and label=label"):
+        columns = {"label": [1, 0, 1, 0], "n": [1, 2, 3, 4]}
+        load(write_parquet(folder, columns) + "?numbers=n&label=label")
+
+
+def test_whole_numbers_may_be_written_with_a_point(folder):
+    """As pandas does in a column with gaps."""
+    source = write_csv(folder, ["a", "b"], ["1.0", "0.0", "", "1.0"], ["1", "0"] * 2)
+    assert load(f"{source}?label=a,b")[0][:, 0].tolist() == [1, 0, -1, 1]
+    labels, names = load(write_csv(folder, ["label"], ["10.0", "2.0", "-1.0", "0.0"]))
+    assert (labels.tolist(), names) == ([10, 2, -1, 0], None)
+    with pytest.raises(DataError, match="neither class numbers nor names: for regres"):
+        load(write_csv(folder, ["label"], ["1.5", "2.0", "3.0", "0.0"]))
+
+
+def test_a_set_of_classes_may_be_unknown(folder):
+    source = write_csv(folder, ["label"], ["b", "-1", "a;b", ""])
+    labels, names = load(f"{source}?separator=;")
+    assert (labels.tolist(), names) == ([[0, 1], [-1, -1], [1, 1], [0, 0]], ["a", "b"])
+    source = write_csv(folder, ["label"], ["b", "-1;a", "a;b", ""])
+    with pytest.raises(DataError, match="expected -1 alone, for unknown classes"):
+        load(f"{source}?separator=;")
+
+
+def test_a_single_class_is_there_or_not(folder):
+    data = load_dataset(
+        write_csv(folder, ["label"], ["cat", "", "", "cat"]) + "?separator=;",
+        validation_fraction=0.25,
+        test_fraction=0.25,
+        seed=0,
+    )
+    assert (data.task, data.class_names) == ("multilabel", ("cat",))
+    assert data.train.labels.shape == (2, 1)

@@ -122,7 +122,7 @@ def test_columns_and_the_root_may_be_named(tmp_path, pictures):
         ("path,label\n", "has no rows"),
         ("path,x\na.png,1\n", r"columns 'path', 'x': expected one called 'label' or"),
         ("path,label\na.png\n", "row 2 of .* has 1 values: expected 2"),
-        ("path,label\na.png,\n", "has an empty label, that of example 0"),
+        ("path,label\na.png,\n", "has no label for example 0"),
         ("path,label,split\na.png,1,dev\n", "has the split 'dev': expected train"),
         ("path,label,split\na.png,1,test\n", "no examples of the split 'train'"),
         ("path,label\na.png,0\na.png,1\n", "with different labels: remove one"),

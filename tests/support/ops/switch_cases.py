@@ -71,6 +71,10 @@ OPS = {
     "sigmoid_binary_cross_entropy": Op(
         lambda x: ops.sigmoid_binary_cross_entropy(x, SOFT), (LOGITS,)
     ),
+    "softmax_focal_loss": Op(lambda x: ops.softmax_focal_loss(x, SOFT), (LOGITS,)),
+    "sigmoid_focal_loss": Op(lambda x: ops.sigmoid_focal_loss(x, SOFT), (LOGITS,)),
+    "squared_error": Op(ops.squared_error, (LOGITS, LOGITS)),
+    "huber_loss": Op(lambda x, t: ops.huber_loss(x, t, delta=0.3), (LOGITS, LOGITS)),
 }
 
 

@@ -17,6 +17,7 @@ from cnnjax.train.run.evaluate_run import evaluate_run, evaluate_step
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.loop import train
 from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.step.loss import LossOptions, make_loss
 from tests.support.train.faults import StopAt, assert_same
 
 DIGITS = load_digits("").train
@@ -224,3 +225,37 @@ def test_settings_that_contradict_the_labels(
     config = small_config(data__source=source, **(WITHOUT | settings))
     with pytest.raises((ConfigError, DataError), match=message):
         make_experiment(config)
+
+
+def test_arrays_mean_what_the_loss_says(tmp_path):
+    """As they do in a file."""
+    settings = {"duration": "2 steps", "model.widths": (4,), "loss.name": "mse"}
+    data = IMAGES[:300], NUMBERS[:300]
+    run = cnnjax.train(settings, data=data, workdir=tmp_path / "a", progress="none")
+    assert run.test.accuracy is None
+    one_hot = IMAGES[:300], np.eye(10, dtype=int)[NUMBERS[:300]]
+    settings["loss.name"] = "softmax"
+    run = cnnjax.train(settings, data=one_hot, workdir=tmp_path / "b", progress="none")
+    assert run.predict(IMAGES[0]).label in range(10)
+
+
+def test_other_data_may_lack_a_class_that_a_model_knows(tmp_path, small_config, capfd):
+    labels, names, settings = KINDS["several"]
+    raw = cnnjax.data.RawDataset((IMAGES[:300], labels[:300]), class_names=names)
+    config = small_config(**(WITHOUT | settings | {"metrics": "()"}))
+    run = cnnjax.train(config, data=raw, workdir=tmp_path / "run", progress="none")
+    some = cnnjax.data.RawDataset(
+        (IMAGES[:50], labels[:50, [2, 0]]), class_names=["eight", "even"]
+    )
+    found = run.evaluate(some)
+    assert "no labels for large, which count nowhere" in capfd.readouterr().err
+    guesses = run.trained.logits(IMAGES[:50])[:, [2, 0]] > 0
+    assert found.accuracy == np.mean((guesses == labels[:50, [2, 0]]).all(1))
+
+
+def test_soft_labels_are_smoothed_as_class_numbers_are():
+    logits, labels = np.float32([[1, -2, 0.5, 0.3]]), np.array([1])
+    for name in ("softmax", "sigmoid"):
+        loss = make_loss(name, LossOptions(label_smoothing=0.1))
+        soft = loss(logits, np.eye(4, dtype=np.float32)[labels])
+        np.testing.assert_allclose(soft, loss(logits, labels), rtol=1e-6)
