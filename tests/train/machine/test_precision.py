@@ -34,7 +34,8 @@ def half(small_config):
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_model_computes_in_bfloat16_with_float32_weights_and_logits(name):
     model = models.make_model(name, num_classes=7, dtype="bfloat16")
-    x = jax.ShapeDtypeStruct((2, 32, 40, 2), jnp.float32)
+    spatial = {1: (64,), 2: (32, 40), 3: (4, 8, 6)}[getattr(model, "rank", 2)]
+    x = jax.ShapeDtypeStruct((2, *spatial, 2), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     logits, variables = jax.eval_shape(
         lambda key, x: model.init_with_output(key, x, train=False), key, x
