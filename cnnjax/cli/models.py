@@ -33,11 +33,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         if name not in CATALOG:
             raise ConfigError(str(unknown_name("model", name, CATALOG)))
     row = "{:<18} {:>11} {:>10}  {:<13} {:<17} {}"
-    print(
-        row.format(
-            "name", "parameters", "mult-adds", "input", "weights", "paper"
-        ).rstrip()
-    )
+    print(row.format("name", "parameters", "mult-adds", "input", "weights", "paper"))
     for name in args.names or CATALOG:
         entry, size = CATALOG[name], published_size(name)
         cells = (

@@ -4,7 +4,7 @@
 ``GroupNorm``, the pooling functions and the activations below have hand-written
 gradients, with flax.linen's constructors, parameter trees and values. Every other name
 (``Module``, ``compact``, ``initializers``, ...) is flax.linen's own, so that changing
-the import is all that an existing model needs.
+the import is all that an existing model needs. ``StochasticDepth`` is new here.
 """
 
 from flax.linen import *  # noqa: F403

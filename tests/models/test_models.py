@@ -19,6 +19,7 @@ KINDS = [
     "small_cnn",
     "vgg11",
 ]
+MORE_KINDS = ["convnext_tiny", "mobilenet_v3_small"]  # with operations of their own
 WITH_DROPOUT = [name for name in KINDS if hasattr(models.MODELS[name], "dropout")]
 
 
@@ -167,7 +168,7 @@ def test_refuses_what_a_network_cannot_take():
         make_initializer("ones")
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [*KINDS, *MORE_KINDS])
 def test_value_and_gradient_lower_for_every_platform(name):
     options = {"dropout": 0.1} if name in WITH_DROPOUT else {}
     model = models.make_model(name, num_classes=10, **options)
