@@ -3,7 +3,8 @@
 A network has the field ``dtype: DTypeLike | None = None`` and passes it to every layer
 except the last, which uses the dtype of its weights, so that logits are float32 in any
 case. ``dtype="bfloat16"`` means mixed precision; ``None`` computes in the dtype of
-images and weights, such as float64.
+images and weights, such as float64. With ``num_classes=0``, it returns the features
+that its last layer would take.
 """
 
 from collections.abc import Mapping
@@ -74,7 +75,7 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
 
     Args:
         name: a key of ``MODELS``, or an import path of your own network.
-        num_classes: number of outputs.
+        num_classes: number of outputs; 0 gives the features before the last layer.
         options: other fields of the network's class.
 
     Raises:
