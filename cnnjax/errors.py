@@ -28,6 +28,10 @@ class DataError(ValueError):
     """Data that cannot be used."""
 
 
+class WeightsError(ConfigError):
+    """A file of weights that cannot be read, or that does not fit the network."""
+
+
 class NotRegularError(OSError):
     """Something other than a regular file where one was expected."""
 

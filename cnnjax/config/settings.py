@@ -20,6 +20,7 @@ from cnnjax.config.rules import (
     MULTIPLIER,
     NOT_NEGATIVE,
     NUMBERS,
+    ORIGIN,
     PART,
     PATHS,
     PATTERN,
@@ -267,8 +268,9 @@ SETTINGS = (
             "Skip steps whose loss is more than this many times the usual loss. None"
             " skips none."),
 
-    Setting("init_from", str, None, FOLDER, "",
-            "A trained run, or one of its checkpoints, to take initial weights from."),
+    Setting("init_from", str, None, ORIGIN, "",
+            "A trained run, one of its checkpoints, or a file of weights, to take"
+            " initial weights from."),
     Setting("init_load", str, ".*", PATTERN, "",
             "Names of the arrays to take from there."),
     Setting("freeze", str, "", PATTERN, "",

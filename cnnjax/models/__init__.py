@@ -8,6 +8,7 @@ that its last layer would take.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cnnjax import layers as nn
@@ -27,6 +28,7 @@ from cnnjax.models.own import make_own_model
 from cnnjax.models.regnet import RegNetY400MF
 from cnnjax.models.resnet import ResNet
 from cnnjax.models.resnet9 import ResNet9
+from cnnjax.models.state_dict import load_variables, save_weights, state_dict
 from cnnjax.models.vgg import VGG
 
 MODELS: Mapping[str, type[nn.Module]] = {
@@ -97,6 +99,54 @@ def make_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     return MODELS[name](num_classes=num_classes, **options)
 
 
+def load_weights(
+    name: str,
+    path: str | Path,
+    *,
+    num_classes: int = 1000,
+    image_shape: tuple[int, ...] = (224, 224, 3),
+    naming: str | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> dict[str, Any]:
+    """The variables of a network, from a file of weights.
+
+    The file is safetensors or one of PyTorch's (see ``cnnjax.weights``), with the names
+    of torchvision, timm or ours. A head with another number of outputs than
+    ``num_classes`` is initialized anew, which a line on standard error says. With one
+    channel in ``image_shape``, the stem's filters are summed over the channels.
+
+    Args:
+        name: a key of ``MODELS``, or an import path of your own network.
+        path: the file.
+        num_classes: number of outputs; 0 leaves the head out.
+        image_shape: ``(*spatial, channels)`` of an image.
+        naming: whose names the file has, "torchvision", "timm" or "cnnjax"; by default,
+            those that it has the most of.
+        seed: of a head that is initialized anew.
+        options: other fields of the network's class.
+
+    Returns:
+        Variables for the module that ``make_model`` makes of the same arguments.
+
+    Raises:
+        WeightsError: a file that cannot be read, or arrays that do not fit; every one
+            of them is named.
+        ValueError: an unknown name or option.
+
+    Example::
+
+        >>> from cnnjax import models
+        >>> variables = models.load_weights(  # doctest: +SKIP
+        ...     "resnet18", "resnet18.pth"
+        ... )
+        >>> model = models.make_model("resnet18", num_classes=1000)
+        >>> logits = model.apply(variables, images, train=False)  # doctest: +SKIP
+    """
+    model = make_model(name, num_classes=num_classes, **options)
+    return load_variables(model, path, image_shape, naming, seed)
+
+
 __all__ = [
     "MODELS",
     "VGG",
@@ -105,5 +155,8 @@ __all__ = [
     "ResNet",
     "SimpleCNN",
     "SmallCNN",
+    "load_weights",
     "make_model",
+    "save_weights",
+    "state_dict",
 ]

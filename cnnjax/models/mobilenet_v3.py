@@ -116,6 +116,8 @@ class MobileNetV3Large(nn.Module):
             before it are dropped less.
         remat: whether to save memory: keep only the input of each block, and compute
             the rest again in the backward pass.
+        epsilon: added to variances by batch normalization; torchvision's weights are
+            for 1e-3, those of timm for 1e-5.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
         axis_name: axis of the devices over which batch normalization computes its
             moments; default: each device computes its own.
@@ -128,6 +130,7 @@ class MobileNetV3Large(nn.Module):
     dropout: float = 0.2
     stochastic_depth: float = 0.0
     remat: bool = False
+    epsilon: float = 1e-3
     kernel_init: str = "he_normal"
     axis_name: str | None = None
     dtype: DTypeLike | None = None
@@ -148,7 +151,7 @@ class MobileNetV3Large(nn.Module):
             raise ValueError(f"multiplier is {self.multiplier}, expected more than 0")
         init, small = make_initializer(self.kernel_init), is_small(self.stem)
         conv_norm = ConvNorm(
-            train, init, self.axis_name, self.dtype, epsilon=1e-3, momentum=0.99
+            train, init, self.axis_name, self.dtype, epsilon=self.epsilon, momentum=0.99
         )
         swish, stride = nn.hard_swish, 1 if small else 2
         x = conv_norm(x, scaled(16, self.multiplier), 3, stride, activation=swish)

@@ -52,6 +52,21 @@ def test_fine_tune(run):
     assert tuned > accuracy_after("from scratch: test accuracy", printed) + 5
 
 
+def test_pretrained(run):
+    printed = run("pretrained.py")
+    for picture, name in {
+        "chelsea": "tiger cat",
+        "coffee": "espresso",
+        "rocket": "missile",
+        "camera": "tripod",
+        "motorcycle": "moped",
+        "china": "palace",
+        "flower": "daisy",
+    }.items():
+        assert f"{picture}: {name} " in printed
+    assert len(printed.splitlines()) == 7
+
+
 def test_notebook_style(run):
     printed = run("notebook_style.py")
     confusion = re.findall(r"^ ?\[+((?: *\d+)+)\]+$", printed, re.MULTILINE)

@@ -1,58 +1,117 @@
-"""Fine-tuning: weights of another run as the start of this one."""
+"""Fine-tuning: weights of another run, or from a file, as the start of this one."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+from flax import linen as nn
 
 from cnnjax.config import Config
 from cnnjax.errors import ConfigError
+from cnnjax.files import expand_path
+from cnnjax.models.state_dict.arrays import TIMM, TORCHVISION
+from cnnjax.models.state_dict.load import fit_file
+from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.trained import read_trained
 from cnnjax.train.run.workdir import find_run
 from cnnjax.train.step.state import TrainState, map_named, matches, named_leaves
+from cnnjax.weights import digest_of
+
+FILES = {"torchvision": TORCHVISION, "timm": TIMM, "safetensors": None, "torch": None}
+"""Whose names a file of weights has, by what precedes its name in ``init_from``; with
+``None``, those that it has the most of. Its content tells its format."""
+
+
+class Weights(NamedTuple):
+    """Weights for the start of a run.
+
+    Attributes:
+        found: the arrays by our names.
+        anew: names of a head of another size, which is not taken.
+        text: what they are, for people.
+        digest: SHA-256 of their file; empty for those of a run.
+    """
+
+    found: Mapping[str, Any]
+    anew: Sequence[str]
+    text: str
+    digest: str = ""
 
 
 def start_from(
     state: TrainState,
-    optimizer: optax.GradientTransformation,
+    experiment: Experiment,
     config: Config,
     tell: Callable[[str], None],
-) -> TrainState:
-    """The state with the weights and statistics of the run ``config.init_from``.
+) -> tuple[TrainState, str]:
+    """The state with the weights and statistics that ``config.init_from`` names.
 
     Args:
         state: before the first step, of this run's network.
-        optimizer: of this run; its state is new.
+        experiment: of this run; the state of its optimizer is new.
         config: its ``init_load`` says which names are taken.
         tell: takes a sentence for people.
 
+    Returns:
+        The state, and the SHA-256 of the file of weights; empty if it was a run.
+
     Raises:
-        ConfigError: no such run, a pattern that matches nothing, or an array that the
-            other run lacks or has with another shape.
+        ConfigError: no such run or file, a pattern that matches nothing, or an array
+            that the other one lacks or has with another shape.
     """
-    origin = find_run(config.init_from, "init_from")
-    found, step = read_trained(origin)
     check_pattern("init_load", config.init_load, state.variables)
+    kind, _, file = config.init_from.partition(":")
+    if kind in FILES:
+        weights = _read_file(experiment.model, state, kind, file, config)
+    else:
+        weights = _read_run(config)
     variables = {
-        collection: _take(config, tree, dict(named_leaves(found.get(collection, {}))))
+        collection: _take(config, tree, weights)
         for collection, tree in state.variables.items()
     }
     new = [
-        name for name in _all_names(variables) if not matches(config.init_load, name)
+        name
+        for name in _all_names(variables)
+        if name in weights.anew or not matches(config.init_load, name)
     ]
     tell(
-        f"starting from {config.init_from}, step {step}; not taken from there:"
+        f"starting from {weights.text}; not taken from there:"
         f" {', '.join(new) or 'nothing'}"
     )
     params = variables.pop("params")
-    return state._replace(
+    started = state._replace(
         params=params,
         statistics=variables,
-        opt_state=jax.jit(optimizer.init)(params),
+        opt_state=jax.jit(experiment.optimizer.init)(params),
         average={"params": params, **variables} if state.average else {},
     )
+    return started, weights.digest
+
+
+def _read_run(config: Config) -> Weights:
+    variables, step = read_trained(find_run(config.init_from, "init_from"))
+    found = {
+        name: leaf for tree in variables.values() for name, leaf in named_leaves(tree)
+    }
+    return Weights(found, (), f"{config.init_from}, step {step}")
+
+
+def _read_file(
+    model: nn.Module, state: TrainState, kind: str, file: str, config: Config
+) -> Weights:
+    path = expand_path(file, f"the file of init_from={config.init_from!r}")
+    shapes = {
+        name: leaf.shape
+        for tree in state.variables.values()
+        for name, leaf in named_leaves(tree)
+    }
+    fitted = fit_file(
+        model, shapes, path, FILES[kind], lambda name: matches(config.init_load, name)
+    )
+    digest = digest_of(path)
+    text = f"{config.init_from} (SHA-256 {digest[:16]}...)"
+    return Weights(fitted.arrays, fitted.anew, text, digest)
 
 
 def check_pattern(setting: str, pattern: str, variables: Mapping[str, Any]) -> None:
@@ -78,12 +137,13 @@ def _all_names(variables: Mapping[str, Any]) -> list[str]:
     return [name for tree in variables.values() for name, _ in named_leaves(tree)]
 
 
-def _take(config: Config, tree: Any, known: Mapping[str, Any]) -> Any:
-    """A collection with the arrays of the other run that ``init_load`` matches."""
+def _take(config: Config, tree: Any, weights: Weights) -> Any:
+    """A collection with those arrays of the weights that ``init_load`` matches."""
 
     def choose(name, leaf):
-        if not matches(config.init_load, name):
+        if name in weights.anew or not matches(config.init_load, name):
             return leaf
+        known = weights.found
         if name in known and known[name].shape == leaf.shape:
             return jnp.asarray(known[name], leaf.dtype)
         has = f"has shape {known[name].shape}" if name in known else "is missing"

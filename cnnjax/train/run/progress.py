@@ -21,6 +21,8 @@ class Progress(NamedTuple):
         stale: validations since the best one.
         rollbacks: how often the run went back after a loss that was not finite.
         interval: what was counted since the last line of training metrics.
+        weights: SHA-256 of the file of weights that the run started from; empty if it
+            started otherwise.
     """
 
     seconds: float = 0.0
@@ -28,6 +30,7 @@ class Progress(NamedTuple):
     stale: int = 0
     rollbacks: int = 0
     interval: Interval | None = None
+    weights: str = ""
 
     @property
     def best_step(self) -> int | None:

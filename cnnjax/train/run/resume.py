@@ -120,17 +120,18 @@ def _start_new(run: Run) -> tuple[TrainState, Progress]:
 
     Raises:
         ConfigError: images that the network cannot take, a pattern that matches no
-            name, or no such run to start from.
+            name, or no such run or file to start from.
     """
     run.hold.note_saved(None)
     config, experiment = run.config, run.experiment
     state = make_initial_state(experiment, config)
     if config.freeze:
         check_pattern("freeze", config.freeze, state.variables)
+    digest = ""
     if config.init_from is not None:
         tell = run.reporter.message
-        state = start_from(state, experiment.optimizer, config, tell)
-    return run.devices.put_state(state), Progress()
+        state, digest = start_from(state, experiment, config, tell)
+    return run.devices.put_state(state), Progress(weights=digest)
 
 
 def _branch_off(

@@ -1,0 +1,6 @@
+"""Weights of our networks by the names of torchvision and timm, in and out."""
+
+from cnnjax.models.state_dict.load import load_variables
+from cnnjax.models.state_dict.save import save_weights, state_dict
+
+__all__ = ["load_variables", "save_weights", "state_dict"]

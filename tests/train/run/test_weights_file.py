@@ -1,0 +1,132 @@
+"""Runs that start from a file of weights."""
+
+import hashlib
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnjax.errors import ConfigError
+from cnnjax.models import make_model, save_weights, state_dict
+from cnnjax.train.run.loop import train
+from cnnjax.weights import write_torch
+from tests.support.train.faults import assert_same
+
+OPTIONS = {"widths": (4, 8), "dense": (16,)}
+RESNET = {"widths": (4,), "blocks": (1,), "stem": "cifar"}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A network for three classes, its variables, and a file of them by our names."""
+    model = make_model("simple_cnn", num_classes=3, **OPTIONS)
+    variables = model.init(jax.random.key(7), jnp.zeros((1, 8, 8, 1)), train=False)
+    save_weights(model, variables, tmp_path / "base.safetensors")
+    return variables, tmp_path / "base.safetensors"
+
+
+def settings(kind, file, **changes):
+    return {
+        "init_from": f"{kind}:{file}",
+        "model__widths": "(4, 8)",
+        "model__dense": "(16,)",
+        "freeze": ".*",
+        "duration": "2 steps",
+        **changes,
+    }
+
+
+def test_all_but_a_head_of_another_size_is_taken(
+    tmp_path, small_config, recorder, weights
+):
+    variables, file = weights
+    config = small_config(**settings("safetensors", file))
+    state = train(config, tmp_path / "run", recorder).state
+    for layer in ("Conv_0", "Conv_1", "Dense_0"):
+        assert_same(state.params[layer], variables["params"][layer])
+    assert state.params["Dense_1"]["bias"].shape == (10,)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    told = (
+        f"starting from safetensors:{file} (SHA-256 {digest[:16]}...); not taken from"
+        " there: Dense_1.bias, Dense_1.kernel"
+    )
+    assert told in recorder.messages
+    (notes,) = (tmp_path / "run" / "checkpoints").glob("2/notes/metadata")
+    assert json.loads(notes.read_text())["progress"]["weights"] == digest
+
+
+def test_the_run_goes_on_without_the_file(tmp_path, small_config, recorder, weights):
+    _, file = weights
+    config = small_config(**settings("torch", file, freeze=""))
+    train(config, tmp_path / "run", recorder)
+    file.unlink()
+    longer = small_config(**settings("torch", file, freeze="", duration="4 steps"))
+    assert int(train(longer, tmp_path / "run", recorder).state.step) == 4
+
+
+def test_a_pattern_leaves_layers_out(tmp_path, small_config, recorder, weights):
+    variables, file = weights
+    config = small_config(**settings("safetensors", file, init_load="Conv_0.*"))
+    state = train(config, tmp_path / "run", recorder).state
+    assert_same(state.params["Conv_0"], variables["params"]["Conv_0"])
+    old = variables["params"]["Conv_1"]["kernel"]
+    assert (np.asarray(state.params["Conv_1"]["kernel"]) != old).all()
+
+
+def test_a_state_dict_of_pytorch_for_colors_starts_a_run_on_gray_images(
+    tmp_path, small_config, recorder
+):
+    model = make_model("resnet18", num_classes=10, **RESNET)
+    images = jnp.zeros((1, 8, 8, 3))
+    variables = model.init(jax.random.key(7), images, train=False)
+    write_torch(tmp_path / "base.pth", state_dict(model, variables))
+    config = small_config(
+        init_from=f"torchvision:{tmp_path / 'base.pth'}",
+        model__name="resnet18",
+        model__widths="(4,)",
+        model__blocks="(1,)",
+        model__dense="None",
+        model__stem="cifar",
+        freeze=".*",
+        duration="1 step",
+    )
+    params = train(config, tmp_path / "run", recorder).state.params
+    kernel = variables["params"]["Conv_0"]["kernel"].sum(2, keepdims=True)
+    np.testing.assert_allclose(params["Conv_0"]["kernel"], kernel, rtol=1e-5)
+    assert_same(params["Dense_0"], variables["params"]["Dense_0"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (
+            "torchvision",
+            {},
+            "SimpleCNN with these options is no network of torchvision",
+        ),
+        ("timm", {}, "SimpleCNN with these options is no network of timm"),
+        ("torch", {"model__widths": "(4, 9)"}, "Conv_1.bias has shape (8,), expected"),
+        ("torch", {"model__widths": "(4,)"}, "2 are unknown: Conv_1.bias"),
+        ("torch", {"model__widths": "(4, 8, 9)"}, "2 are missing: Conv_2.bias"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    tmp_path, small_config, recorder, weights, kind, changes, message
+):
+    _, file = weights
+    config = small_config(**settings(kind, file, **changes))
+    with pytest.raises(ConfigError) as caught:
+        train(config, tmp_path / "run", recorder)
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path, small_config, recorder):
+    config = small_config(**settings("torch", tmp_path / "no.pth"))
+    with pytest.raises(OSError, match=r"no\.pth"):
+        train(config, tmp_path / "run", recorder)
+    empty = small_config(**settings("torch", ""))
+    with pytest.raises(ConfigError, match="the file of init_from='torch:' is empty"):
+        train(empty, tmp_path / "run", recorder)
