@@ -18,6 +18,7 @@ from cnnjax.cli import (
     compare,
     config,
     evaluate,
+    export,
     info,
     models,
     predict,
@@ -39,6 +40,7 @@ COMMANDS = (
     train,
     evaluate,
     predict,
+    export,
     show,
     verify_resume,
     compare,
@@ -70,6 +72,7 @@ _PATHS = (
     "out",
     "output",
     "predictions",
+    "model",
 )
 
 

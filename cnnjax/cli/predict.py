@@ -7,6 +7,7 @@ from typing import Any
 from cnnjax.cli.saved_step import add_step, parse_step
 from cnnjax.cli.start_jax import start_jax
 from cnnjax.errors import ConfigError
+from cnnjax.files import check_folder_of
 
 FORMATS = ("table", "json", "jsonl", "csv")
 
@@ -17,11 +18,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "predict",
         help="classify images with a trained model",
         description="Classify images with the trained model of a run, which needs only"
-        " its model.json and a checkpoint. A file that cannot be read is named and"
-        " skipped, and the exit status is 1 then.",
+        " its model.json and a checkpoint, or with an exported file. An image that"
+        " cannot be read is named and skipped, and the exit status is 1 then.",
     )
-    predict.add_argument(
-        "--workdir", required=True, metavar="DIR", help="working directory of the run"
+    source = predict.add_mutually_exclusive_group(required=True)
+    source.add_argument("--workdir", metavar="DIR", help="working directory of the run")
+    source.add_argument(
+        "--model", metavar="FILE", help="a file that 'cnnjax export' wrote"
     )
     predict.add_argument(
         "inputs",
@@ -50,19 +53,24 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Prints the predictions; 1 if an input was skipped."""
     step = parse_step(args.step)
+    if args.output is not None:
+        check_folder_of(args.output)
     if args.top < 1:
         raise ConfigError(f"--top is {args.top}, expected a whole number above 0")
+    if args.model is not None and step is not None:
+        raise ConfigError("--step chooses a checkpoint of --workdir; a file has one")
     start_jax()
+    from cnnjax.inference import load
+    from cnnjax.inference.export import open_exported
     from cnnjax.inference.predict_files import predict_files
     from cnnjax.report.work import work_shown
 
     with work_shown():
         skipped = predict_files(
-            args.workdir,
+            open_exported(args.model) if args.model else load(args.workdir, step),
             args.inputs,
             top=args.top,
             form=args.format,
             output=args.output,
-            step=step,
         )
     return 1 if skipped else 0

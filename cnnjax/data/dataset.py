@@ -54,7 +54,7 @@ class RawDataset(NamedTuple):
       notes: sentences about possible mistakes, to be shown to the user.
       decoding: how image files became arrays, if the images come from files.
       files: the names of the image files of each split.
-      task: what the labels mean, if the source knows; see ``Dataset``.
+      task: what the labels mean, if the source knows.
 
     Instead of a ``Split`` of arrays, a source of image files gives ``EncodedImages``
     with labels.
@@ -239,8 +239,7 @@ def check_split(name: str, split: Split) -> Split:
     if labels.ndim not in (1, 2) or labels.dtype.kind not in "biuf":
         raise DataError(
             f"{name} labels have shape {labels.shape} and dtype {labels.dtype}:"
-            " expected numbers (n,) or (n, classes); names of classes go into"
-            " class_names"
+            " expected numbers; names of classes go into class_names"
         )
     if len(images) != len(labels):
         raise DataError(
@@ -258,10 +257,9 @@ def _as_array(name: str, labels: Any) -> np.ndarray:
     """Labels as an array; yes and no as 1 and 0."""
     try:
         array = np.asarray(labels)
-    except ValueError as error:  # lists of different lengths
+    except ValueError as error:
         raise DataError(
-            f"{name} labels cannot be an array ({error}): for several classes per"
-            " example, expected 0 or 1 for each class"
+            f"{name} labels are lists of different lengths: expected 0 or 1 per class"
         ) from error
     return array.astype(np.int8) if array.dtype == bool else array
 

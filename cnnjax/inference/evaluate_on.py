@@ -71,14 +71,7 @@ def evaluate_on(
     """
     metrics = _make_metrics(trained)
     names, variants = choose_variants(augment, trained.description.eval_augment)
-    if split not in (None, *SPLITS):
-        valid = ", ".join(SPLITS)
-        raise ConfigError(f"split is {show(split)}, expected one of {valid}")
-    if isinstance(data, str):
-        raw = load_raw(data, files=_files_as(trained))
-    else:
-        raw = as_raw(data)
-    name, examples = _choose(raw, split)
+    raw, name, examples = read_examples(trained, data, split)
     labels = _match_classes(examples, raw.class_names, trained)
     model = trained.description
     check_metrics(model.metrics, metrics, model.num_classes, labels, model.task)
@@ -91,6 +84,34 @@ def evaluate_on(
     files = [raw.files[each] for each in members if each in raw.files]
     names_of_files = np.concatenate(files) if files else None
     return Scored(name, *found, augmented, names_of_files)
+
+
+def read_examples(
+    trained: TrainedModel, data: Any, split: str | None
+) -> tuple[RawDataset | Dataset, str, Split]:
+    """Other data, and the examples of one of its splits with the split's name.
+
+    The arguments are those of ``evaluate_on``.
+
+    Raises:
+        ConfigError: a split that the data lacks.
+        DataError: data that cannot be read, or images of another shape.
+    """
+    if split not in (None, *SPLITS):
+        valid = ", ".join(SPLITS)
+        raise ConfigError(f"split is {show(split)}, expected one of {valid}")
+    if isinstance(data, str):
+        raw = load_raw(data, files=_files_as(trained))
+    else:
+        raw = as_raw(data)
+    name, examples = _choose(raw, split)
+    shape, expected = tuple(examples.images.shape[1:]), trained.image_shape
+    if shape != expected:
+        raise DataError(
+            f"images of the data have shape {shape}: expected {expected}, as in"
+            " training"
+        )
+    return raw, name, examples
 
 
 def _files_as(trained: TrainedModel) -> FileSettings:
@@ -144,15 +165,9 @@ def _match_classes(
     """The labels as classes of the model.
 
     Raises:
-        DataError: classes or images that the model does not know.
+        DataError: classes that the model does not know.
     """
     model = trained.description
-    shape = tuple(examples.images.shape[1:])
-    if shape != model.image_shape:
-        raise DataError(
-            f"images of the data have shape {shape}: expected {model.image_shape}, as"
-            " in training"
-        )
     ours, task = model.class_names, model.task
     if ours is None or names is None:
         return check_labels("given", examples.labels, model.num_classes, task)

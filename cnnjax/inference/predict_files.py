@@ -13,10 +13,10 @@ import numpy as np
 
 from cnnjax import progress
 from cnnjax.errors import DataError
-from cnnjax.files import check_folder_of, write_whole
+from cnnjax.files import write_whole
+from cnnjax.inference.export import ExportedModel
 from cnnjax.inference.images import as_images
 from cnnjax.inference.inputs import Item, find_items
-from cnnjax.inference.load import load
 from cnnjax.inference.trained_model import (
     SIZES,
     ClassSet,
@@ -35,34 +35,29 @@ class Row(NamedTuple):
 
 
 def predict_files(
-    workdir: str,
+    trained: TrainedModel | ExportedModel,
     inputs: Sequence[str],
     *,
     top: int,
     form: str,
     output: str | None,
-    step: str | int | None,
 ) -> int:
     """Predicts, and prints or writes the result.
 
     Args:
-        workdir: of the run.
+        trained: the model.
         inputs: see ``find_items``.
         top: how many classes are shown.
         form: ``"table"``, ``"json"``, ``"jsonl"`` or ``"csv"``.
         output: a file to write instead of printing.
-        step: which state of the run.
 
     Returns:
         How many inputs were skipped, each with a warning.
 
     Raises:
-        ConfigError: no trained model, an input that names nothing, or an output that
-            cannot be written.
+        ConfigError: an input that names nothing.
+        OSError: an output that cannot be written.
     """
-    if output:
-        check_folder_of(output)
-    trained = load(workdir, step)
     items = find_items(inputs)
     rows: list[Row] = []
     for start in range(0, len(items), SIZES[-1]):
@@ -79,7 +74,9 @@ def predict_files(
     return len(items) - len(rows)
 
 
-def _predict(trained: TrainedModel, items: Sequence[Item], top: int) -> list[Row]:
+def _predict(
+    trained: TrainedModel | ExportedModel, items: Sequence[Item], top: int
+) -> list[Row]:
     """The predictions for those items that can be read; the others are warned of."""
     names, images = [], []
     for item in items:

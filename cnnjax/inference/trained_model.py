@@ -94,8 +94,7 @@ class TrainedModel:
     @property
     def class_names(self) -> tuple[str, ...]:
         """One name per class or output; numbers as text where the data had none."""
-        names = self.description.class_names
-        return names or tuple(map(str, range(self.description.num_classes)))
+        return self.description.names
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -158,9 +157,8 @@ class TrainedModel:
         if type(k) is not int or k < 1:
             raise ConfigError(f"k is {k!r}, expected a whole number above 0")
         logits = self.logits(images)
-        if logits.ndim == 1:
-            return self._predictions(logits[None], k)[0]
-        return self._predictions(logits, k)
+        found = make_predictions(np.atleast_2d(logits), self.description, k)
+        return found[0] if logits.ndim == 1 else found
 
     def features(self, images: Images, layer: str) -> np.ndarray:
         """The output of one layer, such as an embedding.
@@ -177,26 +175,6 @@ class TrainedModel:
             DataError: see ``logits``.
         """
         return self._apply(images, self._layer(layer))
-
-    def _predictions(self, logits: np.ndarray, k: int) -> list[Any]:
-        names, task = self.class_names, self.description.task
-        if task == REGRESSION:
-            rows = logits.tolist()
-            return [Estimate(dict(zip(names, row, strict=True))) for row in rows]
-        shares = probabilities(logits, self.description.is_sigmoid)
-        order = np.argsort(-shares, axis=-1, kind="stable")[:, :k]
-        values = np.take_along_axis(shares, order, axis=-1)
-        predictions: list[Any] = []
-        for labels, row in zip(order.tolist(), values.tolist(), strict=True):
-            top = tuple(zip((names[label] for label in labels), row, strict=True))
-            predictions.append(Prediction(labels[0], *top[0], top))
-        if task != MULTILABEL:
-            return predictions
-        for number, row in enumerate(logits > 0):
-            labels = tuple(np.flatnonzero(row).tolist())
-            likely = tuple(names[label] for label in labels)
-            predictions[number] = ClassSet(labels, likely, predictions[number].top)
-        return predictions
 
     def _apply(self, images: Images, function: Callable[..., Any]) -> np.ndarray:
         """A compiled function of the images, batch by batch."""
@@ -256,6 +234,34 @@ class TrainedModel:
                 lambda variables, images: self._layers(variables, images)[name]
             )
         return self._compiled_layers[name]
+
+
+def make_predictions(logits: np.ndarray, model: ModelFile, k: int) -> list[Any]:
+    """What the outputs ``(n, num_classes)`` of a model say, one entry per image.
+
+    Args:
+        logits: float32.
+        model: what the outputs mean.
+        k: how many classes ``top`` holds.
+    """
+    names = model.names
+    if model.task == REGRESSION:
+        rows = logits.tolist()
+        return [Estimate(dict(zip(names, row, strict=True))) for row in rows]
+    shares = probabilities(logits, model.is_sigmoid)
+    order = np.argsort(-shares, axis=-1, kind="stable")[:, :k]
+    values = np.take_along_axis(shares, order, axis=-1)
+    predictions: list[Any] = []
+    for labels, row in zip(order.tolist(), values.tolist(), strict=True):
+        top = tuple(zip((names[label] for label in labels), row, strict=True))
+        predictions.append(Prediction(labels[0], *top[0], top))
+    if model.task != MULTILABEL:
+        return predictions
+    for number, row in enumerate(logits > 0):
+        labels = tuple(np.flatnonzero(row).tolist())
+        likely = tuple(names[label] for label in labels)
+        predictions[number] = ClassSet(labels, likely, predictions[number].top)
+    return predictions
 
 
 def _parts(images: np.ndarray):

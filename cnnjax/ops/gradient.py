@@ -23,6 +23,7 @@ Result = TypeVar("Result")
 
 _mode = jax.make_user_context("custom")
 _watcher = jax.make_user_context(None)
+_substitute = jax.make_user_context(None)
 
 
 @contextlib.contextmanager
@@ -46,6 +47,18 @@ def watch_calls(watcher: Callable[["CustomVJP", dict[str, Any]], None]):
     its gradient calls in turn are not reported.
     """
     with _watcher(watcher):
+        yield
+
+
+@contextlib.contextmanager
+def substituted(substitute: Callable[["CustomVJP", tuple, dict[str, Any]], Any]):
+    """Has ``substitute`` compute the functions with a hand-written gradient.
+
+    It gets the function, its arguments and its keyword arguments, and returns the
+    result, or ``NotImplemented`` to leave the call to the function. An exporter draws a
+    convolution as one node this way.
+    """
+    with _substitute(substitute):
         yield
 
 
@@ -112,6 +125,10 @@ class CustomVJP(Generic[Result]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Applies the function."""
+        if _substitute.value is not None:
+            y = _substitute.value(self, args, kwargs)
+            if y is not NotImplemented:
+                return cast(Result, y)
         if _watcher.value is not None:
             _watcher.value(self, self._signature.bind(*args, **kwargs).arguments)
             with _watcher(None):

@@ -175,7 +175,9 @@ def _normalize_bwd(epsilon, dtype, residuals, dy):
     return tuple(g.astype(a.dtype) for g, a in zip(gradients, residuals, strict=True))
 
 
-_normalize.defvjp(_normalize_fwd, _normalize_bwd)
+_normalize.defvjp(  # pyright: ignore[reportGeneralTypeIssues] (no cycle is there)
+    _normalize_fwd, _normalize_bwd
+)
 
 
 def _over_devices(mean, variance, devices):

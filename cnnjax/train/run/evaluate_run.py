@@ -23,7 +23,12 @@ from cnnjax.train.machine.numerics import adapt_backend
 from cnnjax.train.run import data_identity, model_file
 from cnnjax.train.run.changes import check_noted
 from cnnjax.train.run.evaluation import Score
-from cnnjax.train.run.experiment import Parts, file_settings, make_experiment
+from cnnjax.train.run.experiment import (
+    Experiment,
+    Parts,
+    file_settings,
+    make_experiment,
+)
 from cnnjax.train.run.imports import import_recorded
 from cnnjax.train.run.trained import find_state, wants_best
 from cnnjax.train.run.workdir import (
@@ -110,14 +115,8 @@ def evaluate_step(
     config = adapt_backend(read_config(origin.folder), warn)
     names, variants = choose_variants(augment, config.eval_augment)
     compilation_cache.enable()
-    import_recorded(origin.folder, config)
-    normalization = known_normalization(origin)
-    # Without its file, the normalization is measured on the training split.
-    only = _read_only(split, config, origin.folder) if normalization else None
-    experiment = make_experiment(config, normalization, parts=Parts(dataset=only))
+    experiment, identity = _open(origin, config, split)
     dataset = experiment.dataset
-    identity = data_identity.describe(dataset, (split,) if only else SPLITS)
-    data_identity.check_file(origin.folder, identity, dataset)
     shapes = describe_state(experiment, config)
     found = find_state(origin, wants_best(config), shapes, step)
     taken = int(found.arrays["step"])
@@ -134,6 +133,36 @@ def evaluate_step(
     score, outputs = evaluation(state, data)
     files = dataset.files.get(split)
     return Trained(taken, score, outputs, dataset.class_names, augmented, files)
+
+
+def read_split(workdir: str | Path, split: str) -> Split:
+    """One of the splits of a run, as it was when the run was trained.
+
+    Raises:
+        ConfigError: no run in ``workdir``, or other data than it was trained with.
+        DataError: data that cannot be read.
+    """
+    origin = Origin(Path(workdir))
+    experiment, _ = _open(origin, read_config(origin.folder), split)
+    return getattr(experiment.dataset, split)
+
+
+def _open(
+    origin: Origin, config: Config, split: str
+) -> tuple[Experiment, dict[str, Any]]:
+    """What the settings of a run stand for, and the identity of its data.
+
+    Of the data, only ``split`` is read, if the source keeps the splits apart.
+    """
+    import_recorded(origin.folder, config)
+    normalization = known_normalization(origin)
+    # Without its file, the normalization is measured on the training split.
+    only = _read_only(split, config, origin.folder) if normalization else None
+    experiment = make_experiment(config, normalization, parts=Parts(dataset=only))
+    dataset = experiment.dataset
+    identity = data_identity.describe(dataset, (split,) if only else SPLITS)
+    data_identity.check_file(origin.folder, identity, dataset)
+    return experiment, identity
 
 
 def choose_variants(

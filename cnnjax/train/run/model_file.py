@@ -82,6 +82,11 @@ class ModelFile(NamedTuple):
         return LossOptions(self.label_smoothing, self.focal_gamma, self.delta)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """One name per class or output; numbers as text where the data had none."""
+        return self.class_names or tuple(map(str, range(self.num_classes)))
+
+    @property
     def is_sigmoid(self) -> bool:
         """Whether each class has a probability of its own."""
         return self.loss == "sigmoid" or self.task == MULTILABEL
@@ -132,12 +137,16 @@ def describe_model(
 
 def write(workdir: Path, model: ModelFile) -> None:
     """Writes the file: other processes see all of it or nothing."""
+    write_whole(workdir / NAME, json.dumps(as_values(model), indent=2) + "\n")
+
+
+def as_values(model: ModelFile) -> dict[str, Any]:
+    """The description as values for JSON, with the versions that wrote it."""
     versions = {"format_version": FORMAT_VERSION, "cnnjax_version": __version__}
     values = model._asdict()
     if model.decoding is not None:
         values["decoding"] = model.decoding._asdict()
-    text = json.dumps(versions | values, indent=2)
-    write_whole(workdir / NAME, text + "\n")
+    return versions | values
 
 
 def read(workdir: Path) -> ModelFile:
@@ -148,13 +157,7 @@ def read(workdir: Path) -> ModelFile:
     """
     path = workdir / NAME
     try:
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds {show(content)}, expected an object")
-        check_versions(content.get("format_version"), content.get("cnnjax_version"))
-        content = ModelFile._field_defaults | content
-        found = {name: content[name] for name in ModelFile._fields}
-        return _checked(ModelFile(**found))
+        return parse(read_json(path))
     except FileNotFoundError as error:
         raise ConfigError(
             f"no trained model in {workdir}: there is no {path}; give the working"
@@ -167,6 +170,21 @@ def read(workdir: Path) -> ModelFile:
         raise ConfigError(f"{path} is damaged: it lacks {error}; restore it") from error
     except (ConfigError, DataError, OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{path} is damaged: {error}; restore it") from error
+
+
+def parse(content: Any) -> ModelFile:
+    """The description that ``as_values`` turned into values for JSON.
+
+    Raises:
+        ConfigError: a newer version's, or a setting that this version lacks.
+        KeyError: a value that is missing.
+        DataError, TypeError, ValueError: a value that ``describe_model`` never gives.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {show(content)}, expected an object")
+    check_versions(content.get("format_version"), content.get("cnnjax_version"))
+    content = ModelFile._field_defaults | content
+    return _checked(ModelFile(**{name: content[name] for name in ModelFile._fields}))
 
 
 def _checked(model: ModelFile) -> ModelFile:

@@ -1,0 +1,10 @@
+"""A trained model as one file for other programs, proven to give the same outputs.
+
+``exporters.py`` has the formats, ``graph.py`` the steps that they share: build, prove,
+keep. Start there.
+"""
+
+from cnnjax.inference.export.exported_model import ExportedModel, open_exported
+from cnnjax.inference.export.exporters import EXPORTERS, export_run
+
+__all__ = ["EXPORTERS", "ExportedModel", "export_run", "open_exported"]

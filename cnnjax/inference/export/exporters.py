@@ -1,0 +1,68 @@
+"""The formats that a trained model is exported to."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cnnjax.errors import ConfigError, unknown_name
+from cnnjax.files import check_folder_of
+from cnnjax.inference.export import onnx_file, stablehlo_file
+from cnnjax.inference.export.graph import GraphFormat, Request, export_graph
+from cnnjax.inference.load import load
+
+GRAPHS: Mapping[str, GraphFormat] = {"onnx": onnx_file, "stablehlo": stablehlo_file}
+"""The formats of files that ``cnnjax predict --model`` runs."""
+
+EXPORTERS: Mapping[str, Callable[[Request], Mapping[str, Any]]] = {
+    name: partial(export_graph, form) for name, form in GRAPHS.items()
+}
+"""All formats: each writes a file and returns what it says about it."""
+
+
+def export_run(
+    workdir: str,
+    form: str,
+    output: str | None = None,
+    *,
+    step: str | int | None = None,
+    data: str | None = None,
+    split: str | None = None,
+    verify: bool = True,
+) -> tuple[Path, Mapping[str, Any]]:
+    """Exports the trained model of a run, with proof.
+
+    Args:
+        workdir: of the run.
+        form: a key of ``EXPORTERS``.
+        output: the file; by default ``model.FORMAT`` in the working directory.
+        step: which state of the run.
+        data: a source to compare with, instead of the run's own data.
+        split: which examples; by default the test split.
+        verify: whether outputs are compared with those of the checkpoint.
+
+    Returns:
+        The path of the file, and what it says about itself.
+
+    Raises:
+        ConfigError: no such format, no trained model, or a file that would disagree
+            with the checkpoint.
+
+    Example::
+
+        >>> from cnnjax.inference.export import export_run
+        >>> path, facts = export_run("runs/digits", "onnx")  # doctest: +SKIP
+        >>> facts["certificate"]["same_predictions"]  # doctest: +SKIP
+        360
+    """
+    if form not in EXPORTERS:
+        raise ConfigError(str(unknown_name("format", form, EXPORTERS)))
+    path = Path(workdir) / f"model.{form}" if output is None else Path(output)
+    if path.suffix != f".{form}":
+        raise ConfigError(
+            f"--output is {output!r}, expected a name that ends with .{form}"
+        )
+    if output is not None:
+        check_folder_of(path)
+    trained = load(workdir, step)
+    return path, EXPORTERS[form](Request(trained, path, data, split, verify))

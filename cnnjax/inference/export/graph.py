@@ -1,0 +1,128 @@
+"""Exports a graph in three steps: build it, prove it, keep it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from cnnjax.data import Split
+from cnnjax.errors import ConfigError, DataError
+from cnnjax.files import write_whole
+from cnnjax.inference.evaluate_on import read_examples
+from cnnjax.inference.export.metadata import Metadata
+from cnnjax.inference.export.program import Run
+from cnnjax.inference.export.proof import compare
+from cnnjax.inference.trained_model import TrainedModel
+from cnnjax.streams import warn
+from cnnjax.train.run.evaluate_run import read_split
+
+
+class Request(NamedTuple):
+    """What a user asked for.
+
+    Attributes:
+        trained: the model.
+        path: of the file to be written.
+        data: a source whose images are compared; ``None`` for that of the run.
+        split: which of them; ``None`` for the test split, or for all examples of a
+            source that has none.
+        verify: whether anything is compared.
+    """
+
+    trained: TrainedModel
+    path: Path
+    data: str | None
+    split: str | None
+    verify: bool
+
+
+class GraphFormat(Protocol):
+    """A module that writes and reads a format of graphs."""
+
+    def prepare(self, trained: TrainedModel) -> tuple[TrainedModel, str | None]:
+        """The model to be exported, and a note if it is not the run's own."""
+        ...
+
+    def build(self, trained: TrainedModel) -> Any:
+        """The graph."""
+        ...
+
+    def pack(self, graph: Any, metadata: Metadata) -> bytes:
+        """The content of the file."""
+        ...
+
+    def read(self, path: Path) -> tuple[Metadata, Run]:
+        """The metadata of a file, and the function that runs it."""
+        ...
+
+    def run_for_proof(self, path: Path) -> AbstractContextManager[Run]:
+        """The function that runs the file as another program would."""
+        ...
+
+    def runtime(self) -> str:
+        """What runs the file."""
+        ...
+
+
+def export_graph(form: GraphFormat, request: Request) -> Mapping[str, Any]:
+    """Writes the file and ``FILE.json`` beside it, and returns what that holds.
+
+    Raises:
+        ConfigError: a network that the format cannot hold, a file that disagrees with
+            the checkpoint, or no data to compare with.
+    """
+    found = _examples(request) if request.verify else None
+    trained, note = form.prepare(request.trained)
+    if note:
+        warn(note)
+    graph, metadata = form.build(trained), Metadata.of(trained)
+    if found is None:
+        warn(
+            f"{request.path} is exported unchecked (--no-verify): nothing has compared"
+            " its outputs with those of the checkpoint"
+        )
+    else:
+        data, split, examples = found
+        draft = request.path.with_name(f".{request.path.name}.{os.getpid()}.tmp")
+        try:
+            draft.write_bytes(form.pack(graph, metadata))
+            with form.run_for_proof(draft) as run:
+                proof = compare(trained, run, examples, data, split, form.runtime())
+        finally:
+            draft.unlink(missing_ok=True)
+        metadata = metadata._replace(certificate=proof._asdict())
+    content = form.pack(graph, metadata)
+    write_whole(request.path, content)
+    digest = {"file_sha256": hashlib.sha256(content).hexdigest()}
+    values = metadata.as_values() | digest
+    write_whole(json_path(request.path), json.dumps(values, indent=2) + "\n")
+    return values
+
+
+def json_path(path: Path) -> Path:
+    """``FILE.json``, which holds the metadata and the digest of ``FILE``."""
+    return path.with_name(f"{path.name}.json")
+
+
+def _examples(request: Request) -> tuple[str, str, Split]:
+    """The source, the split and the examples that the proof takes.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    trained, data = request.trained, request.data
+    if data is not None:
+        _, split, examples = read_examples(trained, data, request.split)
+        return data, split, examples
+    split = request.split or "test"
+    try:
+        return "the run's own", split, read_split(trained.folder, split)
+    except (ConfigError, DataError, OSError) as error:
+        raise ConfigError(
+            f"the run's {split} split is needed to prove the file, but {error}. Give"
+            " other images with --data=SOURCE, such as --data=npz:new.npz, or export"
+            " unchecked with --no-verify"
+        ) from error

@@ -1,0 +1,179 @@
+"""StableHLO files: one zip archive of ``jax.export``'s program and its metadata.
+
+``program.jax`` is what ``jax.export`` serialized, for CPUs, CUDA and TPUs and a batch
+of any size; ``metadata.json`` says what its images and outputs are. Neither is
+compressed, so no archive unpacks to more than its own size.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+
+from cnnjax.errors import ConfigError, DataError
+from cnnjax.inference.export.fresh_process import receive, send
+from cnnjax.inference.export.metadata import Metadata, from_texts, read_file
+from cnnjax.inference.export.program import Run, image_spec, make_function
+from cnnjax.inference.trained_model import TrainedModel
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+PROGRAM, METADATA = "program.jax", "metadata.json"
+_CUSTOM_CALL = re.compile(r"stablehlo\.custom_call\s*(@[^\s(]+)")
+CHILD = Path(__file__).with_name("fresh_process.py")
+
+
+def prepare(trained: TrainedModel) -> tuple[TrainedModel, str | None]:
+    """The model that the file is to compute: the run's own, in its precision."""
+    return trained, None
+
+
+def build(trained: TrainedModel) -> bytes:
+    """The serialized program of a trained model.
+
+    Raises:
+        ConfigError: a network that needs more than StableHLO, or that JAX cannot trace
+            for a batch of any size.
+    """
+    function = jax.jit(make_function(trained))
+    export = jax.export.export(function, platforms=PLATFORMS)
+    name = trained.description.name
+    try:
+        exported = export(image_spec(trained.description))
+    except Exception as error:  # JAX raises many kinds of errors
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"JAX cannot export the model {name!r} for a batch of any size: {reason}"
+        ) from error
+    if found := _custom_calls(exported):
+        raise ConfigError(
+            f"the model {name!r} calls {found}, which only this program has: expected"
+            " operations of StableHLO alone"
+        )
+    return bytes(exported.serialize())
+
+
+def pack(graph: bytes, metadata: Metadata) -> bytes:
+    """The content of a file with the program and metadata."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(METADATA, json.dumps(metadata.as_values(), indent=2))
+        archive.writestr(PROGRAM, graph)
+    return content.getvalue()
+
+
+def read(path: Path) -> tuple[Metadata, Run]:
+    """The metadata of a file, and the function that runs it.
+
+    Raises:
+        DataError: a file that is damaged, of another program, or calls other code.
+    """
+    content = _read_archive(path)
+    try:
+        values = json.loads(content[METADATA])
+        texts = {name: json.dumps(value) for name, value in values.items()}
+    except (AttributeError, ValueError) as error:
+        raise DataError(f"{path}: its metadata are damaged: {error}") from error
+    metadata = from_texts(texts, path)
+    try:
+        exported = jax.export.deserialize(bytearray(content[PROGRAM]))
+        calls = _custom_calls(exported)
+    except Exception as error:  # flatbuffers and JAX raise many kinds of errors
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: JAX cannot read its program: {reason}") from error
+    if calls:
+        raise DataError(f"{path} calls {calls}, which cnnjax never exports: refused")
+    program = jax.jit(exported.call)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.asarray(program(images)[0])
+
+    return metadata, run
+
+
+@contextlib.contextmanager
+def run_for_proof(path: Path) -> Iterator[Run]:
+    """The function that has a fresh process run the file, with JAX but not cnnjax.
+
+    Raises:
+        ConfigError: the process failed.
+    """
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    with (
+        TemporaryFile() as errors,
+        subprocess.Popen(
+            [sys.executable, "-P", str(CHILD), str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+        ) as child,
+    ):
+        pipes: Any = child.stdin, child.stdout
+
+        def run(images: np.ndarray) -> np.ndarray:
+            try:
+                send(images, pipes[0])
+                return receive(pipes[1])
+            except (OSError, EOFError) as error:
+                child.wait()
+                errors.seek(0)
+                lines = errors.read().decode(errors="replace").splitlines()
+                reason = lines[-1] if lines else f"exit status {child.returncode}"
+                raise ConfigError(
+                    f"a fresh process cannot run the exported program: {reason}"
+                ) from error
+
+        try:
+            yield run
+        finally:
+            pipes[0].close()
+
+
+def runtime() -> str:
+    """What runs the file."""
+    return f"jax {jax.__version__} without cnnjax, on a CPU"
+
+
+def _read_archive(path: Path) -> dict[str, bytes]:
+    """The two members of an archive.
+
+    Raises:
+        DataError: another kind of file, or a damaged one.
+    """
+    try:
+        content = io.BytesIO(read_file(path))
+        with zipfile.ZipFile(content) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            if PROGRAM not in members or METADATA not in members:
+                raise DataError(
+                    f"{path} was not written by 'cnnjax export': it lacks {PROGRAM} or"
+                    f" {METADATA}"
+                )
+            if any(m.compress_type != zipfile.ZIP_STORED for m in members.values()):
+                raise DataError(f"{path} is compressed, which cnnjax never does")
+            return {name: archive.read(name) for name in (METADATA, PROGRAM)}
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(
+            f"{path} is no exported program, or it is damaged: {error}"
+        ) from error
+
+
+def _custom_calls(exported: Any) -> str | None:
+    """A call of code that is not StableHLO, if there is one.
+
+    ``shape_assertion`` is JAX's own check of the batch's size, which leaves no call.
+    """
+    names = set(_CUSTOM_CALL.findall(exported.mlir_module())) - {"@shape_assertion"}
+    return min(names, default=None)
