@@ -121,8 +121,8 @@ SETTINGS = (
             "Probability with which an example skips the last residual block in"
             " training; it rises linearly from 0 at the first block."),
     Setting("model.remat", None, OPTION, Rule("true or false"), "",
-            "Save memory: keep only each block's input, and compute the rest again in"
-            " the backward pass."),
+            "Save memory on accelerators: keep only each block's input, and compute the"
+            " rest again in the backward pass."),
     Setting("model.kernel_init", None, OPTION,
             Rule("the name of an initializer, such as 'he_normal'"), "",
             "Distribution of the initial kernels."),

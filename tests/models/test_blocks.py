@@ -90,6 +90,33 @@ def test_remat_changes_no_name_and_computes_blocks_again(name):
     assert "checkpoint" in jaxpr or "remat" in jaxpr
 
 
+def test_remat_keeps_less_than_a_third():
+    """Bytes for the backward pass, the parameters among them (docs/models.md)."""
+    shapes = jax.eval_shape(lambda: jnp.zeros((128, 32, 32, 3)))
+
+    def kept(remat):
+        model = models.make_model("resnet20", num_classes=1000, remat=remat)
+        variables = jax.eval_shape(lambda x: model.init(KEY, x, train=False), shapes)
+
+        def pullback(params, statistics, x):
+            def run(params):
+                inputs = {"params": params, "batch_stats": statistics}
+                return model.apply(inputs, x, train=True, mutable=["batch_stats"])[0]
+
+            return jax.vjp(run, params)[1]
+
+        with ops.backend("xla"):
+            leaves = jax.tree.leaves(
+                jax.eval_shape(
+                    pullback, variables["params"], variables["batch_stats"], shapes
+                )
+            )
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) / 1e6
+
+    assert kept(False) == pytest.approx(202, rel=0.01)
+    assert kept(True) == pytest.approx(62, rel=0.01)
+
+
 def test_remat_changes_no_value():
     x = np.random.default_rng(0).standard_normal((2, 16, 16, 3), np.float32)
     options = {"blocks": (1, 1), "widths": (4, 6), "stochastic_depth": 0.5}
