@@ -94,8 +94,7 @@ def _end(block, y, width, size, shortcut):
         return conv_norm(y, width, size, activation=nn.relu, add=shortcut)
     y = conv_norm(y, width, size)
     if block.squeeze_excite:
-        y = SqueezeExcite(max(width // 16, 1), conv_norm.kernel_init, conv_norm.dtype)(
-            y
-        )
+        reduced = max(width // 16, 1)
+        y = SqueezeExcite(reduced, conv_norm.kernel_init, conv_norm.dtype)(y)
     y = nn.StochasticDepth(block.drop, not conv_norm.train)(y)
     return nn.relu(y + shortcut)
