@@ -7,6 +7,7 @@ own code around the operations, is left to jax2onnx.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,7 +22,6 @@ from cnnjax.ops import activation
 from cnnjax.ops.conv import maps as conv_maps
 from cnnjax.ops.conv.problem import ConvProblem
 from cnnjax.ops.gradient import CustomVJP
-from cnnjax.ops.norm import maps as norm_maps
 from cnnjax.ops.padding import span
 from cnnjax.ops.pool import maps as pool_maps
 from cnnjax.ops.pool.problem import PoolProblem
@@ -110,8 +110,8 @@ def fold_constants(closed: Any, *inputs: Any) -> list[Any]:
 
 def draw(function: CustomVJP, args: tuple, kwargs: dict[str, Any]) -> Any:
     """What ``function`` computes, as ONNX nodes; see ``ops.gradient.substituted``."""
-    if function in DRAWN and not kwargs:
-        return DRAWN[function](*args)
+    if function.name in DRAWN and not kwargs:
+        return DRAWN[function.name](*args)
     return NotImplemented
 
 
@@ -194,18 +194,18 @@ def _unary(operator, **attributes):
     return lambda x: node(operator, x, **attributes)
 
 
-DRAWN = {
-    conv_maps.forward: _conv,
-    conv_maps.biased: _biased,
-    conv_maps.biased_relu: _biased_relu,
-    pool_maps.max_and_which: _max_pool,
-    pool_maps.window_sum: _window_sum,
-    norm_maps._normalize: _normalize,
-    activation.relu: _unary("Relu"),
-    activation.capped_relu: _capped_relu,
-    activation.sigmoid: _unary("Sigmoid"),
-    activation.tanh: _unary("Tanh"),
-    activation.softmax: _unary("Softmax", axis=-1),
+DRAWN: dict[str, Callable[..., Any]] = {
+    conv_maps.forward.name: _conv,
+    conv_maps.biased.name: _biased,
+    conv_maps.biased_relu.name: _biased_relu,
+    pool_maps.max_and_which.name: _max_pool,
+    pool_maps.window_sum.name: _window_sum,
+    "cnnjax.ops.norm.maps._normalize": _normalize,
+    activation.relu.name: _unary("Relu"),
+    activation.capped_relu.name: _capped_relu,
+    activation.sigmoid.name: _unary("Sigmoid"),
+    activation.tanh.name: _unary("Tanh"),
+    activation.softmax.name: _unary("Softmax", axis=-1),
 }
 
 
