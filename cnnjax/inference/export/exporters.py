@@ -9,15 +9,20 @@ from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.files import check_folder_of
 from cnnjax.inference.export import onnx_file, stablehlo_file
 from cnnjax.inference.export.graph import GraphFormat, Request, export_graph
+from cnnjax.inference.export.weights_file import export_weights
 from cnnjax.inference.load import load
 
 GRAPHS: Mapping[str, GraphFormat] = {"onnx": onnx_file, "stablehlo": stablehlo_file}
 """The formats of files that ``cnnjax predict --model`` runs."""
 
 EXPORTERS: Mapping[str, Callable[[Request], Mapping[str, Any]]] = {
-    name: partial(export_graph, form) for name, form in GRAPHS.items()
+    **{name: partial(export_graph, form) for name, form in GRAPHS.items()},
+    **{name: partial(export_weights, name) for name in ("safetensors", "torch")},
 }
 """All formats: each writes a file and returns what it says about it."""
+
+ENDINGS = {"torch": "pth"}
+"""The ending of a format's files, where it is not the format's name."""
 
 
 def export_run(
@@ -57,10 +62,11 @@ def export_run(
     """
     if form not in EXPORTERS:
         raise ConfigError(str(unknown_name("format", form, EXPORTERS)))
-    path = Path(workdir) / f"model.{form}" if output is None else Path(output)
-    if path.suffix != f".{form}":
+    ending = ENDINGS.get(form, form)
+    path = Path(workdir) / f"model.{ending}" if output is None else Path(output)
+    if path.suffix != f".{ending}":
         raise ConfigError(
-            f"--output is {output!r}, expected a name that ends with .{form}"
+            f"--output is {output!r}, expected a name that ends with .{ending}"
         )
     if output is not None:
         check_folder_of(path)
