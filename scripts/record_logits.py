@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Records what the networks of torchvision and timm compute, for the tests of ours.
+"""Records the logits of torchvision's and timm's networks, for the tests of ours.
 
 python scripts/record_logits.py tests/models/state_dict/logits
 

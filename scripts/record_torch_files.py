@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the small files of PyTorch that the tests read: run it where torch is.
+"""Writes the small PyTorch files that the tests read; needs PyTorch.
 
 python scripts/record_torch_files.py tests/weights/files
 """

@@ -1,4 +1,4 @@
-"""The parameters and multiply-adds of a network, counted without computing it."""
+"""The parameters and multiply-adds of a network, counted without running it."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,12 @@ from cnnjax.models.catalog import CATALOG
 
 
 class Size(NamedTuple):
-    """How large a network is.
+    """The size of a network.
 
     Attributes:
-        parameters: the trained values, without running moments.
-        multiply_adds: of one image's inference, in convolutions and dense layers.
+        parameters: number of trained values, without running moments.
+        multiply_adds: multiply-adds of inference for one image, in convolutions and
+            dense layers.
     """
 
     parameters: int
@@ -23,7 +24,7 @@ class Size(NamedTuple):
 
 
 def published_size(name: str) -> Size:
-    """The size of a network of ``CATALOG`` on one image of its published shape."""
+    """The size of a network of ``CATALOG``, for one image of the published shape."""
     entry = CATALOG[name]
     model = make_model(name, num_classes=entry.num_classes)
     x = jax.ShapeDtypeStruct((1, *entry.shape), jnp.float32)

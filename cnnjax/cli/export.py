@@ -1,4 +1,4 @@
-"""``cnnjax export``: a trained model as a file for other programs, with proof."""
+"""``cnnjax export``: writes a trained model as a file for other programs."""
 
 import argparse
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command's arguments."""
     export = commands.add_parser(
         "export",
-        help="write a trained model as ONNX or StableHLO, or its weights",
+        help="write a trained model as ONNX or StableHLO, or only its weights",
         description="Write the trained model of a run as one file for other programs:"
-        " raw images in, logits and probabilities out. The file is kept only if it"
-        " gives the checkpoint's outputs for the whole test split. With safetensors or"
-        " torch, write the weights alone, under torchvision's names where it has the"
-        " network.",
+        " raw images in, logits and probabilities out. The file is kept only if its"
+        " outputs match those of the checkpoint on the whole test split. With"
+        " safetensors or torch, write only the weights, with torchvision's names if"
+        " torchvision has the network.",
     )
     export.add_argument(
         "--workdir", required=True, metavar="DIR", help="working directory of the run"
@@ -28,24 +28,25 @@ def add(commands: Any) -> argparse.ArgumentParser:
     export.add_argument(
         "--output",
         metavar="FILE",
-        help="what to write; default: model.FORMAT (model.pth for torch) in the working"
+        help="file to write; default: model.FORMAT (model.pth for torch) in the working"
         " directory",
     )
     add_step(export)
     export.add_argument(
         "--data",
         metavar="SOURCE",
-        help="compare on other data, such as npz:new.npz; default: that of the run",
+        help="compare on other data, such as npz:new.npz; default: the run's own data",
     )
     export.add_argument(
         "--split",
         choices=("train", "validation", "test"),
-        help="which examples; default: test, or all if other data has no test split",
+        help="split to compare on; default: test, or all examples of other data without"
+        " a test split",
     )
     export.add_argument(
         "--no-verify",
         action="store_true",
-        help="compare nothing: the file is unchecked, and says so",
+        help="do not compare outputs; the file says that it is unchecked",
     )
     return export
 

@@ -13,9 +13,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     models = commands.add_parser(
         "models",
         help="list the networks: parameters, multiply-adds, input, weights, paper",
-        description="List the networks that model.name can be, with the parameters and"
-        " the multiply-adds of one image of the size that they were published with,"
-        " whose trained weights fit them, and the paper.",
+        description="List the networks that model.name can select, with the number of"
+        " parameters, the multiply-adds for one image of the published input size, the"
+        " libraries whose weights load, and the paper.",
     )
     models.add_argument(
         "names", nargs="*", metavar="NAME", help="only these; default: all"

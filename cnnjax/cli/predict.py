@@ -19,7 +19,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="classify images with a trained model",
         description="Classify images with the trained model of a run, which needs only"
         " its model.json and a checkpoint, or with an exported file. An image that"
-        " cannot be read is named and skipped, and the exit status is 1 then.",
+        " cannot be read is named and skipped, and the exit status is then 1.",
     )
     source = predict.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", metavar="DIR", help="working directory of the run")
@@ -58,7 +58,10 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     if args.top < 1:
         raise ConfigError(f"--top is {args.top}, expected a whole number above 0")
     if args.model is not None and step is not None:
-        raise ConfigError("--step chooses a checkpoint of --workdir; a file has one")
+        raise ConfigError(
+            "--step selects a checkpoint of --workdir, but --model is given, whose file"
+            " holds only one; leave --step out"
+        )
     start_jax()
     from cnnjax.inference import load
     from cnnjax.inference.export import open_exported

@@ -1,4 +1,4 @@
-"""``cnnjax show``: draws what the network sees, before it is trained."""
+"""``cnnjax show``: draws what the network sees, without training it."""
 
 import argparse
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="draw what the network sees: a training batch and validation images",
         description="Draw a sheet of images with their labels, exactly as the network"
         " sees them: the first of a training batch, with that step's order, crops,"
-        " augmentations and mixes, and the first of the validation split. Nothing is"
-        " trained.",
+        " augmentations and mixes, and the first images of the validation split."
+        " Nothing is trained.",
     )
     show.add_argument(
         "--config", required=True, metavar="FILE", help="such as configs/digits.py"
@@ -36,20 +36,20 @@ def add(commands: Any) -> argparse.ArgumentParser:
         type=int,
         default=16,
         metavar="N",
-        help="how many images of each kind; default: 16",
+        help="how many images of each kind to draw; default: 16",
     )
     show.add_argument(
         "--step",
         type=int,
         default=1,
         metavar="N",
-        help="of which training step; default: 1, the first",
+        help="training step whose batch to draw; default: 1, the first",
     )
     return show
 
 
 def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
-    """Writes the sheet, and prints its path and what the images are."""
+    """Writes the sheet, and prints its path and a description of the images."""
     if args.examples < 1:
         raise ConfigError(f"--examples is {args.examples}, expected 1 or more")
     if not args.out.endswith(".png"):

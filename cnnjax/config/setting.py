@@ -1,4 +1,4 @@
-"""What is said about one setting."""
+"""The description of one setting."""
 
 from typing import Any, NamedTuple
 
@@ -14,11 +14,11 @@ class Setting(NamedTuple):
     Attributes:
         name: with its section, such as ``"data.flip"``.
         kind: its type; ``None`` where the chosen model decides.
-        default: its value where a config does not change it; ``OPTION`` for an option
-            of an open section. Where the default is ``None``, a config may say so too.
-        rule: what its values may be.
-        unit: what the number counts.
-        sentence: what it is.
+        default: its value if a config does not change it; ``OPTION`` for an option of
+            an open section. If the default is ``None``, a config may set ``None``, too.
+        rule: which values are valid.
+        unit: the unit of the number.
+        sentence: what it does.
     """
 
     name: str
@@ -30,5 +30,5 @@ class Setting(NamedTuple):
 
     @property
     def expected(self) -> str:
-        """What its values may be, in words."""
+        """The valid values, in words."""
         return self.rule.expected + (", or None" if self.default is None else "")

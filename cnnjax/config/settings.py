@@ -74,8 +74,8 @@ SETTINGS = (
     Setting("data.cache", str, "none", one_of("none", "memory", "disk"), "",
             "Where decoded image files are kept, so that they are not decoded again."),
     Setting("data.cache_folder", str, None, FOLDER, "",
-            "Folder of decoded images, and of what is known about damaged ones. None"
-            " means cnnjax/images in the user's cache folder."),
+            "Folder for decoded images, and for the errors of damaged files. None means"
+            " cnnjax/images in the user's cache folder."),
     Setting("data.num_classes", int, None, SIZE, "classes",
             "A check: the data must have this many classes. None skips the check."),
     Setting("data.validation_fraction", float, 0.1, FRACTION, "",
@@ -86,12 +86,12 @@ SETTINGS = (
             " no test split."),
     Setting("data.mean", tuple, (), NUMBERS, "",
             "What is subtracted from each channel of the images; () measures the mean"
-            " of the training images, ('imagenet',) is that of ImageNet."),
+            " of the training images, and ('imagenet',) is that of ImageNet."),
     Setting("data.std", tuple, (), NUMBERS, "",
             "What each channel is divided by; () measures the standard deviation."),
     Setting("data.sampling", str, "shuffle", one_of("shuffle", "balanced"), "",
-            "Show each training example once per epoch, or all classes equally often:"
-            " the examples of rare classes more than once."),
+            "Show each training example once per epoch, or all classes equally often,"
+            " which repeats the examples of rare classes."),
     Setting("data.crop_padding", int, 0, COUNT, "pixels",
             "Pad each training image by this much and take a random crop of the"
             " original size."),
@@ -119,10 +119,10 @@ SETTINGS = (
             "Probability with which a unit is dropped in training."),
     Setting("model.stochastic_depth", float, OPTION, BELOW_ONE, "",
             "Probability with which an example skips the last residual block in"
-            " training; it rises linearly from 0 at the first block."),
+            " training; it rises linearly from 0 for the first block."),
     Setting("model.remat", None, OPTION, Rule("true or false"), "",
-            "Save memory on accelerators: keep only each block's input, and compute the"
-            " rest again in the backward pass."),
+            "Save memory on accelerators: keep only each block's input, and recompute"
+            " the rest in the backward pass."),
     Setting("model.kernel_init", None, OPTION,
             Rule("the name of an initializer, such as 'he_normal'"), "",
             "Distribution of the initial kernels."),
@@ -143,9 +143,9 @@ SETTINGS = (
             "Share of the target that is spread evenly over all classes."),
     Setting("loss.focal_gamma", float, 0.0, NOT_NEGATIVE, "",
             "Focusing parameter of the focal loss, with 'softmax' or 'sigmoid'; 2 is"
-            " usual, and 0 is the cross-entropy."),
+            " usual, and 0 gives the cross-entropy."),
     Setting("loss.delta", float, 1.0, POSITIVE, "",
-            "With 'huber', the error from which the loss is linear."),
+            "With 'huber', the error above which the loss is linear."),
     Setting("loss.class_weights", tuple, (), WEIGHTS, "",
             "How many times an example of each class counts in the training loss;"
             " 'balanced' makes all classes count alike."),
@@ -269,8 +269,8 @@ SETTINGS = (
             " skips none."),
 
     Setting("init_from", str, None, ORIGIN, "",
-            "A trained run, one of its checkpoints, or a file of weights, to take"
-            " initial weights from."),
+            "A trained run, one of its checkpoints, or a file of weights, from which to"
+            " load the initial weights."),
     Setting("init_load", str, ".*", PATTERN, "",
             "Names of the arrays to take from there."),
     Setting("freeze", str, "", PATTERN, "",

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnjax.typing import Images
 
-_OWN = 0x0F11  # sets these draws apart from all other functions of the seed
+_OWN = 0x0F11  # distinguishes these draws from all others that use the seed
 
 
 def flip_alternately(

@@ -50,7 +50,7 @@ WHOLE = Part()
 
 
 def _labeled(images: Images, labels: np.ndarray) -> Batch:
-    """A batch of examples, of which those of an unknown class do not count."""
+    """A batch of examples; those of an unknown class get weight 0."""
     weights = is_known(labels).astype(np.float32)
     if labels.ndim == 1:
         labels = np.maximum(labels, 0)
@@ -197,7 +197,7 @@ def train_batches(
 
 
 def _bytes(split: Split, examples: int) -> int:
-    """The size of the images of so many examples."""
+    """The size in bytes of the images of some number of examples."""
     images = split.images
     return examples * math.prod(images.shape[1:]) * images.dtype.itemsize
 

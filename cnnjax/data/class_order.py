@@ -7,18 +7,18 @@ import numpy as np
 from cnnjax.data.permutation import permutation
 from cnnjax.errors import DataError
 
-_BLOCKS = 256  # whose order of classes is drawn together
-_CLASSES, _EXAMPLES = 1, 2  # set the two kinds of orders apart
+_BLOCKS = 256  # number of blocks whose class orders are drawn together
+_CLASSES, _EXAMPLES = 1, 2  # distinguish the seeds of the two kinds of orders
 
 
 class ClassOrder:
-    """A stream of examples, balanced over classes and a function of seed and position.
+    """A class-balanced stream of examples, a function of seed and position.
 
-    With K classes, positions ``K j`` to ``K j + K - 1`` show one example of each class,
-    the classes in random order. A class with m examples shows each of them once in any
-    m of its turns in a row that start at a multiple of m, in an order that is random
-    each time. So rare classes come around more often than frequent ones, and any
-    position can be computed on its own: a resumed run continues exactly.
+    With K classes, positions ``K j`` to ``K j + K - 1`` form a block with one example
+    of each class, in random order. A class with m examples shows each of them once in
+    every m blocks, in an order that is random each time. So examples of rare classes
+    are shown more often. Any position can be computed on its own, so a resumed run
+    continues exactly.
 
     Args:
         labels: class numbers ``(n,)``; -1 for examples that never occur.
@@ -48,11 +48,11 @@ class ClassOrder:
 
         Args:
             positions: ``(k,)``, 0 or more.
-            seed: of the run.
+            seed: the seed of the run.
 
         Returns:
-            Numbers of examples ``(k,)``, and for each the number of times that the
-            same example occurs at earlier positions.
+            The numbers of the examples ``(k,)``, and for each the number of earlier
+            positions with the same example.
         """
         count = len(self._classes)
         examples, turns = np.empty_like(positions), np.empty_like(positions)
@@ -65,14 +65,14 @@ class ClassOrder:
         return examples, turns
 
     def _draw_classes(self, seed: int, chunk: int) -> np.ndarray:
-        """The order of classes in each block of a chunk ``(blocks, classes)``."""
+        """The order of the classes in each block of a chunk ``(blocks, classes)``."""
         count = len(self._classes)
         seeds = np.random.SeedSequence((seed, _CLASSES, chunk))
         bits = np.random.Philox(seeds).random_raw(_BLOCKS * count)
         return np.argsort(bits.reshape(_BLOCKS, count), axis=1, kind="stable")
 
     def _draw_examples(self, seed: int, which: int, turn: int) -> np.ndarray:
-        """The order of a class's examples, the ``turn``-th time."""
+        """The order of a class's examples when they are shown the ``turn``-th time."""
         members = self._members[which]
         number = int(self._classes[which])
         return members[permutation(len(members), seed, _EXAMPLES, number, turn)]

@@ -239,7 +239,7 @@ def check_split(name: str, split: Split) -> Split:
     if labels.ndim not in (1, 2) or labels.dtype.kind not in "biuf":
         raise DataError(
             f"{name} labels have shape {labels.shape} and dtype {labels.dtype}:"
-            " expected numbers; names of classes go into class_names"
+            " expected numbers; class names go into class_names"
         )
     if len(images) != len(labels):
         raise DataError(
@@ -254,7 +254,7 @@ def check_split(name: str, split: Split) -> Split:
 
 
 def _as_array(name: str, labels: Any) -> np.ndarray:
-    """Labels as an array; yes and no as 1 and 0."""
+    """Labels as an array, with booleans as 0 and 1."""
     try:
         array = np.asarray(labels)
     except ValueError as error:

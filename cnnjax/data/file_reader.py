@@ -1,4 +1,4 @@
-"""The image files of one split as arrays: decoded by threads, or taken from a cache."""
+"""The image files of one split as arrays: decoded by threads, or read from a cache."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from cnnjax.data.random_part import random_box
 from cnnjax.data.size import check_size
 from cnnjax.errors import DataError
 
-AT_ONCE = 256  # files that the threads get at a time
+AT_ONCE = 256  # files that are submitted to the threads at a time
 
 Choose = Callable[[float], Box]
 
@@ -26,12 +26,12 @@ class FileReader:
     Args:
         images: the files.
         decoding: how they become arrays.
-        shape: of each array.
-        workers: threads that decode, which live as long as the reader; 0 decodes in
-            the thread that reads.
-        part: the smallest and the largest share of its area that ``draw`` shows of an
-            image; ``None`` for the whole image.
-        cache: where decoded images are kept on disk, if anywhere.
+        shape: the shape of each array.
+        workers: number of threads that decode, which live as long as the reader; 0
+            decodes in the calling thread.
+        part: the smallest and the largest fraction of an image's area that ``draw``
+            shows; ``None`` for the whole image.
+        cache: the decoded images on disk, if they are cached.
     """
 
     def __init__(
@@ -48,19 +48,19 @@ class FileReader:
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     def __getstate__(self):
-        """For a worker process, of which there are several: it needs no threads."""
+        """The state for a worker process, which decodes without threads."""
         return {**self.__dict__, "_workers": 0, "_pool": None}
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Decodes files ``(k,)`` to an array ``(k, *shape)``.
 
         Raises:
-            DataError: a file that cannot be decoded any more.
+            DataError: a file that can no longer be decoded.
         """
         return self._stack(len(indices), self._decoded(indices.tolist()))
 
     def draw(self, indices: np.ndarray, seeds: Sequence[tuple[int, ...]]) -> np.ndarray:
-        """Like ``read``, a random part of each image, as its seed decides."""
+        """Like ``read``, but a random part of each image, which its seed determines."""
         least, most = self._part or (1.0, 1.0)
 
         def choose(seed: tuple[int, ...]) -> Choose:
@@ -83,9 +83,9 @@ class FileReader:
     def read_all(
         self, split: str, *, keep: bool
     ) -> tuple[np.ndarray | None, dict[int, str]]:
-        """Decodes all files: arrays if they are kept, and what is wrong with which.
+        """Decodes all files: returns arrays if ``keep``, and errors by file number.
 
-        What a cache holds is not decoded again, and what it lacks is added to it.
+        Files in the cache are not decoded again, and the others are added to it.
         """
         count, bad, arrays = len(self._images), {}, None
         if keep:
@@ -103,9 +103,9 @@ class FileReader:
         return arrays, bad
 
     def _all(self, keep: bool) -> Iterator[np.ndarray | DataError | None]:
-        """The arrays of all files, or what is wrong with them.
+        """The arrays of all files, or their errors.
 
-        ``None`` stands for a good file that a cache knows, unless arrays are kept.
+        Unless ``keep``, ``None`` stands for a file that the cache knows to be good.
         """
         if self._cache is None:
             yield from self._decoded(range(len(self._images)))
@@ -127,7 +127,7 @@ class FileReader:
     def _decoded(
         self, numbers: Sequence[int], choices: Sequence[Choose] | None = None
     ) -> Iterator[np.ndarray | DataError]:
-        """The arrays of some files in their order, or what is wrong with them."""
+        """The arrays of some files in order, or their errors."""
         chosen = choices or [None] * len(numbers)
         if not self._workers:
             yield from map(self._decode, numbers, chosen)
@@ -138,7 +138,7 @@ class FileReader:
             yield from pool.map(self._decode, numbers[some], chosen[some])
 
     def _threads(self) -> ThreadPoolExecutor:
-        """The threads of this process, as a fork has none of its parent's."""
+        """The threads of this process: a fork has none of its parent's threads."""
         process = os.getpid()
         if self._pool is None or self._pool[0] != process:
             self._pool = process, ThreadPoolExecutor(self._workers, "cnnjax decoding")
@@ -157,12 +157,12 @@ class FileReader:
         if array.shape != self._shape:
             return DataError(
                 f"{name} has {pixels(array.shape)} pixels, but others have"
-                f" {pixels(self._shape)} (height x width): set data.image_size, such"
-                " as (64, 64), to resize all images"
+                f" {pixels(self._shape)} (height x width): set data.image_size, for"
+                " example to (64, 64), to resize all images"
             )
         return array
 
 
 def pixels(size: Sequence[int]) -> str:
-    """Height and width in words."""
+    """Height and width as text."""
     return f"{size[0]} x {size[1]}"

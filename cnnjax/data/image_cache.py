@@ -1,11 +1,11 @@
 """Decoded images on disk, so that they are decoded once for all runs.
 
 The files of a split are divided into shards of consecutive files. The name of a shard
-is a digest of all that its content depends on: the paths, sizes and times of its files,
-how they are decoded, and by which versions. So a shard is never stale; after a change,
-another name is looked for. A shard holds a header with a checksum of each image and
-what is wrong with damaged files, and then the images one after the other. It is written
-under another name first, and its length and checksums are verified when it is read.
+is a digest of everything that its content depends on: the paths, sizes and times of its
+files, how they are decoded, and by which versions. So a shard is never stale: after a
+change, its name is different. A shard consists of a header, with a checksum of each
+image and the errors of damaged files, and the images one after the other. It is written
+under a temporary name first, and its length and checksums are verified when it is read.
 """
 
 import hashlib
@@ -26,18 +26,18 @@ from cnnjax.files import open_regular, write_whole
 
 MAGIC = b"cnnjax images 1\n"
 SHARD_BYTES = 2**25  # of images in one shard, which is held in memory to be written
-SHARD_FILES = 1024  # the most files of one shard
-_LENGTH = 8  # bytes that hold the length of the header, and again of its checksum
+SHARD_FILES = 1024  # the most files in one shard
+_LENGTH = 8  # bytes of the header's length, and of its checksum
 
 
 class Shard(NamedTuple):
     """A shard on disk whose header is intact.
 
     Attributes:
-        path: of the file.
-        start: where the first image begins in it.
-        checksums: CRC-32 of each image; empty if only the files were checked.
-        bad: what is wrong with damaged files, by their place in the shard.
+        path: the path of the shard.
+        start: the position of the first image, in bytes.
+        checksums: CRC-32 of each image; empty if the files were only checked.
+        bad: the errors of damaged files, by their position in the shard.
     """
 
     path: Path
@@ -53,8 +53,8 @@ class ImageCache:
         folder: where shards are kept.
         images: the files of the split.
         decoding: how they become arrays.
-        shape: of an array.
-        keep_images: whether shards hold images, or only which files are damaged.
+        shape: the shape of an array.
+        keep_images: whether shards hold images, or only the errors of damaged files.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ImageCache:
         """Why not all files are in the cache; empty if they are."""
         if self._problem or None not in self._paths:
             return self._problem
-        return "nothing tells whether its files change, or they changed just now"
+        return "some of its files changed just now, or have no stamp to detect changes"
 
     def __len__(self) -> int:
         return self._count
@@ -95,14 +95,14 @@ class ImageCache:
         return range(start, min(start + self.shard_files, len(self._images)))
 
     def find(self, number: int) -> Shard | None:
-        """The shard of that number, if it is on disk and its header is intact."""
+        """The shard with this number, if it is on disk and its header is intact."""
         path = self._paths[number] = self._path(number)
         if path is not None:
             self._shards[number] = self._open(path, len(self.files(number)))
         return self._shards[number]
 
     def _path(self, number: int) -> Path | None:
-        """Where a shard belongs; ``None`` if its files cannot be identified."""
+        """The path of a shard; ``None`` if its files cannot be identified."""
         files = self.files(number)
         stamps = [self._images.stamp(file) for file in files]
         if None in stamps:
@@ -131,12 +131,12 @@ class ImageCache:
             return None
 
     def store(self, number: int, decoded: Sequence[np.ndarray | DataError]) -> None:
-        """Writes a shard; once that fails, no further one is written.
+        """Writes a shard; once a write fails, no more shards are written.
 
         Args:
-            number: of the shard, which ``find`` did not find before its files were
-                read.
-            decoded: the images of its files in order, or what is wrong with them.
+            number: the number of the shard. ``find`` must have been called before its
+                files were read, and must not have found it.
+            decoded: the images of its files in order, or their errors.
         """
         path = None if self._problem else self._paths[number]
         if path is None:
@@ -166,7 +166,7 @@ class ImageCache:
         self._shards[number] = Shard(path, start, checksums, bad)
 
     def read(self, file: int) -> np.ndarray | None:
-        """The image of a file; ``None`` if it is not there or damaged.
+        """The image of a file; ``None`` if it is not cached, or damaged.
 
         Threads may call this at the same time.
         """

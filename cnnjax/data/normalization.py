@@ -32,8 +32,8 @@ IMAGENET = Normalization(
     np.array([123.675, 116.28, 103.53], np.float32),
     np.array([58.395, 57.12, 57.375], np.float32),
 )
-"""Of ImageNet's red, green and blue from 0 to 255: 0.485, 0.456, 0.406 and 0.229,
-0.224, 0.225 on a scale from 0 to 1."""
+"""That of ImageNet for red, green and blue from 0 to 255; on a scale from 0 to 1, the
+means are 0.485, 0.456, 0.406 and the standard deviations 0.229, 0.224, 0.225."""
 
 
 def measure(images: np.ndarray | StreamedImages) -> Normalization:
@@ -69,7 +69,7 @@ def measure(images: np.ndarray | StreamedImages) -> Normalization:
 
 
 def _count(images) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of images of 8 bits, from how often each value occurs."""
+    """Mean and variance of 8-bit images, from the number of times each value occurs."""
     counts = np.zeros((images.shape[-1], 256), np.int64)
     for x in _chunks(images):
         for channel, values in enumerate(x.T):

@@ -7,10 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
 MOST_BATCHES = 4
-"""The most batches that wait in memory to be used."""
+"""The most batches that are kept in memory ahead of time."""
 
 MOST_BYTES = 2**28
-"""The most bytes of images among them, 256 MiB; a single batch may be larger."""
+"""The most bytes of their images, 256 MiB; a single batch may be larger."""
 
 Item = TypeVar("Item", covariant=True)
 
@@ -24,17 +24,17 @@ class RandomAccess(Protocol[Item]):
 
 
 class Prefetch(Iterator[Item], Generic[Item]):
-    """Iterates over items while threads load those that follow.
+    """Iterates over items while threads load the next ones.
 
-    The threads begin at once and end with the iterator. An error of an item is raised
-    in its place and ends the iteration.
+    The threads start immediately and end with the iterator. An error in loading an item
+    is raised in its place and ends the iteration.
 
     Args:
-        items: what is loaded; as many threads ask for them.
-        item_bytes: the size of one; decides how many are loaded ahead: at most
-            ``MOST_BATCHES``, or one per thread, of together ``MOST_BYTES``, and at
-            least one.
-        threads: how many load at the same time.
+        items: the items to load; several threads may ask for them at the same time.
+        item_bytes: the size of one item. Up to ``MOST_BATCHES`` items, or one per
+            thread if that is more, are loaded ahead, but at most ``MOST_BYTES`` in
+            total, and at least one item.
+        threads: number of threads.
     """
 
     def __init__(self, items: RandomAccess[Item], item_bytes: int, threads: int = 1):
@@ -55,7 +55,7 @@ class Prefetch(Iterator[Item], Generic[Item]):
             self._pending.append(self._pool.submit(self._items.__getitem__, number))
 
     def is_ready(self) -> bool:
-        """Whether the next item is there, so that ``next`` returns at once."""
+        """Whether the next item is ready, so that ``next`` returns immediately."""
         return not self._pending or self._pending[0].done()
 
     def __next__(self) -> Item:

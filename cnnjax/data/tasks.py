@@ -1,10 +1,10 @@
-"""What the labels of a data set mean, and in which form they must be.
+"""The meanings and forms of the labels of a data set.
 
 ==================  ==================================================  ==============
 task                labels                                              stored as
 ==================  ==================================================  ==============
 classification      class numbers ``(n,)``; -1 for an unknown class     int32
-classification      soft labels: a share per class ``(n, classes)``     float32
+classification      soft labels: probabilities ``(n, classes)``, sum 1  float32
 multilabel          0 or 1 per class ``(n, classes)``; -1 for unknown   int8
 multilabel          a probability per class ``(n, classes)``            float32
 regression          numbers ``(n,)`` or ``(n, outputs)``                float32, 2 axes
@@ -24,10 +24,10 @@ REGRESSION = "regression"
 TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
 
 UNKNOWN = -1
-"""The label of an example, or of one class of it, that counts nowhere."""
+"""The label of an example that is ignored, or of one of its classes."""
 
 _EXPECTED = {
-    CLASSIFICATION: "class numbers (n,), or shares of classes (n, classes) that add up"
+    CLASSIFICATION: "class numbers (n,), or class probabilities (n, classes) that sum"
     " to 1",
     MULTILABEL: "0 or 1 for each class, (n, classes)",
     REGRESSION: "numbers (n,) or (n, outputs)",
@@ -38,19 +38,19 @@ _SUM_TOLERANCE = 1e-3  # of soft labels, which may be rounded
 def find_task(
     labels: Mapping[str, np.ndarray], allowed: Sequence[str], stated: str | None = None
 ) -> str:
-    """The task that the labels of all splits are for.
+    """Finds the task that the labels of all splits are for.
 
-    Where they fit several, such as whole numbers that could be classes or amounts, the
-    first of classification, multilabel and regression that is allowed is meant. Columns
-    of 0 and 1 are rather multilabel than classification.
+    If they fit several tasks, such as whole numbers that could be classes or amounts,
+    the first of classification, multilabel and regression that is allowed is taken. For
+    columns of 0 and 1, multilabel comes before classification.
 
     Args:
       labels: by split.
       allowed: the tasks that the loss is for.
-      stated: what the source says that they are for, if it does.
+      stated: the task that the source states, if it does.
 
     Raises:
-      DataError: labels that fit none of them.
+      DataError: labels that fit none of the allowed tasks.
     """
     for task in [stated] if stated else _possible(labels):
         if task in allowed:
@@ -60,7 +60,7 @@ def find_task(
     raise DataError(
         f"{name} labels have shape {values.shape} and dtype {values.dtype}, such as"
         f" {_example(values)}: for this loss, expected {expected}; change the labels"
-        " (such as with astype(int) for class numbers), or loss.name: 'softmax' for"
+        " (for example with astype(int) for class numbers), or loss.name: 'softmax' for"
         " one class per example, 'sigmoid' for several, 'mse' or 'huber' for numbers"
     )
 
@@ -86,9 +86,9 @@ def _possible(labels: Mapping[str, np.ndarray]) -> tuple[str, ...]:
         if good.mean() > 0.5 and not good.all():
             first = int(good.argmin())
             raise DataError(
-                f"{name} label {first} is {show(values[first].tolist())}, which adds up"
-                f" to {values[first].sum():.4g}, but most labels add up to 1: expected"
-                " that of all of them"
+                f"{name} label {first} is {show(values[first].tolist())}, which sums to"
+                f" {values[first].sum():.4g}, but most labels sum to 1: expected all of"
+                " them to do so"
             )
     return (MULTILABEL, REGRESSION)
 
@@ -103,7 +103,7 @@ def _are_probabilities(labels: np.ndarray) -> Any:
 
 
 def _are_shares(labels: np.ndarray) -> Any:
-    """Whether each row holds shares of a whole ``(n,)``."""
+    """Whether each row holds probabilities that sum to 1 ``(n,)``."""
     with np.errstate(invalid="ignore"):
         sums = labels.sum(-1, dtype=np.float64)
         return (labels >= 0).all(-1) & (abs(sums - 1) <= _SUM_TOLERANCE)
@@ -121,13 +121,13 @@ def _example(labels: np.ndarray) -> str:
 def check_labels(
     name: str, labels: np.ndarray, num_classes: int, task: str = CLASSIFICATION
 ) -> np.ndarray:
-    """Labels in the form in which they are stored; see the module.
+    """Checks labels, and converts them to the form in which they are stored.
 
     Args:
-      name: of the split, for messages.
-      labels: as a source gave them.
-      num_classes: classes, or outputs of a regression.
-      task: what they are for.
+      name: the name of the split, for messages.
+      labels: as the source returned them.
+      num_classes: number of classes, or of outputs for regression.
+      task: the task that they are for.
 
     Raises:
       DataError: labels that do not fit the task or the number of classes.
@@ -183,7 +183,7 @@ def _check_numbers(name: str, labels: np.ndarray, num_classes: int) -> np.ndarra
 
 
 def nothing_known(name: str) -> DataError:
-    """The error for a split without any known label, to be raised."""
+    """The error to raise for a split without any known label."""
     return DataError(
         f"all {name} labels are -1, which stands for an unknown class: expected some"
         " examples with a class"
@@ -203,22 +203,22 @@ def is_known(labels: np.ndarray) -> np.ndarray:
 
 
 def classes_of(labels: np.ndarray) -> np.ndarray:
-    """Class numbers ``(n,)``, also of soft labels: the class with the largest share."""
+    """Class numbers ``(n,)``; for soft labels, those of the most probable classes."""
     return labels if labels.ndim == 1 else labels.argmax(axis=-1)
 
 
 def balanced_weights(labels: np.ndarray, task: str, num_classes: int) -> np.ndarray:
-    """A weight per class ``(num_classes,)``, the larger the rarer a class is.
+    """Balanced class weights ``(num_classes,)``: the rarer a class, the larger.
 
-    Classes of one example each get ``n / (classes * examples of the class)``, as
-    scikit-learn's ``"balanced"`` does: their mean over the examples is 1. With several
-    classes per example, a class gets the number of examples without it per example
-    with it. A class without examples gets 1.
+    For classification, the weight of a class is ``n / (classes * examples of the
+    class)``, as for scikit-learn's ``"balanced"``: the mean over the examples is 1. For
+    multi-label data, it is the number of examples without the class divided by the
+    number with it. A class without examples gets 1.
 
     Args:
       labels: of the training split, as they are stored.
       task: ``"classification"`` or ``"multilabel"``.
-      num_classes: how many there are.
+      num_classes: number of classes.
     """
     if task == MULTILABEL:
         known = labels >= 0

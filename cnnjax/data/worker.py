@@ -1,8 +1,8 @@
 """The program of a worker process: it loads the batches that its parent asks for.
 
-Messages are pickles. In come the batches as one object, and then the numbers of those
-that are wanted; out go, one after the other, the batch or what is wrong with it. The
-end of the input ends the program, so it never outlives its parent, however that ends.
+Messages are pickles. The input is all batches as one object, followed by the numbers of
+the batches that are wanted. The output is each of these batches, or its error. The end
+of the input ends the program, so it never outlives its parent, however the parent ends.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ def serve() -> None:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a loader prints is no answer
+    os.dup2(2, 1)  # what a loader prints must not mix with the answers
     with contextlib.suppress(EOFError, BrokenPipeError):
         batches = _receive(requests)
         while True:
             answer = _load(batches, pickle.load(requests))
             pickle.dump(answer, answers, protocol=5)
             answers.flush()
-    os._exit(0)  # whatever threads a loader has
+    os._exit(0)  # does not wait for a loader's threads
 
 
 def _receive(requests: BinaryIO) -> Any:
-    """The batches, or an error where they cannot be made here."""
+    """The batches, or an error if they cannot be unpickled here."""
     content = pickle.load(requests)
     try:
         return pickle.loads(content)

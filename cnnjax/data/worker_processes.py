@@ -19,15 +19,15 @@ from cnnjax.errors import DataError
 
 
 class WorkerProcesses(Generic[Item]):
-    """Items that worker processes load; as many threads may ask at the same time.
+    """Items that worker processes load; one thread per process may ask at a time.
 
-    Each process is a new Python that runs ``cnnjax.data.worker``, and not a copy of
-    this one, whose threads a copy would lack. It never imports the main script, and it
-    ends when this process does.
+    Each process is a new Python interpreter that runs ``cnnjax.data.worker``, not a
+    fork of this one, which would lack its threads. It never imports the main script,
+    and it ends when this process does.
 
     Args:
-        items: what is loaded; sent to each process once.
-        count: of processes.
+        items: the items to load; sent to each process once.
+        count: number of processes.
 
     Raises:
         DataError: items that cannot be sent.
@@ -42,7 +42,7 @@ class WorkerProcesses(Generic[Item]):
             raise DataError(
                 f"data.worker_processes is {count}, but the data cannot be sent to"
                 f" other processes ({type(error).__name__}: {error}): set it to 0, or"
-                " let the loader open what it holds when it reads"
+                " let the loader open files only when it reads"
             ) from error
         weakref.finalize(self, _end_all, self._processes)
         self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
@@ -86,7 +86,7 @@ def _start() -> subprocess.Popen[bytes]:
         f"import sys; sys.path[:] = {sys.path!r}; from cnnjax.data.worker import serve;"
         " serve()"
     )
-    # A process starts with the signals blocked that its starter blocks.
+    # A process inherits the blocked signals of its parent.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
     try:
         return subprocess.Popen(

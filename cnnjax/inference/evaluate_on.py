@@ -176,8 +176,8 @@ def _match_classes(
     if missing := [name for name in names if name not in ours]:
         raise DataError(
             f"the data has {_what(task)} that the model does not have"
-            f" ({_list(missing)}): its {_what(task)} are {_list(names)}, those of the"
-            f" model are {_list(ours)}"
+            f" ({_list(missing)}): the data has {_list(names)}, the model has"
+            f" {_list(ours)}"
         )
     if labels.ndim == 1:
         numbers = np.array([ours.index(name) for name in names], np.int32)
@@ -189,7 +189,7 @@ def _match_classes(
             f" {_list(ours)}"
         )
     if absent:
-        warn(f"the data has no labels for {_list(absent)}, which count nowhere")
+        warn(f"the data has no labels for {_list(absent)}, which are ignored")
     labels = np.concatenate([labels, np.full_like(labels[:, :1], UNKNOWN)], axis=1)
     columns = [names.index(name) if name in names else -1 for name in ours]
     return labels[:, columns]

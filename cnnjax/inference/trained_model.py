@@ -43,11 +43,11 @@ class Prediction(NamedTuple):
 
 
 class ClassSet(NamedTuple):
-    """What a model that allows several classes per image says about one image.
+    """The prediction of a multi-label model for one image.
 
     Attributes:
-        labels: the numbers of the classes that are more likely than not.
-        names: of these classes.
+        labels: the numbers of the classes with a probability above 1/2.
+        names: the names of these classes.
         top: the most probable classes with their probabilities, best first.
     """
 
@@ -57,7 +57,7 @@ class ClassSet(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What a regression says about one image.
+    """The prediction of a regression model for one image.
 
     Attributes:
         values: the predicted numbers by name, in the unit of the labels.
@@ -237,7 +237,7 @@ class TrainedModel:
 
 
 def make_predictions(logits: np.ndarray, model: ModelFile, k: int) -> list[Any]:
-    """What the outputs ``(n, num_classes)`` of a model say, one entry per image.
+    """Predictions from the outputs ``(n, num_classes)`` of a model, one per image.
 
     Args:
         logits: float32.

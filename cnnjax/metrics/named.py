@@ -55,7 +55,7 @@ def log_loss(logits: Array, labels: Array) -> Array:
 
 
 def hamming_loss(logits: Array, labels: Array) -> Array:
-    """The share of the classes of each example whose yes or no is wrong."""
+    """The fraction of the classes of each example that are predicted wrongly."""
     known = labels >= 0
     wrong = (logits > 0) != (labels > 0.5)
     return (wrong & known).sum(axis=-1) / jnp.maximum(known.sum(axis=-1), 1)

@@ -1,10 +1,10 @@
 """One network architecture per file; ``MODELS`` maps names in configs to them.
 
 A network has the field ``dtype: DTypeLike | None = None`` and passes it to every layer
-except the last, which uses the dtype of its weights, so that logits are float32 in any
-case. ``dtype="bfloat16"`` means mixed precision; ``None`` computes in the dtype of
-images and weights, such as float64. With ``num_classes=0``, it returns the features
-that its last layer would take.
+except the last, which uses the dtype of its weights, so logits are float32 in any case.
+``dtype="bfloat16"`` means mixed precision; ``None`` computes in the dtype of images and
+weights, such as float64. With ``num_classes=0``, a network returns the features before
+its last layer.
 """
 
 from collections.abc import Mapping
@@ -109,29 +109,30 @@ def load_weights(
     seed: int = 0,
     **options: Any,
 ) -> dict[str, Any]:
-    """The variables of a network, from a file of weights.
+    """Loads the variables of a network from a file of weights.
 
-    The file is safetensors or one of PyTorch's (see ``cnnjax.weights``), with the names
-    of torchvision, timm or ours. A head with another number of outputs than
-    ``num_classes`` is initialized anew, which a line on standard error says. With one
-    channel in ``image_shape``, the stem's filters are summed over the channels.
+    The file is in safetensors or PyTorch's format (see ``cnnjax.weights``), with the
+    names of torchvision, timm or cnnjax. If the head in the file does not have
+    ``num_classes`` outputs, the head is newly initialized, and a line on standard error
+    says so. With one channel in ``image_shape``, the stem's filters are summed over
+    their input channels.
 
     Args:
         name: a key of ``MODELS``, or an import path of your own network.
         path: the file.
         num_classes: number of outputs; 0 leaves the head out.
         image_shape: ``(*spatial, channels)`` of an image.
-        naming: whose names the file has, "torchvision", "timm" or "cnnjax"; by default,
-            those that it has the most of.
-        seed: of a head that is initialized anew.
+        naming: the library whose names the file has, "torchvision", "timm" or "cnnjax";
+            by default, the one that matches most names.
+        seed: for a newly initialized head.
         options: other fields of the network's class.
 
     Returns:
-        Variables for the module that ``make_model`` makes of the same arguments.
+        Variables for the module that ``make_model`` makes from the same arguments.
 
     Raises:
-        WeightsError: a file that cannot be read, or arrays that do not fit; every one
-            of them is named.
+        WeightsError: a file that cannot be read, or arrays that do not match; the
+            message lists all of them.
         ValueError: an unknown name or option.
 
     Example::

@@ -1,4 +1,4 @@
-"""What is published about each network: its input, its paper, its trained weights."""
+"""What is published about each network: its input, its paper, its weights."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ class Entry(NamedTuple):
     """One network.
 
     Attributes:
-        paper: where it was published; an arXiv number where there is one.
-        shape: of the images it was published with, ``(*spatial, channels)``.
-        num_classes: of them.
-        weights: whose names of weights fit its arrays, such as ``"torchvision"``.
+        paper: where it was published; an arXiv number if there is one.
+        shape: the published input shape, ``(*spatial, channels)``.
+        num_classes: the published number of classes.
+        weights: libraries whose weights load into it, such as ``"torchvision"``.
     """
 
     paper: str
@@ -64,4 +64,4 @@ CATALOG = {
     "vgg19_bn": Entry(_VGG, weights=_BOTH),
     "wide_resnet50_2": Entry("arXiv:1605.07146", weights=_BOTH),
 }
-"""The networks of ``MODELS``."""
+"""An entry for each network of ``MODELS``."""

@@ -17,12 +17,12 @@ Sizes = int | Sequence[int]
 
 
 class ConvNorm(NamedTuple):
-    """The block, with the settings that are the same in a whole network.
+    """The block, with the settings that all blocks of a network share.
 
     Attributes:
         train: whether to use the moments of the batch instead of the running ones.
         kernel_init: initializer of the convolutions.
-        axis_name: axis of the devices over which moments are computed.
+        axis_name: axis of the devices across which moments are computed.
         dtype: dtype of the result.
         epsilon: added to the variance.
         momentum: decay of the running moments; PyTorch's ``momentum`` is 1 minus it.
@@ -55,9 +55,9 @@ class ConvNorm(NamedTuple):
         Args:
             x: ``(batch, *spatial, channels)``.
             width: output channels.
-            size: odd taps of the kernel, of all axes or of each.
-            stride: positions from one window to the next, of all axes or of each.
-            groups: groups of channels that do not mix.
+            size: taps of the kernel, odd, for all axes or for each.
+            stride: positions from one window to the next, for all axes or for each.
+            groups: number of channel groups, which do not mix.
             activation: such as ``nn.relu``; ``None`` is the identity.
             add: an array like the result, such as a shortcut around a block.
             use_bias: whether the convolution has a bias, which normalization cancels.
@@ -83,7 +83,7 @@ class ConvNorm(NamedTuple):
         use_bias: bool = False,
         name: str | None = None,
     ) -> nn.Conv:
-        """The convolution alone, with arguments as above."""
+        """The convolution alone; the arguments are those of ``__call__``."""
         return nn.Conv(
             width,
             tuple(size),

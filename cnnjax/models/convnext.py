@@ -114,7 +114,7 @@ class ConvNeXt(nn.Module):
         return logits(x, self.num_classes, init)
 
     def _shrink(self, x, width, stage, init):
-        """The stem, or what separates two stages."""
+        """The stem, or the downsampling between two stages."""
         size = 2 if stage else 1 if is_small(self.stem) else 4
         conv = nn.Conv(
             width,

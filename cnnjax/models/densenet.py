@@ -16,7 +16,7 @@ from cnnjax.models.stem import check_rank, is_small
 
 
 class DenseLayer(nn.Module):
-    """Normalization, 1x1 convolution, normalization, 3x3 convolution: new channels.
+    """Computes new channels: normalization, 1x1 convolution, normalization, 3x3.
 
     Attributes:
         growth: the number of new channels.
@@ -28,7 +28,7 @@ class DenseLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Appends them to the channels of ``x (batch, height, width, channels)``."""
+        """Appends the new channels to ``x (batch, height, width, channels)``."""
         norm, conv, y = self.conv_norm.norm, self.conv_norm.conv, x
         y = conv(4 * self.growth, (1, 1))(norm(y, nn.relu))
         y = conv(self.growth, (3, 3))(norm(y, nn.relu))
@@ -36,9 +36,10 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Stages of layers that see the outputs of all layers before them.
+    """Stages of layers, each of which sees the outputs of all layers before it.
 
-    Between stages, a 1x1 convolution halves the channels, and average pooling the size.
+    Between stages, a 1x1 convolution halves the number of channels, and average
+    pooling halves the size.
 
     Attributes:
         num_classes: number of outputs; 0 gives the pooled features.

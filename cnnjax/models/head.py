@@ -1,4 +1,4 @@
-"""The end of a network: what all architectures do after their last block."""
+"""The end of a network, which all architectures share: the head."""
 
 import jax
 
@@ -8,7 +8,7 @@ from cnnjax import layers as nn
 def logits(
     x: jax.Array, num_classes: int, kernel_init: nn.initializers.Initializer
 ) -> jax.Array:
-    """The last layer, or with 0 classes its input: the features of an image.
+    """Applies the last layer; with 0 classes, returns its input, the features.
 
     Args:
         x: ``(batch, features)``.

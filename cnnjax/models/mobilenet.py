@@ -34,7 +34,7 @@ STAGES = (
 
 
 def scaled(width: int, multiplier: float) -> int:
-    """``width * multiplier`` rounded to a multiple of 8, at most a tenth lower."""
+    """``width * multiplier`` rounded to a multiple of 8, down by at most 10 %."""
     wanted = width * multiplier
     nearest = max(8, int(wanted + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * wanted else nearest + 8

@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
     Attributes:
         size: taps of the depthwise convolution on each axis.
-        middle: its channels.
+        middle: channels of the depthwise convolution.
         width: output channels.
         squeeze_excite: whether it has gates.
         hard: whether its activation is hard swish, in place of ReLU.
@@ -116,8 +116,8 @@ class MobileNetV3Large(nn.Module):
             before it are dropped less.
         remat: whether to save memory: keep only the input of each block, and compute
             the rest again in the backward pass.
-        epsilon: added to variances by batch normalization; torchvision's weights are
-            for 1e-3, those of timm for 1e-5.
+        epsilon: added to variances by batch normalization; torchvision's weights need
+            1e-3, and timm's need 1e-5.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
         axis_name: axis of the devices over which batch normalization computes its
             moments; default: each device computes its own.

@@ -33,7 +33,7 @@ class ResNet(nn.Module):
         width_per_group: channels of each group, in a stage of width 64.
         squeeze_excite: whether blocks have gates (SE-ResNet).
         variant_d: whether the stem has three 3x3 convolutions in place of the 7x7 one,
-            and shortcuts with a stride average (ResNet-D).
+            and shortcuts use average pooling in place of a stride (ResNet-D).
         stem: ``"imagenet"``, a 7x7 convolution and max-pooling that shrink images by 4;
             or ``"cifar"``, a 3x3 convolution that keeps their size.
         dropout: the fraction of values before the last layer dropped in training.

@@ -15,8 +15,8 @@ class SqueezeExcite(nn.Module):
         width: channels between the two 1x1 convolutions.
         kernel_init: initializer of the convolutions.
         dtype: dtype of the result.
-        activation: between the convolutions.
-        gate: after them; its values are from 0 to 1.
+        activation: applied between the convolutions.
+        gate: applied after them; its values are from 0 to 1.
     """
 
     width: int

@@ -1,9 +1,9 @@
-"""The start of a network: its images, and the first layers for large or small ones."""
+"""The start of a network: the images it takes, and stems for large or small ones."""
 
 import jax
 
 KINDS = {1: "1-D signals", 2: "2-D images", 3: "3-D volumes"}
-"""What a network takes, by its number of spatial axes."""
+"""What a network takes, by the number of spatial axes."""
 
 STEMS = ("cifar", "imagenet")
 
@@ -20,7 +20,7 @@ def is_small(stem: str) -> bool:
 
 
 def check_rank(x: jax.Array, rank: int = 2) -> None:
-    """Refuses what has another number of spatial axes.
+    """Refuses an array with the wrong number of spatial axes.
 
     Raises:
         ValueError: ``x`` is not ``(batch, *spatial, channels)`` with ``rank`` spatial

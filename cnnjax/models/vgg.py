@@ -28,8 +28,8 @@ class VGG(nn.Module):
         dense: sizes of the hidden dense layers. They take 7x7 means of the last stage,
             as in torchvision. With ``()``, global average pooling takes their place.
         batch_norm: whether to put batch normalization between convolution and ReLU.
-        normalized_bias: whether convolutions have a bias before it, too, as published
-            weights do, although the normalization cancels it.
+        normalized_bias: whether convolutions have a bias although batch normalization
+            cancels it, as in the published weights.
         dropout: the fraction of values dropped in training: of each hidden dense layer,
             or of the pooled ones.
         kernel_init: the name of the weights' initializer (see ``INITIALIZERS``).
@@ -93,13 +93,13 @@ class VGG(nn.Module):
 def mean_parts(x: jax.Array, parts: int) -> jax.Array:
     """The means of ``parts`` by ``parts`` areas of an image, as in PyTorch.
 
-    Part i of n pixels covers the pixels from ``floor(i n / parts)`` to ``ceil((i + 1) n
-    / parts)``, so that parts overlap, or repeat, where n is not a multiple. A linear
-    map, computed as two matrix products.
+    On an axis of n pixels, part i covers the pixels from ``floor(i n / parts)`` to
+    ``ceil((i + 1) n / parts)``, so parts overlap or repeat if n is not a multiple of
+    ``parts``. This linear map is computed as two matrix products.
 
     Args:
         x: ``(batch, height, width, channels)``.
-        parts: of each axis (``AdaptiveAvgPool2d`` in PyTorch).
+        parts: the number of parts on each axis (``AdaptiveAvgPool2d`` in PyTorch).
     """
     for axis in (1, 2):
         size = x.shape[axis]
@@ -122,7 +122,7 @@ class VGG11(VGG):
 
     The paper's three dense layers, which have 123 of its 133 million parameters, are
     left out, so the convolutions have 9,220,480 of 9,225,610 parameters for 10 classes.
-    ``dense=(4096, 4096)`` brings them back: 132,863,336 parameters with 1000 classes.
+    ``dense=(4096, 4096)`` restores them: 132,863,336 parameters with 1000 classes.
     """
 
     dense: Sequence[int] = ()

@@ -129,7 +129,7 @@ silu.defvjp(_silu_fwd, _silu_bwd)
 
 @custom_vjp(stock=jax.nn.hard_sigmoid, real=True)
 def hard_sigmoid(x: jax.Array) -> jax.Array:
-    """Three straight lines near the sigmoid: 0 up to -3, 1 from 3 on, of any shape.
+    """A piecewise linear sigmoid of an array: 0 up to -3, and 1 from 3 on.
 
     Courbariaux, Bengio and David 2015 (arXiv:1511.00363), with the slope 1/6 of Howard
     et al. 2019 (arXiv:1905.02244).

@@ -1,4 +1,4 @@
-"""Focal losses, which count examples that are already right for less.
+"""Focal losses, which give less weight to examples that are already right.
 
 With logits z, probabilities p, targets t and the focusing parameter g (gamma; Lin et
 al. 2017, arXiv:1708.02002)::

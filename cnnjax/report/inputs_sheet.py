@@ -1,4 +1,4 @@
-"""The sheet that ``cnnjax show`` draws: what a network sees, with labels."""
+"""The sheet that ``cnnjax show`` draws: the inputs of a network, with their labels."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,20 +22,20 @@ def draw_inputs(
     dataset: Dataset,
     normalization: Normalization,
 ) -> Image.Image:
-    """A part for each of ``shown``, all on one scale.
+    """Draws one part for each of ``shown``, all on the same scale.
 
     Args:
-        title: of the sheet.
-        shown: from top to bottom.
-        dataset: of the examples.
-        normalization: of the images; it is undone.
+        title: the title of the sheet.
+        shown: the examples, from top to bottom.
+        dataset: the data set of the examples.
+        normalization: that of the images; it is undone.
     """
     values = [undo(each.inputs.images, normalization) for each in shown]
     images = dataset.train.images
     scale = find_scale(values, images.dtype)
     text = [_describe_scale(scale, len(images.shape) - 2), *describe(images.shape[1:])]
     if not all(np.isfinite(x).all() for x in values):
-        text.append("Some values are not finite; NaN is drawn like the least.")
+        text.append("Some values are not finite; NaN is drawn as the smallest value.")
     names = _names(dataset)
     parts = [
         Part(
@@ -80,7 +80,7 @@ def _describe_scale(scale: Scale, axes: int) -> str:
 
 
 def _names(dataset: Dataset) -> list[str]:
-    """What to call each class; its number where there is no name that can be shown."""
+    """The name to show for each class; its number if it has no name to show."""
     what = "output" if dataset.task == REGRESSION else "class"
     numbers = [f"{what} {number}" for number in range(dataset.num_classes)]
     names = map(printable, dataset.class_names or numbers)
@@ -103,7 +103,7 @@ def _captions(inputs: "Inputs", names: Sequence[str], task: str) -> list[list[st
 
 
 def _label(label: np.ndarray, names: Sequence[str], task: str) -> str:
-    """One class, several, the largest share, or numbers by name."""
+    """A label as text: a class, several, the most probable one, or numbers by name."""
     if task == MULTILABEL:
         present = np.flatnonzero(label > 0.5).tolist()
         return ", ".join(names[number] for number in present) or "none"

@@ -1,4 +1,4 @@
-"""Arrays as pictures: images in gray or color, slices of volumes, plots of signals."""
+"""Arrays as pictures: gray or color images, slices of volumes, plots of signals."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,32 +9,33 @@ from PIL import Image, ImageDraw
 from cnnjax.data import Normalization
 
 SMALL, LARGE = 128, 256
-"""Pixels: smaller images are enlarged up to the first, larger ones reduced to the last.
+"""Pixels: images are enlarged to at most ``SMALL``, and reduced to at most ``LARGE``.
 
-An image is enlarged by a whole factor, each pixel to a square.
+An image is enlarged by an integer factor, so each pixel becomes a square.
 """
 PLOT = (128, 96)
 """Width and height of a plot of a signal, in pixels."""
 COLORS = ("#1f5fbf", "#d1601f", "#2c8a3d", "#8a3fa8")
-"""Of the channels of a signal."""
+"""The colors of the channels of a signal."""
 
 
 class Scale(NamedTuple):
-    """The values that are drawn black and white; of a signal, at bottom and top."""
+    """The values drawn as black and white, or at the bottom and top of a plot."""
 
     low: float
     high: float
 
 
 def find_scale(images: Sequence[np.ndarray], dtype: np.dtype) -> Scale:
-    """The scale of some images, in the units in which they are stored.
+    """The scale for some images, in the units in which they are stored.
 
-    Bytes have the scale 0 to 255, but if they all are in its lower half, as in
-    ``digits``, the largest is white. Floats have that of their least and largest.
+    For uint8 images, it is 0 to 255; if all values are in the lower half, as in
+    ``digits``, it is 0 to the largest value. For float images, it is the smallest to
+    the largest value.
 
     Args:
-        images: arrays of any shapes.
-        dtype: in which they are stored.
+        images: arrays of any shape.
+        dtype: the dtype in which they are stored.
     """
     finite = [x[np.isfinite(x)] for x in images]
     largest = max((float(x.max()) for x in finite if x.size), default=1.0)
@@ -45,7 +46,7 @@ def find_scale(images: Sequence[np.ndarray], dtype: np.dtype) -> Scale:
 
 
 def undo(images: np.ndarray, normalization: Normalization) -> np.ndarray:
-    """Normalized images in the units in which they are stored, float64."""
+    """Undoes the normalization: images in the units in which they were stored."""
     mean, std = (x.astype(np.float64) for x in normalization)
     return images * std + mean
 
@@ -54,8 +55,8 @@ def draw(image: np.ndarray, scale: Scale) -> Image.Image:
     """The picture of one example ``(*spatial, channels)``.
 
     Args:
-        image: in the units of ``scale``. Beyond it, values are clipped.
-        scale: of all pictures of a sheet.
+        image: in the units of ``scale``. Values outside of it are clipped.
+        scale: the scale of all pictures of a sheet.
     """
     values = np.nan_to_num((image - scale.low) / (scale.high - scale.low))
     values = np.clip(values, 0, 1)
@@ -69,7 +70,7 @@ def draw(image: np.ndarray, scale: Scale) -> Image.Image:
 
 
 def describe(shape: Sequence[int]) -> list[str]:
-    """Sentences about what of an example ``(*spatial, channels)`` is left out."""
+    """Sentences on what is not drawn of an example ``(*spatial, channels)``."""
     *spatial, channels = shape
     notes = []
     if len(spatial) == 1:

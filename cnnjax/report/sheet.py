@@ -1,4 +1,4 @@
-"""A sheet of pictures with captions, in parts that have headings."""
+"""A sheet of pictures with captions, in parts with headings."""
 
 import functools
 import io
@@ -11,7 +11,7 @@ FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
 """Tried in this order; Pillow's own font, the last resort, has few characters."""
 WIDTH, MARGIN, GAP = 1140, 16, 12
 NARROWEST = 128
-"""Pixels that a caption gets at least, however narrow its picture is."""
+"""The smallest width of a caption in pixels, however narrow its picture is."""
 TITLE, HEADING, TEXT, CAPTION = 20, 16, 13, 13
 """Sizes of the fonts, in pixels."""
 
@@ -22,8 +22,8 @@ class Part(NamedTuple):
     Attributes:
         heading: one line.
         text: sentences below it.
-        pictures: of one size.
-        captions: the lines under each picture, as many for each.
+        pictures: all of the same size.
+        captions: the lines under each picture, the same number for each.
     """
 
     heading: str
@@ -33,14 +33,14 @@ class Part(NamedTuple):
 
 
 def draw_sheet(title: str, text: str, parts: Sequence[Part]) -> Image.Image:
-    """The sheet: a title, some sentences, and one part below the other.
+    """Draws a sheet: a title, some sentences, and the parts one below the other.
 
     Args:
         title: one line.
         text: sentences below it, wrapped to the width.
         parts: at least one.
     """
-    # Drawn twice: the first time on an empty sheet, to find out how high it is.
+    # Drawn twice: the first time on an empty sheet, to find its height.
     height = _draw(Image.new("RGB", (WIDTH, 1)), title, text, parts)
     sheet = Image.new("RGB", (WIDTH, height), "white")
     _draw(sheet, title, text, parts)
@@ -55,7 +55,7 @@ def as_png(sheet: Image.Image) -> bytes:
 
 
 def has_glyphs(text: str) -> bool:
-    """Whether the font of the captions can show a text."""
+    """Whether the font of the captions has glyphs for all characters of a text."""
     missing = _glyph("\U0010fffe")
     return all(char == " " or _glyph(char) != missing for char in text)
 
@@ -67,7 +67,7 @@ def _glyph(char: str) -> bytes:
 
 
 def _draw(sheet: Image.Image, title: str, text: str, parts: Sequence[Part]) -> int:
-    """Draws everything; the height that it takes."""
+    """Draws everything, and returns the height."""
     pen = ImageDraw.Draw(sheet)
     top = _write(pen, MARGIN, title, TITLE, "black")
     top = _write(pen, top + 4, text, TEXT, "#404040")
@@ -84,7 +84,7 @@ def _draw(sheet: Image.Image, title: str, text: str, parts: Sequence[Part]) -> i
 def _draw_pictures(
     sheet: Image.Image, pen: ImageDraw.ImageDraw, top: int, part: Part
 ) -> int:
-    """Draws rows of pictures, each above its caption; where they end."""
+    """Draws rows of pictures, each above its caption; returns the bottom edge."""
     width, height = part.pictures[0].size
     cell = max(width, NARROWEST)
     columns = max(1, (WIDTH - 2 * MARGIN + GAP) // (cell + GAP))
@@ -104,7 +104,7 @@ def _draw_pictures(
 
 
 def _write(pen: ImageDraw.ImageDraw, top: int, text: str, size: int, color: str) -> int:
-    """Writes lines, wrapped to the sheet's width; where they end."""
+    """Writes text, wrapped to the sheet's width; returns the bottom edge."""
     font = _font(size)
     lines = [""]
     for word in text.split():
@@ -119,7 +119,7 @@ def _write(pen: ImageDraw.ImageDraw, top: int, text: str, size: int, color: str)
 
 
 def _shorten(text: str, width: int) -> str:
-    """The text, with dots for what does not fit into a width."""
+    """The text, cut and ended with dots if it is wider than ``width``."""
     length: Callable[[str], float] = _font(CAPTION).getlength
     if length(text) <= width:
         return text

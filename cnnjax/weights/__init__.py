@@ -1,7 +1,7 @@
-"""Files of weights: PyTorch's formats, without PyTorch, and safetensors.
+"""Files of weights: safetensors, and PyTorch's formats without PyTorch.
 
-``read_weights`` gives the arrays of a file by their names; nothing in the file is
-executed. What the arrays mean to a network is up to ``cnnjax.models``.
+``read_weights`` returns the arrays of a file by name; nothing in the file is executed.
+``cnnjax.models`` matches the arrays to a network.
 """
 
 from cnnjax.weights.read import digest_of, read_weights

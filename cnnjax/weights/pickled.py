@@ -1,8 +1,8 @@
 """Reads the pickles in PyTorch's files without executing anything in them.
 
 A pickle is a program for a stack machine, and Python's own machine calls any function
-that the program names. This one knows plain containers, numbers and text, and the few
-names with which PyTorch describes tensors; it refuses every other name.
+that the program names. This one knows only plain containers, numbers, text, and the few
+names with which PyTorch describes tensors. It refuses every other name.
 """
 
 import io
@@ -14,7 +14,7 @@ from cnnjax.errors import WeightsError
 from cnnjax.weights.tensors import DTYPES, Storage, Tensor
 
 LARGEST_PICKLE = 2 * 2**20
-"""Bytes of a pickle, which describes tensors but does not contain their numbers."""
+"""Bytes of a pickle, which describes tensors but does not contain their values."""
 
 _MARK = object()
 _KEYS = (str, int, float, type(None))  # hashed at once, however they are nested
@@ -61,7 +61,7 @@ class Pickle(NamedTuple):
 
     Attributes:
         value: the pickled object; tensors are ``Tensor``, ordered mappings ``dict``.
-        storages: every storage that it names, by its key.
+        storages: every storage that it mentions, by key.
     """
 
     value: Any
@@ -72,7 +72,7 @@ def load(file: io.BytesIO) -> Pickle:
     """Reads one pickle.
 
     Args:
-        file: positioned at the pickle; afterwards, behind it.
+        file: positioned at the start of the pickle; afterwards, at its end.
 
     Raises:
         WeightsError: a pickle that is damaged, too long, or names anything but tensors
@@ -83,7 +83,7 @@ def load(file: io.BytesIO) -> Pickle:
         for opcode, argument, _ in pickletools.genops(file):
             if file.tell() - start > LARGEST_PICKLE:
                 raise WeightsError(
-                    f"its pickle has more than {LARGEST_PICKLE:,} bytes, which no"
+                    f"its pickle has more than {LARGEST_PICKLE:,} bytes, more than a"
                     " description of tensors needs"
                 )
             machine.execute(opcode.name, argument)
@@ -95,7 +95,7 @@ def load(file: io.BytesIO) -> Pickle:
 
 
 class _Machine:
-    """The stack machine: a stack, and a memo of values that occur again."""
+    """The stack machine: a stack, and a memo of values that are used again."""
 
     def __init__(self):
         self.stack: list[Any] = []
@@ -134,7 +134,7 @@ class _Machine:
         elif opcode == "REDUCE":
             function, arguments = self.pop_pair()
             if not isinstance(function, Name) or function not in _CALLS:
-                raise WeightsError("its pickle calls what is no function")
+                raise WeightsError("its pickle calls a value that is not a function")
             self.stack.append(_CALLS[function](*_check(arguments, tuple)))
         elif opcode == "BUILD":  # attributes of an ordered mapping, such as versions
             self.pop()
@@ -196,7 +196,7 @@ def _allowed(module: Any, attribute: Any) -> Name:
     Raises:
         WeightsError: any other name.
     """
-    # Only text is hashed: nested tuples could take forever.
+    # Only text is hashed: hashing nested tuples could take forever.
     name = Name(_check(module, str), _check(attribute, str))
     is_storage = name.module == "torch" and name.attribute in DTYPES
     if is_storage or name in _CALLS:
@@ -216,15 +216,15 @@ def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
 
 
 def _storage(tag, kind, key, location, size, view=None) -> Storage:
-    """A storage from what PyTorch's persistent identifier says about it."""
+    """A storage, from PyTorch's persistent identifier of it."""
     if tag != "storage" or not isinstance(kind, Name) or kind.attribute not in DTYPES:
-        raise WeightsError("it describes a storage in an unknown way")
+        raise WeightsError("it describes a storage in an unknown form")
     start = 0 if view is None else _size(_check(view, tuple)[1])
     return Storage(kind.attribute, _check(key, str), _size(size), start)
 
 
 def _tensor(storage, offset, shape, strides, *_) -> Tensor:
-    """A tensor from the arguments with which PyTorch would make it again."""
+    """A tensor, from the arguments with which PyTorch would rebuild it."""
     shape, strides = (
         tuple(map(_size, _check(sizes, tuple))) for sizes in (shape, strides)
     )
@@ -244,4 +244,4 @@ _CALLS: dict[Name, Callable[..., Any]] = {
     Name("torch._utils", "_rebuild_tensor_v2"): _tensor,
     Name("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
 }
-"""What stands for the functions that a pickle may name."""
+"""Replacements for the functions that a pickle may name."""

@@ -1,4 +1,4 @@
-"""Reads a file of weights, whatever its format, as arrays by name."""
+"""Reads a file of weights in any supported format, as arrays by name."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,22 +21,23 @@ STATE_DICTS = (
     "model",
     "model_state_dict",
 )
-"""Where training scripts keep the state dict in a checkpoint; averages come first."""
+"""Keys under which checkpoints hold the state dict; averaged weights come first."""
 
 WRAPPERS = ("module.", "_orig_mod.", "model.")
-"""What PyTorch's wrappers around a network put before every name."""
+"""Prefixes that PyTorch's wrappers around a network add to every name."""
 
 _READERS = {ZIP: read_zip, LEGACY: read_legacy}
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a state dict by their names, in the dtypes of the file.
+    """Reads the arrays of a state dict by name, in the dtypes of the file.
 
-    The format is told from the content: safetensors, or a file of ``torch.save``, which
-    is read without PyTorch. Nothing in it is executed, and arrays take no more memory
-    than the file has bytes. A checkpoint that holds a state dict beside other things,
-    such as ``{"state_dict": ..., "epoch": 90}``, gives that state dict, the averaged
-    one if there are two. A prefix of all names, such as ``module.``, is removed.
+    The format is detected from the content: safetensors, or a file that ``torch.save``
+    wrote, which is read without PyTorch. Nothing in it is executed, and the arrays take
+    no more memory than the file has bytes. From a checkpoint with a state dict among
+    other entries, such as ``{"state_dict": ..., "epoch": 90}``, the state dict is
+    taken, or the averaged one if there are two. A prefix that all names share, such as
+    ``module.``, is removed.
 
     Args:
         path: the file.
@@ -74,20 +75,20 @@ def digest_of(path: str | Path) -> str:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file, by the reader that its first bytes ask for."""
+    """The arrays of a file, with the reader that its first bytes select."""
     with open_regular(path) as file:
         start = file.read(len(LEGACY))
     reader = next((_READERS[kind] for kind in _READERS if start.startswith(kind)), None)
     if reader is None:
         return read_safetensors(path)
-    with open_regular(path) as file:  # anew, because then it reads without a copy
+    with open_regular(path) as file:  # reopened, so that it reads without a copy
         found = reader(file.read())
     tensors = _state_dict(found.value)
     return {name: found.array(tensor) for name, tensor in tensors.items()}
 
 
 def _state_dict(value: Any) -> dict[str, Tensor]:
-    """The tensors of a saved object, which may hold them in an entry.
+    """The tensors of a saved object, which may hold them under a key.
 
     Raises:
         WeightsError: an object without tensors.
@@ -102,7 +103,7 @@ def _state_dict(value: Any) -> dict[str, Tensor]:
     else:
         inside = f"a {type(value).__name__}"
     raise WeightsError(
-        f"it holds {inside[:200]}, expected a state dict, or one in an entry"
+        f"it holds {inside[:200]}, expected a state dict, or one under one of the keys"
         f" {', '.join(STATE_DICTS)}"
     )
 
@@ -118,7 +119,7 @@ def _tensors(entry: Any) -> dict[str, Tensor]:
 
 
 def _without_wrappers(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays without prefixes that all names have."""
+    """The arrays without the prefixes that all names share."""
     arrays = {name: array for name, array in arrays.items() if name != "n_averaged"}
     while prefix := _prefix(arrays):
         arrays = {name.removeprefix(prefix): array for name, array in arrays.items()}

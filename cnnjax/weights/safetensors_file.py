@@ -1,4 +1,4 @@
-"""Files in the format safetensors: a header in JSON, then the numbers."""
+"""Files in the safetensors format: a JSON header, then the values."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ DTYPES = (
     *("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"),
     *("F16", "BF16", "F32", "F64", "C64"),
 )
-"""The names of the dtypes that are read; not those of 8 bits or less."""
+"""The names of the dtypes that are read; float dtypes of 8 bits or less are not."""
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -25,8 +25,8 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
             return {name: _array(file, name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise WeightsError(
-            f"it is neither a file of torch.save nor safetensors ({error}); was it"
-            " copied or downloaded in full?"
+            "it is neither a torch.save file nor a safetensors file"
+            f" ({error}); was it copied or downloaded in full?"
         ) from error
 
 

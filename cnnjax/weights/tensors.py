@@ -1,4 +1,4 @@
-"""Tensors as PyTorch's files describe them, and the arrays that they stand for."""
+"""Tensors as PyTorch's files describe them, and the corresponding arrays."""
 
 import math
 from typing import NamedTuple
@@ -22,19 +22,19 @@ DTYPES = {
     "LongStorage": np.dtype("int64"),
     "ShortStorage": np.dtype("int16"),
 }
-"""Dtypes by the names of PyTorch's classes of storages."""
+"""Dtypes by the names of PyTorch's storage classes."""
 
 LARGEST_RANK = 32
 
 
 class Storage(NamedTuple):
-    """A run of numbers in the file, which several tensors may share.
+    """A sequence of numbers in the file, which several tensors may share.
 
     Attributes:
         kind: a key of ``DTYPES``.
-        key: what the file calls it.
+        key: its name in the file.
         size: how many numbers it has.
-        start: where the numbers that a tensor counts from begin.
+        start: the index of the number at which the offsets of tensors start.
     """
 
     kind: str
@@ -66,7 +66,7 @@ def numbers_of(storage: Storage, content: memoryview, big_endian: bool) -> np.nd
         big_endian: whether the most significant byte of a number comes first.
 
     Raises:
-        WeightsError: bytes of another number than the storage needs.
+        WeightsError: more or fewer bytes than the storage needs.
     """
     dtype = storage.dtype
     if len(content) != storage.size * dtype.itemsize:
@@ -81,13 +81,13 @@ def numbers_of(storage: Storage, content: memoryview, big_endian: bool) -> np.nd
 
 
 def array_of(tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
-    """The array of a tensor, a view of the numbers of its storage.
+    """The array of a tensor, as a view of the numbers of its storage.
 
-    An empty tensor becomes an array whose sizes are 0 and 1.
+    For an empty tensor, sizes above 1 become 1.
 
     Args:
-        tensor: no number in it is negative.
-        numbers: of its storage.
+        tensor: with no negative offset, size or stride.
+        numbers: those of its storage.
 
     Raises:
         WeightsError: elements outside the storage, or more elements than it has, so
@@ -96,8 +96,8 @@ def array_of(tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
     storage, offset, shape, strides = tensor
     if len(shape) != len(strides) or len(shape) > LARGEST_RANK:
         raise WeightsError(
-            f"a tensor has {len(shape)} sizes and {len(strides)} strides, expected as"
-            f" many of both, at most {LARGEST_RANK}"
+            f"a tensor has {len(shape)} sizes and {len(strides)} strides, expected the"
+            f" same number of both, at most {LARGEST_RANK}"
         )
     size, offset = math.prod(shape), storage.start + offset
     if size == 0:

@@ -1,7 +1,7 @@
-"""PyTorch's files: a zip archive, or, before version 1.6, pickles and then numbers.
+"""PyTorch's files: zip archives or, before version 1.6, pickles followed by numbers.
 
-Both describe the saved object in a pickle, and hold the numbers of each storage beside
-it. The arrays are views of the file's content, so nothing is copied.
+Both describe the saved object in a pickle, and hold the numbers of each storage outside
+of it. The arrays are views of the file's content, so nothing is copied.
 """
 
 import io
@@ -18,7 +18,7 @@ from cnnjax.weights.tensors import Storage, Tensor, array_of, numbers_of
 
 ZIP = b"PK\x03\x04"
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-"""What the older format begins with: a pickle of its magic number."""
+"""The first bytes of the older format: a pickle of its magic number."""
 
 _LEGACY_VERSION = 1001
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a file in an archive, up to its name
@@ -28,8 +28,8 @@ class TorchFile(NamedTuple):
     """The content of a file.
 
     Attributes:
-        value: what was saved, with a ``Tensor`` for each tensor.
-        numbers: the numbers of a storage.
+        value: the saved object, with a ``Tensor`` for each tensor.
+        numbers: returns the numbers of a storage.
     """
 
     value: Any
@@ -50,8 +50,8 @@ def read_zip(content: bytes) -> TorchFile:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
         raise WeightsError(
-            f"it is no complete zip archive ({error}); was it copied or downloaded in"
-            " full?"
+            f"it is not a complete zip archive ({error}); was it copied or downloaded"
+            " in full?"
         ) from error
     members = {info.filename: info for info in archive.infolist()}
     pickles = [name for name in members if name.count("/") == 1]
@@ -75,7 +75,7 @@ def read_zip(content: bytes) -> TorchFile:
     if order not in (b"little", b"big"):
         raise WeightsError(f"its byteorder is {show(order)}, expected little or big")
 
-    known: dict[tuple[str, str], np.ndarray] = {}  # swapped only once for all tensors
+    known: dict[tuple[str, str], np.ndarray] = {}  # so that bytes are swapped only once
 
     def numbers(storage):
         name = storage.kind, storage.key
@@ -88,11 +88,11 @@ def read_zip(content: bytes) -> TorchFile:
 
 
 def _stored(content: memoryview, info: zipfile.ZipInfo) -> memoryview:
-    """A file in an archive, which must not be compressed: then it cannot grow."""
+    """A file in an archive; it must be uncompressed, so it cannot grow when read."""
     name = show(info.filename)
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
         raise WeightsError(
-            f"its part {name} is compressed or encrypted, which torch.save never does"
+            f"its part {name} is compressed or encrypted, unlike torch.save's files"
         )
     start = info.header_offset
     header = bytes(content[start : start + _LOCAL_HEADER.size])
@@ -115,8 +115,8 @@ def read_legacy(content: bytes) -> TorchFile:
     load(file)  # the magic number
     version = load(file).value
     if type(version) is not int or version != _LEGACY_VERSION:
-        raise WeightsError(f"its version of the format is not {_LEGACY_VERSION}")
-    load(file)  # sizes of C types where it was written, which the format does not use
+        raise WeightsError(f"its format version is not {_LEGACY_VERSION}")
+    load(file)  # sizes of C types on the writer's machine, which the format ignores
     value, storages = load(file)
     keys = load(file).value
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
@@ -124,7 +124,7 @@ def read_legacy(content: bytes) -> TorchFile:
     parts, view, at = {}, memoryview(content), file.tell()
     for key in keys:
         if key not in storages:
-            raise WeightsError(f"its list of storages has an unknown one, {show(key)}")
+            raise WeightsError(f"its list of storages has an unknown key, {show(key)}")
         storage = storages[key]
         size = int.from_bytes(view[at : at + 8], "little")
         if size != storage.size:

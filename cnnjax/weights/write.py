@@ -1,4 +1,4 @@
-"""Writes arrays by name as safetensors, or as PyTorch does, without PyTorch."""
+"""Writes arrays by name in the safetensors format, or in PyTorch's without PyTorch."""
 
 import io
 import struct
@@ -22,12 +22,12 @@ def write_safetensors(
     arrays: Mapping[str, np.ndarray],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a file in the format safetensors.
+    """Writes a file in the safetensors format.
 
     Args:
         path: the file; an existing one is replaced.
         arrays: by name.
-        metadata: text by name, for the file's header.
+        metadata: texts by name, for the file's header.
 
     Raises:
         OSError: a file that cannot be written.
@@ -42,7 +42,7 @@ def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
     Args:
         path: the file; an existing one is replaced.
-        arrays: by name; all of them get storages of their own.
+        arrays: by name; each of them gets its own storage.
 
     Raises:
         WeightsError: an array of a dtype that PyTorch lacks.
@@ -72,7 +72,7 @@ def _pickle(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _tensor(name: str, number: int, array: np.ndarray) -> bytes:
-    """The call that makes a tensor again: its storage, offset, sizes and strides."""
+    """The call that rebuilds a tensor from its storage, offset, sizes and strides."""
     if array.dtype not in _KINDS:
         raise WeightsError(
             f"{name} is of dtype {array.dtype}, which PyTorch lacks; expected one of"

@@ -76,7 +76,7 @@ def test_without_proof_the_command_says_so(workdir, tmp_path, capsys):
     assert main([*words, f"--output={path}"]) == 0
     found = capsys.readouterr()
     assert found.out == f"{path}: unchecked\n"
-    assert "nothing has compared its outputs" in found.err
+    assert "its outputs were not compared" in found.err
 
 
 REFUSED = {
@@ -99,4 +99,4 @@ def test_bad_arguments_are_refused(workdir, capsys, case):
 def test_predict_refuses_a_step_of_a_file(tmp_path, capsys):
     words = ["predict", f"--model={tmp_path / 'a.onnx'}", "--step=last", "x.png"]
     assert main(words) == 2
-    assert "--step chooses a checkpoint of --workdir" in capsys.readouterr().err
+    assert "--step selects a checkpoint of --workdir" in capsys.readouterr().err

@@ -58,7 +58,7 @@ REFUSED = {
     "another class": ((make_split(3).images, [0, 1, 3]), "expected a class number"),
     "other names": (
         RawDataset(make_split(3), class_names=["cat", "dog", "cow"]),
-        r"does not have \(cow\): its classes are cat, dog, cow, those of the model are"
+        r"does not have \(cow\): the data has cat, dog, cow, the model has"
         " cat, dog, owl",
     ),
     "no data": (3, "data is 3, expected a source"),

@@ -99,8 +99,8 @@ def test_names_beside_the_allowed_ones_are_refused(refuse, name, shown):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x80\x02" + text("a") + b")R.", "calls what is no function"),
-        (b"\x80\x02ctorch\nFloatStorage\n)R.", "calls what is no function"),
+        (b"\x80\x02" + text("a") + b")R.", "calls a value that is not a function"),
+        (b"\x80\x02ctorch\nFloatStorage\n)R.", "calls a value that is not a function"),
         (b"\x80\x02" + number(1) + b"}b.", "a int in place of a dict"),
         (b"\x80\x02(.", "damaged (a mark in place"),
         (b"\x80\x02}}" + number(1) + b"s.", "a dict as a key"),
@@ -212,7 +212,7 @@ def test_flipped_bytes_are_read_or_refused(tmp_path, make):
 def test_a_legacy_file_that_contradicts_itself(refuse):
     parts = struct.pack("<q6f", 5, *range(6))
     assert "has 5 numbers, expected 6" in refuse(legacy(GOOD, parts=parts))
-    assert "an unknown one, '7'" in refuse(legacy(GOOD, ["7"]))
+    assert "an unknown key, '7'" in refuse(legacy(GOOD, ["7"]))
     assert "lacks the numbers of storage '0'" in refuse(legacy(GOOD, []))
     assert "list of storages is damaged" in refuse(legacy(GOOD, [3]))
 
@@ -231,7 +231,7 @@ def test_archives_that_torch_does_not_write(refuse):
     [b"", b"<html>Not found</html>", b"version https://git-lfs", b"\xff" * 64],
 )
 def test_other_files(refuse, content):
-    assert "neither a file of torch.save nor safetensors" in refuse(content)
+    assert "neither a torch.save file nor a safetensors file" in refuse(content)
 
 
 def test_safetensors_whose_header_lies(refuse):
@@ -247,4 +247,4 @@ def test_safetensors_whose_header_lies(refuse):
     refuse((2**62).to_bytes(8, "little") + content[8:])
     refuse(content[:-1])
     message = refuse(content.replace(b"F32", b"F8_").replace(b"[0,24]", b"[0,6] "))
-    assert "neither a file" in message
+    assert "neither a torch.save file" in message

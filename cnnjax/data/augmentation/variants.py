@@ -5,13 +5,13 @@ averaged with the weights below (Jordan 2024, arXiv:2404.00498; with both names,
 ``tta_level=2``):
 
     flip        1/2 the image, 1/2 its mirror image
-    shift(k)    1/2 the image, 1/4 moved by k pixels toward the first corner, and 1/4
-                toward the last; beyond the edge, the image is mirrored
+    shift(k)    1/2 the image, 1/4 shifted by k pixels toward the first corner, and 1/4
+                toward the last; pixels beyond the edge are filled by reflection
 
-With both, each image is shifted first and mirrored then, and the weights are
-multiplied, in whatever order the names are given. The mean of logits, unlike that of
-probabilities, is again a vector of logits, which every loss and every metric takes.
-After a softmax it is the normalized geometric mean of the probabilities.
+With both, each image is shifted, then mirrored, and the weights are multiplied, in
+whatever order the names are given. The mean of logits, unlike that of probabilities, is
+again a vector of logits, which every loss and every metric takes. For a softmax, it
+corresponds to the normalized geometric mean of the probabilities.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class Variant(NamedTuple):
 def make_variants(
     names: Sequence[str], setting: str = "eval_augment"
 ) -> tuple[Variant, ...]:
-    """The variants that some names stand for; none for no names.
+    """The variants for some names; none without names.
 
     Args:
         names: such as ``("flip", "shift(2)")``, each at most once.
@@ -115,7 +115,7 @@ def _flips() -> list[Variant]:
 
 
 def _shifts(pixels: int) -> list[Variant]:
-    """An image, and the same moved along all spatial axes, either way.
+    """An image, and the image shifted along all spatial axes, in both directions.
 
     Args:
         pixels: how far, less than the image's size.
@@ -139,4 +139,4 @@ def _shift(images: Images, pixels: int) -> Images:
 
 EXPECTED = "'flip' or 'shift(PIXELS)', such as 'shift(1)'"
 VARIANTS: dict[str, Callable[..., Any]] = {"flip": _flips, "shift": _shifts}
-"""What makes the variants of each name."""
+"""The function that makes the variants for each name."""

@@ -66,7 +66,7 @@ def parse_argument(kind: str, argument: str, allowed: Collection[str]) -> Argume
             expected = " or ".join(f"{known}=..." for known in sorted(allowed))
             raise DataError(
                 f"{kind!r} has no option {item!r}: {hint}expected {expected or 'none'};"
-                " what has a question mark in its path must exist"
+                " a path with a question mark must exist"
             )
         options[name] = value
     return Argument(Path(os.path.expanduser(path)), options)

@@ -59,7 +59,7 @@ def number_labels(
 
 
 def _whole(text: str) -> str:
-    """A number such as "3.0" as "3": what pandas writes for whole ones with gaps."""
+    """Converts "3.0" to "3": pandas writes integers so if some are missing."""
     head, _, tail = text.rpartition(".")
     return head if head.lstrip("-").isdecimal() and not tail.strip("0") else text
 
@@ -139,7 +139,7 @@ def read_flags(columns: Sequence[Sequence[str]], where: str) -> np.ndarray:
             if value is None:
                 raise DataError(
                     f"{where} has the label {show(text)} for example {row}: expected 0"
-                    " or 1, or -1 or nothing where it is unknown; for numbers, name"
+                    " or 1, or -1 or an empty cell if it is unknown; for numbers, name"
                     " the columns with 'numbers'"
                 )
             flags[row, i] = value

@@ -18,7 +18,7 @@ from cnnjax.files import open_regular
 
 _LABELS = (".cls", ".json")  # the endings of files that hold a label
 _MOST_LABEL_BYTES = 2**16
-_BLOCK = 2**16  # bytes that are looked at together
+_BLOCK = 2**16  # bytes that are checked at a time
 
 
 class _Member(NamedTuple):
@@ -77,7 +77,7 @@ def load_tar(argument: str) -> RawDataset:
             splits[split] += members
             if links:
                 notes.append(
-                    f"{path} has {links:,} links to images, which are left out: store"
+                    f"{path} has {links:,} links to images, which are skipped: store"
                     " the images themselves, as tar does with the options -h and"
                     " --hard-dereference"
                 )
@@ -102,7 +102,7 @@ def _encoded(members: list[_Member]) -> EncodedImages:
 
 
 def _members(path: str) -> tuple[list[_Member], int]:
-    """The images of one archive in their order, and how many links it has to images.
+    """The images of one archive in order, and the number of its links to images.
 
     Raises:
       DataError: see ``load_tar``.
@@ -155,7 +155,7 @@ def _members(path: str) -> tuple[list[_Member], int]:
 
 
 def _check_end(file: BinaryIO, end: int) -> None:
-    """Refuses an archive that goes on where ``tarfile`` stops without a word.
+    """Refuses an archive that continues where ``tarfile`` stops silently.
 
     Args:
         file: the archive.
@@ -169,7 +169,7 @@ def _check_end(file: BinaryIO, end: int) -> None:
         if any(block):
             raise ValueError(
                 f"the header of a file at byte {end:,} is damaged, or the archive was"
-                " appended to another one; write it anew"
+                " appended to another one; write it again"
             )
 
 

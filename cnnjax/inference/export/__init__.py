@@ -1,7 +1,7 @@
-"""A trained model as one file for other programs, proven to give the same outputs.
+"""A trained model as one file for other programs, verified to give the same outputs.
 
-``exporters.py`` has the formats, ``graph.py`` the steps that they share: build, prove,
-keep. Start there.
+``exporters.py`` has the formats, and ``graph.py`` the steps that they share: build,
+verify, keep. Start there.
 """
 
 from cnnjax.inference.export.exported_model import ExportedModel, open_exported

@@ -1,4 +1,4 @@
-"""An exported file in use: images in, classes and probabilities out."""
+"""An exported file as a predictor: images in, classes and probabilities out."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class ExportedModel:
 
     Attributes:
         path: of the file.
-        metadata: that travel with it.
-        run: from raw images to outputs.
+        metadata: those in the file.
+        run: maps raw images to the first output.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class ExportedModel:
         return self.metadata.model
 
     def predict(self, images: Any, k: int = 5) -> list[Any]:
-        """What the file says about images, as ``TrainedModel.predict`` says it.
+        """Predictions for images, in the form of ``TrainedModel.predict``.
 
         Args:
             images: an array with a leading axis, or a sequence of arrays or paths.
@@ -56,19 +56,21 @@ def open_exported(file: str) -> ExportedModel:
 
     Raises:
         ConfigError: a file of another kind, or without what is needed to run it.
-        DataError: a damaged file, or one of another program.
+        DataError: a damaged file, or one that another program wrote.
     """
     path = expand_path(file, "--model")
     form = GRAPHS.get(path.suffix.removeprefix("."))
     if form is None:
         endings = " or ".join(f".{name}" for name in GRAPHS)
-        raise ConfigError(f"--model is {file!r}, expected a file that ends {endings}")
+        raise ConfigError(
+            f"--model is {file!r}, expected a name that ends with {endings}"
+        )
     _check_digest(path)
     return ExportedModel(path, *form.read(path))
 
 
 def _check_digest(path: Path) -> None:
-    """Compares the file with what ``FILE.json`` beside it says, if that is there.
+    """Compares the file's digest with that in ``FILE.json`` beside it, if it exists.
 
     Raises:
         DataError: the file was changed since it was exported.

@@ -19,10 +19,10 @@ EXPORTERS: Mapping[str, Callable[[Request], Mapping[str, Any]]] = {
     **{name: partial(export_graph, form) for name, form in GRAPHS.items()},
     **{name: partial(export_weights, name) for name in ("safetensors", "torch")},
 }
-"""All formats: each writes a file and returns what it says about it."""
+"""All formats: each function writes a file and returns facts about it."""
 
 ENDINGS = {"torch": "pth"}
-"""The ending of a format's files, where it is not the format's name."""
+"""The file extension of a format, if it is not the name of the format."""
 
 
 def export_run(
@@ -35,22 +35,23 @@ def export_run(
     split: str | None = None,
     verify: bool = True,
 ) -> tuple[Path, Mapping[str, Any]]:
-    """Exports the trained model of a run, with proof.
+    """Exports the trained model of a run, and verifies the file.
 
     Args:
-        workdir: of the run.
+        workdir: the working directory of the run.
         form: a key of ``EXPORTERS``.
         output: the file; by default ``model.FORMAT`` in the working directory.
-        step: which state of the run.
-        data: a source to compare with, instead of the run's own data.
-        split: which examples; by default the test split.
-        verify: whether outputs are compared with those of the checkpoint.
+        step: a step number, "best" or "last"; by default the checkpoint that training
+            ended with.
+        data: a source of images to compare on, instead of the run's own data.
+        split: the split to compare on; by default the test split.
+        verify: whether to compare the file with the checkpoint.
 
     Returns:
-        The path of the file, and what it says about itself.
+        The path of the file, and facts about it, such as its ``certificate``.
 
     Raises:
-        ConfigError: no such format, no trained model, or a file that would disagree
+        ConfigError: no such format, no trained model, or a file that does not agree
             with the checkpoint.
 
     Example::
@@ -58,7 +59,7 @@ def export_run(
         >>> from cnnjax.inference.export import export_run
         >>> path, facts = export_run("runs/digits", "onnx")  # doctest: +SKIP
         >>> facts["certificate"]["same_predictions"]  # doctest: +SKIP
-        360
+        359
     """
     if form not in EXPORTERS:
         raise ConfigError(str(unknown_name("format", form, EXPORTERS)))

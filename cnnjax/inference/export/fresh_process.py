@@ -1,7 +1,7 @@
-"""Runs an exported StableHLO file in a process of its own, which has JAX alone.
+"""Runs an exported StableHLO file in a separate process, with JAX but without cnnjax.
 
-Batches of images come on standard input, and the first output of the program goes to
-standard output. The process is started with this file, not through the package.
+Batches of images arrive on standard input, and the first output of the program goes to
+standard output. The process runs this file as a script, not through the package.
 """
 
 import io
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def send(array: np.ndarray, stream: IO[bytes]) -> None:
-    """Writes one array to a pipe: the number of bytes, and NumPy's format."""
+    """Writes one array to a pipe: the number of bytes, then NumPy's format."""
     content = io.BytesIO()
     np.save(content, array, allow_pickle=False)
     stream.write(len(content.getvalue()).to_bytes(8, "big"))

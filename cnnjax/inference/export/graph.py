@@ -1,4 +1,4 @@
-"""Exports a graph in three steps: build it, prove it, keep it."""
+"""Exports a graph in three steps: build it, verify it, keep it."""
 
 import hashlib
 import json
@@ -21,15 +21,15 @@ from cnnjax.train.run.evaluate_run import read_split
 
 
 class Request(NamedTuple):
-    """What a user asked for.
+    """What to export, and how.
 
     Attributes:
         trained: the model.
-        path: of the file to be written.
-        data: a source whose images are compared; ``None`` for that of the run.
-        split: which of them; ``None`` for the test split, or for all examples of a
-            source that has none.
-        verify: whether anything is compared.
+        path: the file to write.
+        data: a source of images to compare on; ``None`` for the run's own data.
+        split: the split to compare on; ``None`` for the test split, or for all examples
+            of a source without one.
+        verify: whether to compare the file with the checkpoint.
     """
 
     trained: TrainedModel
@@ -40,10 +40,10 @@ class Request(NamedTuple):
 
 
 class GraphFormat(Protocol):
-    """A module that writes and reads a format of graphs."""
+    """A module that writes and reads one graph format."""
 
     def prepare(self, trained: TrainedModel) -> tuple[TrainedModel, str | None]:
-        """The model to be exported, and a note if it is not the run's own."""
+        """The model to export, and a note if it differs from the run's own."""
         ...
 
     def build(self, trained: TrainedModel) -> Any:
@@ -59,20 +59,20 @@ class GraphFormat(Protocol):
         ...
 
     def run_for_proof(self, path: Path) -> AbstractContextManager[Run]:
-        """The function that runs the file as another program would."""
+        """A function that runs the file as another program would."""
         ...
 
     def runtime(self) -> str:
-        """What runs the file."""
+        """The name of the runtime, for the certificate."""
         ...
 
 
 def export_graph(form: GraphFormat, request: Request) -> Mapping[str, Any]:
-    """Writes the file and ``FILE.json`` beside it, and returns what that holds.
+    """Writes the file and ``FILE.json`` beside it, and returns the latter's content.
 
     Raises:
-        ConfigError: a network that the format cannot hold, a file that disagrees with
-            the checkpoint, or no data to compare with.
+        ConfigError: a network that the format cannot represent, a file that does not
+            agree with the checkpoint, or no data to compare on.
     """
     found = _examples(request) if request.verify else None
     trained, note = form.prepare(request.trained)
@@ -81,8 +81,8 @@ def export_graph(form: GraphFormat, request: Request) -> Mapping[str, Any]:
     graph, metadata = form.build(trained), Metadata.of(trained)
     if found is None:
         warn(
-            f"{request.path} is exported unchecked (--no-verify): nothing has compared"
-            " its outputs with those of the checkpoint"
+            f"{request.path} is exported unchecked (--no-verify): its outputs were not"
+            " compared with those of the checkpoint"
         )
     else:
         data, split, examples = found
@@ -108,7 +108,7 @@ def json_path(path: Path) -> Path:
 
 
 def _examples(request: Request) -> tuple[str, str, Split]:
-    """The source, the split and the examples that the proof takes.
+    """The source, the split and the examples to compare on.
 
     Raises:
         ConfigError: they cannot be read.
@@ -122,7 +122,7 @@ def _examples(request: Request) -> tuple[str, str, Split]:
         return "the run's own", split, read_split(trained.folder, split)
     except (ConfigError, DataError, OSError) as error:
         raise ConfigError(
-            f"the run's {split} split is needed to prove the file, but {error}. Give"
+            f"the run's {split} split is needed to verify the file, but {error}. Give"
             " other images with --data=SOURCE, such as --data=npz:new.npz, or export"
-            " unchecked with --no-verify"
+            " without a check with --no-verify"
         ) from error

@@ -1,4 +1,4 @@
-"""What travels with an exported model, as one text of JSON per name."""
+"""The metadata in an exported file, as one JSON text per name."""
 
 import json
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from cnnjax.train.run.model_file import ModelFile
 
 
 class Metadata(NamedTuple):
-    """What travels with an exported model.
+    """The metadata in an exported file.
 
     Attributes:
         model: the content of ``model.json``: classes, image shape, normalization,
             task, how image files become images (``decoding``), and more.
-        step: of the checkpoint.
-        weights_sha256: of its arrays, see ``program.digest``.
-        certificate: what was compared, see ``proof.Certificate``; ``None`` if nothing
-            was.
+        step: the step of the checkpoint.
+        weights_sha256: the digest of its arrays, see ``program.digest``.
+        certificate: the result of the comparison, see ``proof.Certificate``; ``None``
+            if nothing was compared.
     """
 
     model: ModelFile
@@ -33,7 +33,7 @@ class Metadata(NamedTuple):
 
     @classmethod
     def of(cls, trained: TrainedModel) -> "Metadata":
-        """Those of a trained model."""
+        """The metadata for a trained model, without a certificate."""
         return cls(trained.description, trained.step, digest(trained.variables))
 
     def as_values(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Metadata(NamedTuple):
         }
 
     def as_texts(self) -> dict[str, str]:
-        """The values, each as text of JSON, for a format that holds pairs of texts."""
+        """The values as JSON texts, for a format that holds pairs of texts."""
         return {name: json.dumps(value) for name, value in self.as_values().items()}
 
 
@@ -54,7 +54,7 @@ def read_file(path: Path) -> bytes:
     """The content of an exported file.
 
     Raises:
-        DataError: a file that is missing, unreadable, or something else than a file.
+        DataError: a file that is missing, unreadable, or not a regular file.
     """
     try:
         with open_regular(path) as file:
@@ -67,12 +67,12 @@ def from_texts(texts: Mapping[str, str], path: Path) -> Metadata:
     """The metadata that ``as_texts`` wrote into a file.
 
     Raises:
-        DataError: a file of another program, or a damaged one.
+        DataError: a file that another program wrote, or a damaged one.
     """
     if "cnnjax_version" not in texts:
         raise DataError(
-            f"{path} was not written by 'cnnjax export': it has no metadata that say"
-            " what its images and its outputs are"
+            f"{path} was not written by 'cnnjax export': it has no metadata that"
+            " describe its images and its outputs"
         )
     try:
         values = {name: parse_json(text) for name, text in texts.items()}

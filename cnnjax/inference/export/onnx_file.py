@@ -29,12 +29,13 @@ DOMAINS = ("", "ai.onnx")
 
 
 def prepare(trained: TrainedModel) -> tuple[TrainedModel, str | None]:
-    """The model that the file is to compute, and a note if it is not the run's own."""
+    """The model to export, and a note if it differs from the run's own."""
     if trained.description.precision == "float32":
         return trained, None
     return in_float32(trained), (
-        f"the run computes in {trained.description.precision}, the ONNX file in"
-        " float32, as runtimes expect: it is compared with the same weights in float32"
+        f"the run computes in {trained.description.precision}, but the ONNX file"
+        " computes in float32, as runtimes expect: its outputs are compared with those"
+        " of the same weights in float32"
     )
 
 
@@ -95,8 +96,8 @@ def read(path: Path) -> tuple[Metadata, Run]:
 
     Raises:
         ConfigError: onnxruntime is missing.
-        DataError: a file that is damaged, of another program, or uses more than
-            standard operators.
+        DataError: a file that is damaged, that another program wrote, or that uses
+            anything but standard operators.
     """
     _check_installed()
     import onnx
@@ -106,7 +107,7 @@ def read(path: Path) -> tuple[Metadata, Run]:
     try:
         proto = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's errors have no common class
-        raise DataError(f"{path} is no ONNX file, or it is damaged") from error
+        raise DataError(f"{path} is not an ONNX file, or is damaged") from error
     metadata = from_texts({p.key: p.value for p in proto.metadata_props}, path)
     _check_plain(proto, path)
     options = onnxruntime.SessionOptions()
@@ -135,12 +136,12 @@ def read(path: Path) -> tuple[Metadata, Run]:
 
 @contextlib.contextmanager
 def run_for_proof(path: Path) -> Iterator[Run]:
-    """The function that runs the file as any other program would."""
+    """A function that runs the file as any other program would."""
     yield read(path)[1]
 
 
 def runtime() -> str:
-    """What runs the file."""
+    """The name of the runtime, for the certificate."""
     return f"onnxruntime {version('onnxruntime')} on a CPU"
 
 
@@ -157,7 +158,7 @@ def _check_installed() -> None:
 
 @contextlib.contextmanager
 def _quiet(*names: str) -> Iterator[None]:
-    """Keeps libraries from warning of plug-ins and types that nothing here uses."""
+    """Keeps libraries from warning about plug-ins and types that nothing here uses."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -171,7 +172,7 @@ def _quiet(*names: str) -> Iterator[None]:
 
 
 def _drop_unused(graph: Any) -> None:
-    """Removes the constants that no node takes."""
+    """Removes the constants that no node uses."""
     used = {name for node in graph.node for name in node.input}
     used |= {output.name for output in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
@@ -180,10 +181,10 @@ def _drop_unused(graph: Any) -> None:
 
 
 def _check_plain(proto: Any, path: Path) -> None:
-    """Refuses operators of other makers, and arrays in other files.
+    """Refuses custom operators, and arrays in other files.
 
     Raises:
-        DataError: what the file holds.
+        DataError: names what is refused.
     """
     import onnx
 

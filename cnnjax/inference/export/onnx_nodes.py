@@ -1,9 +1,9 @@
-"""One ONNX node for each of cnnjax's operations, through a plug-in of jax2onnx.
+"""One ONNX node for each of cnnjax's common operations, with a plug-in for jax2onnx.
 
-While a network is traced for ONNX, ``draw`` computes the operations: it puts the
-channels first, as ONNX has them, and binds ``node_p``, a JAX primitive that stands for
-one ONNX node. The plug-in writes that node into the graph. All else, such as a user's
-own code around the operations, is left to jax2onnx.
+While a network is traced for ONNX, ``draw`` replaces the operations: it moves the
+channels to the front, as ONNX expects them, and binds ``node_p``, a JAX primitive that
+stands for one ONNX node. The plug-in writes that node into the graph. Everything else,
+such as a user's own code, is left to jax2onnx.
 """
 
 import contextlib
@@ -64,11 +64,11 @@ def node(
     """The result of one ONNX node.
 
     Args:
-        operator: its name in ONNX.
+        operator: the name of the ONNX operator.
         inputs: arrays.
-        shape: of the result; by default that of the first input.
-        integers: a constant int64 vector that is the second input.
-        attributes: of the operator.
+        shape: the shape of the result; by default that of the first input.
+        integers: a constant int64 vector, inserted as the second input.
+        attributes: those of the operator.
     """
     return node_p.bind(
         *inputs,
@@ -80,13 +80,13 @@ def node(
 
 
 def fold_constants(closed: Any, *inputs: Any) -> list[Any]:
-    """Evaluates a traced function, computing now what does not depend on its inputs.
+    """Evaluates a traced function, and computes what does not depend on its inputs.
 
-    The weights' new layouts become constants of the graph instead of nodes.
+    Transposed weights, for example, become constants of the graph instead of nodes.
 
     Args:
-        closed: a jaxpr with its constants.
-        inputs: tracers of another trace.
+        closed: a closed jaxpr.
+        inputs: tracers of the current trace.
     """
     jaxpr = closed.jaxpr
     values = dict(zip(jaxpr.constvars, closed.consts, strict=True))
@@ -116,7 +116,7 @@ def draw(function: CustomVJP, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 
 def _conv(x, kernel, problem: ConvProblem, execution: Any, bias=None):
-    """Conv, or ConvTranspose where the inputs are spread."""
+    """Conv, or ConvTranspose if the input is dilated."""
     window, rank = problem.window(), x.ndim - 2
     inputs, outputs = kernel.shape[-2:]
     shape = (x.shape[0], outputs, *problem.y[1:-1])
@@ -175,7 +175,7 @@ def _pool(operator, x, problem: PoolProblem, filling, **options):
 
 
 def _normalize(x, mean, variance, scale, bias, epsilon, dtype):
-    """BatchNormalization, where each channel has moments and factors of its own."""
+    """BatchNormalization, if each channel has its own moments and factors."""
     shape = (1,) * (x.ndim - 1) + x.shape[-1:]
     arrays = (scale, bias, mean, variance)
     if any(array.shape != shape for array in arrays) or x.dtype != dtype:
@@ -218,9 +218,9 @@ def _channels_last(x):
 
 
 def _pad_outside(x, pairs: Pairs, taps, filling):
-    """``x (n, c, *spatial)`` and the padding that is left to the operator.
+    """``x (n, c, *spatial)``, padded if needed, and the padding left to the operator.
 
-    onnxruntime refuses operators that crop, or that pad as much as a window is wide.
+    onnxruntime refuses operators that crop, or that pad by the window size or more.
     """
     if all(0 <= n < k for pair, k in zip(pairs, taps, strict=True) for n in pair):
         return x, _ends(pairs)
@@ -232,5 +232,5 @@ def _pad_outside(x, pairs: Pairs, taps, filling):
 
 
 def _ends(pairs) -> tuple[int, ...]:
-    """Padding in ONNX's order: first before all axes, then after them."""
+    """Padding in ONNX's order: the starts of all axes, then their ends."""
     return tuple(n for row in zip(*pairs, strict=True) for n in row)

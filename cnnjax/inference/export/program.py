@@ -1,4 +1,4 @@
-"""The function that an exported file holds: raw images in, outputs and shares out."""
+"""The function in an exported file: raw images in, logits and probabilities out."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from cnnjax.train.step.state import named_leaves
 INPUT = "images"
 
 Run = Callable[[np.ndarray], np.ndarray]
-"""Runs an exported file: from raw images ``(n, *image_shape)`` to its first output."""
+"""Runs an exported file: maps raw images ``(n, *image_shape)`` to its first output."""
 
 
 def output_names(model: ModelFile) -> tuple[str, ...]:
-    """The names of what the function returns: a regression has numbers alone."""
+    """The names of the function's outputs; a regression has only one."""
     return ("values",) if model.task == REGRESSION else ("logits", "probabilities")
 
 
 def make_function(trained: TrainedModel) -> Callable[[Any], tuple[Any, ...]]:
-    """The function of images as they are in a file, with plain operations of XLA.
+    """The function of raw images to export, with plain XLA operations.
 
-    Trace it within ``backend("xla")``: a file cannot hold the native kernels of a CPU.
+    It uses the backend ``"xla"``, because a file cannot contain the native CPU kernels.
     """
     model = trained.description
 
@@ -48,13 +48,13 @@ def make_function(trained: TrainedModel) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def image_spec(model: ModelFile) -> jax.ShapeDtypeStruct:
-    """The shape and the dtype of a batch of any size."""
+    """The shape and dtype of images, with a symbolic batch dimension."""
     (batch,) = jax.export.symbolic_shape("batch")
     return jax.ShapeDtypeStruct((batch, *model.image_shape), model.image_dtype)
 
 
 def as_taken(images: np.ndarray, model: ModelFile) -> np.ndarray:
-    """Images in the dtype that the file takes, that of the training images.
+    """Converts images to the dtype that the file takes, that of the training images.
 
     Raises:
         DataError: fractions, or numbers out of range, for a file that takes uint8.
@@ -69,7 +69,7 @@ def as_taken(images: np.ndarray, model: ModelFile) -> np.ndarray:
 
 
 def in_float32(trained: TrainedModel) -> TrainedModel:
-    """The same weights in a network that computes in float32."""
+    """The trained model with the same weights, computing in float32."""
     if trained.description.precision == "float32":
         return trained
     config = trained.config.copy_and_resolve_references()

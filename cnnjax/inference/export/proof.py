@@ -1,4 +1,4 @@
-"""The proof that an exported file computes what the checkpoint computes."""
+"""Verifies that an exported file computes the same outputs as the checkpoint."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -14,28 +14,29 @@ from cnnjax.inference.export.program import Run, as_taken
 from cnnjax.inference.trained_model import TrainedModel
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 3e-2}
-"""The largest difference, as a share of the largest output (or of 1, if that is less).
+"""The largest difference, as a fraction of the largest output (or of 1, if larger).
 
-bfloat16 has 8 bits of precision, and what is rounded when depends on the compiler.
+bfloat16 has 8 bits of precision, and which values are rounded depends on the compiler.
 """
 
 BATCH = 64
-"""Images that are compared at a time; the last ones are a batch of another size."""
+"""Images that are compared at a time; the last batch may be smaller."""
 
 
 class Certificate(NamedTuple):
-    """What was compared, and how much the outputs differ.
+    """What was compared, and by how much the outputs differ.
 
     Attributes:
         data: the source of the images.
-        split: which of them.
-        examples: how many.
-        same_predictions: for how many the most probable class is the same, or the set
-            of classes that are more likely than not; ``None`` for a regression.
+        split: the split of the source.
+        examples: the number of images.
+        same_predictions: for how many of them the most probable class is the same, or,
+            for multi-label data, the set of classes with a probability above 1/2;
+            ``None`` for a regression.
         largest_difference: between two outputs (logits, or a regression's numbers).
         largest_relative_difference: the same, divided by the largest output.
-        tolerance: the largest relative difference that was allowed.
-        runtime: what ran the file.
+        tolerance: the largest relative difference that is allowed.
+        runtime: the runtime that ran the file.
     """
 
     data: str
@@ -56,10 +57,10 @@ def compare(
     Args:
         trained: the model.
         run: runs the file.
-        examples: whose images are taken.
-        data: where they come from, for the certificate.
-        split: which they are.
-        by: what runs the file.
+        examples: the images to compare on.
+        data: their source, for the certificate.
+        split: their split, for the certificate.
+        by: the runtime, for the certificate.
 
     Raises:
         ConfigError: outputs that differ by more than the tolerance.
@@ -82,9 +83,10 @@ def compare(
     if relative > tolerance:
         raise ConfigError(
             f"the exported file disagrees with the checkpoint on {count} examples"
-            f" ({split}): outputs differ by up to {difference:.3g}, with outputs up to"
-            f" {largest:.3g}; expected at most {tolerance:g} of that. {same} of"
-            f" {count} predictions are the same. Nothing was kept"
+            f" ({split}): outputs differ by up to {difference:.3g}, and the largest"
+            f" output is {largest:.3g}; expected a relative difference of at most"
+            f" {tolerance:g}. {same} of {count} predictions are the same. Nothing was"
+            " kept"
         )
     return Certificate(
         *(data, split, count, None if model.task == REGRESSION else same),

@@ -1,8 +1,8 @@
-"""StableHLO files: one zip archive of ``jax.export``'s program and its metadata.
+"""StableHLO files: zip archives of a program from ``jax.export`` and its metadata.
 
-``program.jax`` is what ``jax.export`` serialized, for CPUs, CUDA and TPUs and a batch
-of any size; ``metadata.json`` says what its images and outputs are. Neither is
-compressed, so no archive unpacks to more than its own size.
+``program.jax`` is the program that ``jax.export`` serialized, for CPUs, CUDA and TPUs
+and for any batch size; ``metadata.json`` describes its images and outputs. Neither is
+compressed, so an archive never unpacks to more than its own size.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ CHILD = Path(__file__).with_name("fresh_process.py")
 
 
 def prepare(trained: TrainedModel) -> tuple[TrainedModel, str | None]:
-    """The model that the file is to compute: the run's own, in its precision."""
+    """The model to export: the run's own, in its precision."""
     return trained, None
 
 
@@ -44,7 +44,7 @@ def build(trained: TrainedModel) -> bytes:
 
     Raises:
         ConfigError: a network that needs more than StableHLO, or that JAX cannot trace
-            for a batch of any size.
+            with a symbolic batch dimension.
     """
     function = jax.jit(make_function(trained))
     export = jax.export.export(function, platforms=PLATFORMS)
@@ -58,8 +58,8 @@ def build(trained: TrainedModel) -> bytes:
         ) from error
     if found := _custom_calls(exported):
         raise ConfigError(
-            f"the model {name!r} calls {found}, which only this program has: expected"
-            " operations of StableHLO alone"
+            f"the model {name!r} calls {found}, which other programs do not have:"
+            " expected only StableHLO operations"
         )
     return bytes(exported.serialize())
 
@@ -77,7 +77,8 @@ def read(path: Path) -> tuple[Metadata, Run]:
     """The metadata of a file, and the function that runs it.
 
     Raises:
-        DataError: a file that is damaged, of another program, or calls other code.
+        DataError: a file that is damaged, that another program wrote, or that calls
+            other code.
     """
     content = _read_archive(path)
     try:
@@ -104,7 +105,7 @@ def read(path: Path) -> tuple[Metadata, Run]:
 
 @contextlib.contextmanager
 def run_for_proof(path: Path) -> Iterator[Run]:
-    """The function that has a fresh process run the file, with JAX but not cnnjax.
+    """A function that runs the file in a fresh process, with JAX but without cnnjax.
 
     Raises:
         ConfigError: the process failed.
@@ -142,7 +143,7 @@ def run_for_proof(path: Path) -> Iterator[Run]:
 
 
 def runtime() -> str:
-    """What runs the file."""
+    """The name of the runtime, for the certificate."""
     return f"jax {jax.__version__} without cnnjax, on a CPU"
 
 
@@ -162,18 +163,18 @@ def _read_archive(path: Path) -> dict[str, bytes]:
                     f" {METADATA}"
                 )
             if any(m.compress_type != zipfile.ZIP_STORED for m in members.values()):
-                raise DataError(f"{path} is compressed, which cnnjax never does")
+                raise DataError(f"{path} is compressed, unlike what cnnjax exports")
             return {name: archive.read(name) for name in (METADATA, PROGRAM)}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(
-            f"{path} is no exported program, or it is damaged: {error}"
+            f"{path} is not an exported program, or is damaged: {error}"
         ) from error
 
 
 def _custom_calls(exported: Any) -> str | None:
-    """A call of code that is not StableHLO, if there is one.
+    """The name of a call to code outside of StableHLO, if there is one.
 
-    ``shape_assertion`` is JAX's own check of the batch's size, which leaves no call.
+    ``shape_assertion`` is JAX's own check of the batch size, which makes no call.
     """
     names = set(_CUSTOM_CALL.findall(exported.mlir_module())) - {"@shape_assertion"}
     return min(names, default=None)

@@ -1,4 +1,4 @@
-"""Exports weights alone, for PyTorch's model of the same name."""
+"""Exports only the weights, for PyTorch's model of the same name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,22 +13,22 @@ from cnnjax.models.state_dict import load_variables
 
 
 def export_weights(form: str, request: Request) -> Mapping[str, Any]:
-    """Writes the weights, and reads them back unless nothing is to be verified.
+    """Writes the weights, and reads them back if they are to be verified.
 
-    The file is written under another name first, and kept if it gives the network the
-    weights of the checkpoint, bit for bit.
+    The file is written under a temporary name first. It is kept if every array that is
+    read back equals that of the checkpoint, bit for bit.
 
     Args:
         form: ``"safetensors"`` or ``"torch"``.
-        request: what to write and where. No images are compared.
+        request: what to write and where. No outputs are compared.
 
     Returns:
-        How many ``arrays`` the file holds, after which ``step``, and whether they were
-        ``verified``.
+        The number of ``arrays`` in the file, the ``step`` of the checkpoint, and
+        whether the file was ``verified``.
 
     Raises:
-        ConfigError: data to compare with, or a file that does not give the weights
-            back.
+        ConfigError: data or a split to compare on, or weights that differ when they are
+            read back.
     """
     trained, path = request.trained, request.path
     if request.data is not None or request.split is not None:
@@ -46,8 +46,8 @@ def export_weights(form: str, request: Request) -> Mapping[str, Any]:
             pairs = zip(jax.tree.leaves(read), leaves, strict=True)
             if not all(np.array_equal(one, other) for one, other in pairs):
                 raise ConfigError(
-                    f"{path} would not give the checkpoint's weights back; nothing was"
-                    " kept"
+                    f"{path} would not hold the same weights as the checkpoint; nothing"
+                    " was kept"
                 )
         draft.replace(path)
     finally:

@@ -23,13 +23,13 @@ FLOATS = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 
 
 def from_torch(leaf: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """An array of PyTorch's in our layout.
+    """A PyTorch array in our layout.
 
     Args:
         leaf: our name for it, such as "kernel".
         array: in PyTorch's layout.
-        shape: ours. A dense layer may be a convolution there, and the other way round;
-            if no layout gives this shape, the result has another.
+        shape: our shape. A dense layer may be a convolution in PyTorch, and vice
+            versa; if no layout gives this shape, the result has a different one.
     """
     if leaf == "kernel" and array.ndim > 1:
         if len(shape) == 2:
@@ -42,7 +42,7 @@ def from_torch(leaf: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarr
 
 
 def to_torch(leaf: str, array: np.ndarray) -> np.ndarray:
-    """An array of ours in the layout of PyTorch."""
+    """One of our arrays in PyTorch's layout."""
     if leaf == "layer_scale":
         return array.reshape(-1, 1, 1)
     if leaf != "kernel":
@@ -51,16 +51,17 @@ def to_torch(leaf: str, array: np.ndarray) -> np.ndarray:
 
 
 def shape_in_torch(leaf: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """What PyTorch calls one of our shapes, for messages."""
+    """One of our shapes in PyTorch's layout, for messages."""
     return (shape[-1], shape[-2], *shape[:-2]) if leaf == "kernel" else shape
 
 
 def sum_over_inputs(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A kernel for images with one channel, from one for several equal channels.
+    """A kernel for one input channel, from a kernel for several equal channels.
 
     Args:
         array: ``(*window, in, out)``.
-        shape: what is wanted; any but ``(*window, 1, out)`` returns the array.
+        shape: the wanted shape; unless it is ``(*window, 1, out)``, the array is
+            returned unchanged.
     """
     if array.ndim < 3 or shape != (*array.shape[:-2], 1, array.shape[-1]):
         return array

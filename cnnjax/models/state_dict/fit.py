@@ -1,4 +1,4 @@
-"""Arrays of a state dict, fitted to the arrays of a network."""
+"""Matches the arrays of a state dict to those of a network."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from cnnjax.models.state_dict.arrays import (
 from cnnjax.models.state_dict.names import Naming, namings
 
 IGNORED = ".num_batches_tracked"
-"""An array of PyTorch's batch normalization that ours does not need."""
+"""An array of PyTorch's batch normalization that cnnjax does not need."""
 
 
 class Fitted(NamedTuple):
@@ -25,9 +25,10 @@ class Fitted(NamedTuple):
 
     Attributes:
         arrays: by our names, such as ``"Conv_0.kernel"``, in our layout, as float32.
-        naming: whose names the state dict has: "torchvision", "timm" or "cnnjax".
-        anew: names of the head that were not taken, because its size differs or the
-            state dict has none.
+        naming: the library whose names the state dict has: "torchvision", "timm" or
+            "cnnjax".
+        anew: names of the head's arrays if they were not loaded, because the head has a
+            different size or the state dict has none.
     """
 
     arrays: dict[str, np.ndarray]
@@ -42,21 +43,22 @@ def fit(
     naming: str | None = None,
     wants: Callable[[str], bool] = lambda name: True,
 ) -> Fitted:
-    """Fits a state dict to a network.
+    """Matches a state dict to a network.
 
-    A head with another number of outputs is left out. A network for images with one
-    channel gets the sum of the stem's kernels for several: its outputs are then those
-    of an image whose channels are equal.
+    A head with a different number of outputs is not loaded. For images with one
+    channel, the stem's kernels are summed over their input channels: the outputs are
+    then those for an image whose channels are equal.
 
     Args:
         model: the network.
         shapes: of its arrays, by our names.
         found: the state dict.
-        naming: whose names it has; by default, those of which it has the most.
+        naming: the library whose names it has; by default, the one that matches most
+            names.
         wants: whether an array is needed, by our name.
 
     Raises:
-        WeightsError: lists every array that is missing, that has another shape or
+        WeightsError: lists every array that is missing, that has the wrong shape or
             dtype, or that the network does not have.
     """
     how = _choose(model, namings(model, shapes), found, naming)
@@ -96,16 +98,16 @@ def _choose(
     found: Mapping[str, np.ndarray],
     library: str | None,
 ) -> Naming:
-    """The naming of a library, or the one that knows most names of a state dict."""
+    """The naming of a library, or the one that matches most names of a state dict."""
     if library is None:
         return max(known, key=lambda how: len(found.keys() & {*how.names.values()}))
     for how in known:
         if how.library == library:
             return how
     raise WeightsError(
-        f"{type(model).__name__} with these options is no network of {library}"
-        " (docs/weights.md lists its networks); to take its weights all the same, name"
-        f" them as we do: {', '.join(list(known[-1].names)[:3])}, ..."
+        f"{library} has no {type(model).__name__} with these options (docs/weights.md"
+        " lists its networks); to load the file anyway, rename its arrays as in cnnjax:"
+        f" {', '.join(list(known[-1].names)[:3])}, ..."
     )
 
 
@@ -128,18 +130,18 @@ def _misfit(how: Naming, name: str, has: tuple[int, ...], shape: tuple[int, ...]
 
 
 def _message(model, how, missing, misfits, unknown) -> str:
-    """What is wrong with a state dict, with every name."""
+    """What is wrong with a state dict, including every name."""
     parts = [
         f"{len(names)} {what}: {', '.join(names)}"
         for names, what in (
-            (misfits, "do not fit"),
-            (missing, "are missing"),
-            (unknown, "are unknown"),
+            (misfits, "mismatched"),
+            (missing, "missing"),
+            (unknown, "unknown"),
         )
         if names
     ]
     whose = "cnnjax's own" if how.library == OURS else f"{how.library}'s"
     return (
-        f"its arrays are not those of {type(model).__name__} by {whose} names;"
+        f"its arrays do not match {type(model).__name__} under {whose} names;"
         f" {'; '.join(parts)}"
     )

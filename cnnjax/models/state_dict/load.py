@@ -1,4 +1,4 @@
-"""Weights from a file, as the variables of a network."""
+"""Loads weights from a file as the variables of a network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,9 +33,10 @@ def load_variables(
     shapes = {array_name(keys): leaf.shape for keys, leaf in leaves.items()}
     fitted = fit_file(model, shapes, path, naming)
     if fitted.anew:
-        warn(f"{path}: {', '.join(fitted.anew)} do not fit and are initialized anew")
+        names = ", ".join(fitted.anew)
+        warn(f"{path} has no head of this size: {names} are newly initialized")
     new = [keys for keys in leaves if array_name(keys) in fitted.anew]
-    # Compiled together, arrays that are not asked for cost nothing.
+    # In one compiled function, arrays that are not returned cost nothing.
     made = jax.jit(lambda key: [init(key)[keys] for keys in new])(key) if new else []
     taken = {
         keys: jnp.asarray(fitted.arrays[array_name(keys)], leaf.dtype)
@@ -46,7 +47,7 @@ def load_variables(
 
 
 def array_name(keys: tuple[str, ...]) -> str:
-    """Our name of an array, such as ``"Conv_0.kernel"``, from collection and path."""
+    """Our name for an array, such as ``"Conv_0.kernel"``, from collection and path."""
     return ".".join(keys[1:])
 
 
@@ -57,10 +58,10 @@ def fit_file(
     naming: str | None = None,
     wants: Callable[[str], bool] = lambda name: True,
 ) -> Fitted:
-    """Fits the state dict in a file to a network, see ``fit``.
+    """Matches the state dict in a file to a network, see ``fit``.
 
     Raises:
-        WeightsError: names the file.
+        WeightsError: a file that cannot be read or does not match; its path is named.
         OSError: no such file.
     """
     found = read_weights(path)

@@ -1,7 +1,7 @@
 """What libraries call the layers of MobileNets and EfficientNets, see ``tables``.
 
-Their blocks are inverted residuals of two or three convolutions: one to more channels,
-which some blocks lack, a depthwise one, and one to fewer channels.
+Their blocks are inverted residuals of two or three convolutions: an expansion, which
+some blocks lack, a depthwise convolution, and a projection to fewer channels.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,16 +13,16 @@ from cnnjax.models.state_dict.arrays import EFFICIENTNET_PYTORCH, TIMM, TORCHVIS
 from cnnjax.models.state_dict.tables import Names, positions
 
 TIMM_PARTS = {2: ("conv_dw", "conv_pw"), 3: ("conv_pw", "conv_dw", "conv_pwl")}
-"""timm's names of the convolutions of a block, by how many it has."""
+"""timm's names for the convolutions of a block, by their number."""
 
 OTHER_PARTS = ("_expand_conv", "_depthwise_conv", "_project_conv")
-"""Those of the package efficientnet-pytorch."""
+"""The names in the package efficientnet-pytorch."""
 
 TIMM_ENDS = ("conv_stem", "bn1", "conv_head", "bn2")
 
 
 def mobilenet_v2(model: Any, layers: set[str]) -> Names:
-    """torchvision numbers blocks in a row, timm by stage."""
+    """torchvision numbers blocks consecutively, timm by stage."""
     vision: dict[str, str] = {}
     timm: dict[str, str] = {}
     places = [*positions([stage.blocks for stage in mobilenet.STAGES])]
@@ -32,7 +32,7 @@ def mobilenet_v2(model: Any, layers: set[str]) -> Names:
         count = _convs(block, layers)
         there = f"features.{number + 1}.conv."
         for part in range(count):
-            # The last one has no activation, and makes no sequence with its norm.
+            # The last one has no activation and is not in a Sequential with its norm.
             last = part == count - 1
             vision |= {
                 f"{block}.Conv_{part}": f"{there}{part}{'' if last else '.0'}",
@@ -47,9 +47,9 @@ def mobilenet_v2(model: Any, layers: set[str]) -> Names:
 
 
 def mobilenet_v3(model: Any, layers: set[str]) -> Names:
-    """timm's stages have blocks of one width; the last is a convolution alone.
+    """timm's stages have blocks of one width; the last is a single convolution.
 
-    The libraries' weights are for different epsilons of batch normalization.
+    The libraries' weights were trained with different epsilons of batch normalization.
     """
     vision: dict[str, str] = {}
     timm: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""What libraries call the arrays of our networks.
+"""The names that libraries use for the arrays of our networks.
 
-``tables`` and ``mobile_tables`` name the layers of each family.
+``tables`` and ``mobile_tables`` have the names of the layers of each family.
 """
 
 import re
@@ -30,18 +30,18 @@ TABLES: Mapping[type[nn.Module], Callable[[Any, set[str]], tables.Names]] = {
     ResNet: tables.resnet,
     VGG: tables.vgg,
 }
-"""The tables of a network, from it and the paths of its layers."""
+"""The function that makes the tables from a network and the paths of its layers."""
 
 
 class Naming(NamedTuple):
-    """What one library calls the arrays of a network.
+    """The names that one library uses for the arrays of a network.
 
     Attributes:
         library: "torchvision", "timm", or "cnnjax" for our own names.
         names: its names by ours, such as "conv1.weight" for "Conv_0.kernel".
         stem: our path of the first layer.
-        head: our path of the last layer, also if the network has none.
-        head_there: its path of the head.
+        head: our path of the last layer, even if the network has no head.
+        head_there: the library's path of the head.
     """
 
     library: str
@@ -52,10 +52,10 @@ class Naming(NamedTuple):
 
 
 def namings(model: nn.Module, names: Collection[str]) -> list[Naming]:
-    """What each library calls the arrays of ``model``; our own names come last.
+    """The namings of all libraries that have ``model``; our own names come last.
 
     Args:
-        model: a network, which may be in no library.
+        model: a network, even one that no library has.
         names: of its arrays, such as ``"Conv_0.kernel"``.
     """
     layers = {name.rpartition(".")[0] for name in names}
@@ -72,7 +72,7 @@ def namings(model: nn.Module, names: Collection[str]) -> list[Naming]:
 
 
 def _rename(name: str, there: Mapping[str, str]) -> str:
-    """The name of an array, from those of layers; ours if a table lacks the layer."""
+    """The library's name of an array; our name if the table lacks its layer."""
     layer, _, leaf = name.rpartition(".")
     if name in there:
         return there[name]

@@ -1,4 +1,4 @@
-"""Variables of a network as a state dict, and files of it."""
+"""Converts the variables of a network to a state dict, and saves them to files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from cnnjax.models.state_dict.names import namings
 from cnnjax.weights import write_safetensors, write_torch
 
 FORMATS = {"safetensors": write_safetensors, "torch": write_torch}
-"""What writes a file, by the format's name."""
+"""The function that writes a file, by the name of the format."""
 
 
 def save_weights(
@@ -25,7 +25,7 @@ def save_weights(
     path: str | Path,
     format: str = "safetensors",
 ) -> None:
-    """Writes the variables of a network, by the names that ``state_dict`` gives.
+    """Saves the variables of a network, with the names that ``state_dict`` gives.
 
     Args:
         model: the network.
@@ -50,11 +50,11 @@ def save_weights(
 
 
 def state_dict(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays of a network by name, in the layout that the names promise.
+    """The state dict of a network: its arrays by name.
 
-    These are torchvision's names and layouts, or those of timm where torchvision lacks
-    the network, so that PyTorch's model of the same name loads them. A network of
-    neither has our own names and layouts.
+    Names and layouts are torchvision's, or timm's if torchvision lacks the network, so
+    PyTorch's model of the same name loads them. A network that neither library has
+    keeps our own names and layouts.
 
     Args:
         model: the network.
@@ -71,7 +71,7 @@ def state_dict(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.n
     for name, array in arrays.items():
         leaf, there = name.rpartition(".")[2], how.names[name]
         result[there] = to_torch(leaf, array)
-        if leaf == "var":  # how many batches the moments are from
+        if leaf == "var":  # PyTorch also counts the batches behind the moments
             counter = there.rpartition(".")[0] + IGNORED
             result[counter] = np.zeros((), np.int64)
     return result

@@ -1,8 +1,8 @@
-"""What torchvision and timm call the layers of our networks, but for mobile ones.
+"""The names of torchvision and timm for layers, except those of mobile networks.
 
-Each family has one function, and each library one table in its result, from the first
-layer, the stem, to the last, the head. A table may name layers that a network lacks,
-such as the shortcuts of most blocks.
+Each family has one function, which returns one table per library, from the first layer,
+the stem, to the last, the head. A table may name layers that a network lacks, such as
+the shortcuts of most blocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,15 +11,15 @@ from typing import Any
 from cnnjax.models.state_dict.arrays import TIMM, TORCHVISION
 
 Names = dict[str, dict[str, str]]
-"""By library, its names of layers by ours, such as "conv1" for "Conv_0"."""
+"""For each library, its layer names by ours, such as "conv1" for "Conv_0"."""
 
 
 def resnet(model: Any, layers: set[str]) -> Names:
-    """``layer1.0.conv1``, ... in both libraries; timm alone has variants."""
+    """``layer1.0.conv1``, ... in both libraries; only timm has the variants."""
     names = _resnet_stem(model)
     kind = "Bottleneck" if model.bottleneck else "BasicBlock"
     # In torchvision's network for volumes, each convolution and its normalization are
-    # a sequence; in a ResNet-D, averaging comes before the shortcut's convolution.
+    # a Sequential; in a ResNet-D, pooling comes before the shortcut's convolution.
     conv, norm = ("conv{}.0", "conv{}.1") if model.rank == 3 else ("conv{}", "bn{}")
     first = 1 if model.variant_d else 0
     for number, (stage, index) in enumerate(positions(model.blocks)):
@@ -89,7 +89,7 @@ def densenet(model: Any, layers: set[str]) -> Names:
 
 
 def convnext(model: Any, layers: set[str]) -> Names:
-    """torchvision numbers what shrinks images like a stage of its own."""
+    """torchvision numbers each downsampling like a stage of its own."""
     vision = {"Conv_0": "features.0.0", "LayerNorm_0": "features.0.1"}
     timm = {"Conv_0": "stem.0", "LayerNorm_0": "stem.1"}
     for stage in range(1, len(model.blocks)):
@@ -140,7 +140,7 @@ def regnet(model: Any, layers: set[str]) -> Names:
 
 
 def positions(blocks: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Stage and place in it of each block, from the number of blocks in each stage."""
+    """The stage of each block and its index there, from the sizes of the stages."""
     for stage, count in enumerate(blocks):
         for index in range(count):
             yield stage, index

@@ -19,8 +19,8 @@ from cnnjax.train.step.state import TrainState, map_named, matches, named_leaves
 from cnnjax.weights import digest_of
 
 FILES = {"torchvision": TORCHVISION, "timm": TIMM, "safetensors": None, "torch": None}
-"""Whose names a file of weights has, by what precedes its name in ``init_from``; with
-``None``, those that it has the most of. Its content tells its format."""
+"""The library whose names a file of weights has, by its prefix in ``init_from``; with
+``None``, the one that matches most names. The format is detected from the content."""
 
 
 class Weights(NamedTuple):
@@ -28,9 +28,10 @@ class Weights(NamedTuple):
 
     Attributes:
         found: the arrays by our names.
-        anew: names of a head of another size, which is not taken.
-        text: what they are, for people.
-        digest: SHA-256 of their file; empty for those of a run.
+        anew: names of the head's arrays if the head has a different size, so that it is
+            not loaded.
+        text: a description for messages.
+        digest: SHA-256 of the file; empty for the weights of a run.
     """
 
     found: Mapping[str, Any]
@@ -75,10 +76,7 @@ def start_from(
         for name in _all_names(variables)
         if name in weights.anew or not matches(config.init_load, name)
     ]
-    tell(
-        f"starting from {weights.text}; not taken from there:"
-        f" {', '.join(new) or 'nothing'}"
-    )
+    tell(f"starting from {weights.text}; not loaded: {', '.join(new) or 'nothing'}")
     params = variables.pop("params")
     started = state._replace(
         params=params,

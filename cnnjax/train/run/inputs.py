@@ -47,12 +47,12 @@ class Inputs(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """Examples to be drawn.
+    """Examples to draw.
 
     Attributes:
-        heading: what they are.
+        heading: which examples they are.
         text: sentences about them.
-        inputs: what the network sees.
+        inputs: the inputs of the network.
     """
 
     heading: str

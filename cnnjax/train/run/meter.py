@@ -180,7 +180,7 @@ class Meter:
             self._late_data = ""
 
     def _shown(self, values: dict[str, float]) -> dict[str, float]:
-        """The values without an accuracy that means nothing."""
+        """The values, without the accuracy if it is meaningless."""
         if not self._has_accuracy:
             del values["accuracy"]
         return values

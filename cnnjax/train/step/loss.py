@@ -1,4 +1,4 @@
-"""The losses that a config can name, and what is summed over a batch."""
+"""The losses that a config can name, and the sums over a batch."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,7 +31,7 @@ _TASKS = {
     "mse": (REGRESSION,),
     "huber": (REGRESSION,),
 }
-"""What the labels of each loss can be."""
+"""The tasks that each loss supports."""
 
 
 class LossOptions(NamedTuple):
@@ -39,8 +39,8 @@ class LossOptions(NamedTuple):
 
     Attributes:
         label_smoothing: fraction of the target that is spread over all classes.
-        focal_gamma: of the focal loss; 0 for the cross-entropy.
-        delta: of the Huber loss.
+        focal_gamma: gamma of the focal loss; 0 for the cross-entropy.
+        delta: threshold of the Huber loss.
     """
 
     label_smoothing: float = 0.0
@@ -55,10 +55,10 @@ class Sums(NamedTuple):
     """Sums over a batch's examples, padding and unknown labels left out.
 
     Attributes:
-        loss: of their losses, each times its weight.
-        weight: of their weights; how many there are, unless classes have weights.
-        correct: how many are classified correctly.
-        count: how many there are.
+        loss: the weighted sum of their losses.
+        weight: the sum of their weights; equals ``count`` without class weights.
+        correct: number of correctly classified examples.
+        count: number of examples.
     """
 
     loss: Array
@@ -70,10 +70,10 @@ class Sums(NamedTuple):
 def is_correct(logits: Array, labels: Array, task: str = CLASSIFICATION) -> Array:
     """Whether the prediction for each example is right.
 
-    For one class per example, that with the largest logit is predicted; of soft labels,
-    the class with the largest share is right. For several classes per example, those
-    with a probability above 1/2 are predicted, and all known ones must be right. No
-    prediction of a number is right.
+    For classification, the prediction is the class with the largest logit; for soft
+    labels, the most probable class is right. For multi-label data, the classes with a
+    probability above 1/2 are predicted, and all known classes must be right. For
+    regression, no prediction counts as right.
 
     Args:
         logits: ``(batch, classes)``.
@@ -90,7 +90,7 @@ def is_correct(logits: Array, labels: Array, task: str = CLASSIFICATION) -> Arra
 
 
 def tasks_of(loss: str) -> Sequence[str]:
-    """What the labels of the loss that is called ``loss`` can be."""
+    """The tasks that the loss called ``loss`` supports."""
     return _TASKS.get(loss, TASKS)
 
 
@@ -105,12 +105,12 @@ def make_loss(
     Args:
         name: ``"softmax"`` (exactly one class is right), ``"sigmoid"`` (one yes-or-no
             question for each class, averaged over classes; Wightman et al. 2021),
-            ``"mse"`` or ``"huber"`` (averaged over the outputs); or an import path of
-            your own.
+            ``"mse"`` or ``"huber"`` (averaged over the outputs); or the import path of
+            your own loss.
         options: its settings.
         task: what the labels mean.
-        class_weights: for several classes per example: the loss of a class counts so
-            many times where it is present.
+        class_weights: for multi-label data, the factors that multiply the loss of a
+            class where it is present.
 
     Raises:
         ConfigError: no such function, or a setting that it does not have.
@@ -156,7 +156,7 @@ def _own(path: str, label_smoothing: float) -> Loss:
 
 
 def _one_against_rest(logits, labels, *, options):
-    """The mean over a yes-or-no question for each class."""
+    """The mean loss over one yes-or-no question per class."""
     smoothing, classes = options.label_smoothing, logits.shape[-1]
     if labels.ndim == 1:
         labels = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
@@ -165,7 +165,7 @@ def _one_against_rest(logits, labels, *, options):
 
 
 def _several(logits, labels, *, options, class_weights):
-    """The same for those classes whose label is known."""
+    """The same, over the classes whose labels are known."""
     known, smoothing = labels >= 0, options.label_smoothing
     targets = jnp.maximum(labels, 0).astype(logits.dtype)
     targets = (1 - smoothing) * targets + smoothing / 2

@@ -77,7 +77,7 @@ def test_links_to_images_are_counted(archive):
     raw = load_tar(str(path))
     assert len(raw.train[1]) == 20
     (note,) = raw.notes
-    assert note.startswith(f"{path} has 2 links to images, which are left out: store")
+    assert note.startswith(f"{path} has 2 links to images, which are skipped: store")
 
 
 def test_what_the_note_advises_stores_images(tmp_path, monkeypatch):

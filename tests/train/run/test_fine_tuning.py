@@ -62,7 +62,7 @@ def test_all_but_the_head_is_taken_and_frozen(
     old = result.state.params["Dense_0"]["kernel"]
     assert (np.asarray(old) != last.params["Dense_0"]["kernel"]).any()
     assert last.params["Dense_1"]["kernel"].shape == (16, 3)
-    told = "not taken from there: Dense_1.bias, Dense_1.kernel"
+    told = "not loaded: Dense_1.bias, Dense_1.kernel"
     assert any(text.endswith(told) for text in recorder.messages)
 
 

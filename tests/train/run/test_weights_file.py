@@ -49,8 +49,8 @@ def test_all_but_a_head_of_another_size_is_taken(
     assert state.params["Dense_1"]["bias"].shape == (10,)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     told = (
-        f"starting from safetensors:{file} (SHA-256 {digest[:16]}...); not taken from"
-        " there: Dense_1.bias, Dense_1.kernel"
+        f"starting from safetensors:{file} (SHA-256 {digest[:16]}...); not loaded:"
+        " Dense_1.bias, Dense_1.kernel"
     )
     assert told in recorder.messages
     (notes,) = (tmp_path / "run" / "checkpoints").glob("2/notes/metadata")
@@ -104,12 +104,12 @@ def test_a_state_dict_of_pytorch_for_colors_starts_a_run_on_gray_images(
         (
             "torchvision",
             {},
-            "SimpleCNN with these options is no network of torchvision",
+            "torchvision has no SimpleCNN with these options",
         ),
-        ("timm", {}, "SimpleCNN with these options is no network of timm"),
+        ("timm", {}, "timm has no SimpleCNN with these options"),
         ("torch", {"model__widths": "(4, 9)"}, "Conv_1.bias has shape (8,), expected"),
-        ("torch", {"model__widths": "(4,)"}, "2 are unknown: Conv_1.bias"),
-        ("torch", {"model__widths": "(4, 8, 9)"}, "2 are missing: Conv_2.bias"),
+        ("torch", {"model__widths": "(4,)"}, "2 unknown: Conv_1.bias"),
+        ("torch", {"model__widths": "(4, 8, 9)"}, "2 missing: Conv_2.bias"),
     ],
 )
 def test_what_does_not_fit_is_refused(
