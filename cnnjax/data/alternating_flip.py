@@ -1,9 +1,9 @@
 """Alternating flip: each image is mirrored in every other epoch.
 
-Whether an image is mirrored in the first epoch is drawn for each at random, and then it
-changes from epoch to epoch (Jordan 2024, arXiv:2404.00498). With a random flip, an
-image looks the same in two epochs in a row half of the time; here, two epochs always
-show both sides of every image.
+Whether an image is mirrored in the first epoch is random, and then it alternates from
+epoch to epoch (Jordan 2024, arXiv:2404.00498). With a random flip, an image looks the
+same in two consecutive epochs half of the time; here, two consecutive epochs always
+show both versions of every image.
 """
 
 import functools

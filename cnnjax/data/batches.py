@@ -160,7 +160,7 @@ def train_batches(
     """Iterates over training batches, which are loaded ahead of time.
 
     An iterator that starts at step s yields exactly what one that starts at 0 yields
-    after s batches. At most 4 batches of together 256 MiB wait in memory.
+    after s batches. Up to 4 batches, or 256 MiB in total, wait in memory.
 
     Args:
       split: the training split.
@@ -171,8 +171,8 @@ def train_batches(
       part: the share of each batch to load; default: all of it.
       classes: the order of examples if all classes shall occur equally often.
       alternates: whether each image is mirrored in every other epoch.
-      processes: load streamed images in so many worker processes instead of a thread
-        of this one. The batches are the same.
+      processes: number of worker processes that load streamed images; 0 loads them in
+        a thread of this process. The batches are the same.
 
     Raises:
       DataError: if a number is out of range, the batch does not divide into parts, or

@@ -90,8 +90,8 @@ def open_files(
         )
     if settings.part is not None and settings.cache != "none":
         raise DataError(
-            f"data.cache is {settings.cache!r} beside data.random_part, which cuts each"
-            " part out of the whole image: set data.cache to 'none', or leave"
+            f"data.cache is {settings.cache!r} with data.random_part, which crops each"
+            " part from the original image: set data.cache to 'none', or leave"
             " data.random_part out"
         )
     decoding, size = _decide([split[0] for split in files.values()], settings)

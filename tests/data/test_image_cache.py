@@ -225,7 +225,7 @@ def test_files_that_changed_just_now_are_not_cached(tmp_path, pictures, monkeypa
 
 @pytest.mark.parametrize("cache", ["disk", "memory"])
 def test_random_parts_are_not_cached(tmp_path, pictures, cache):
-    with pytest.raises(DataError, match=f"data.cache is '{cache}' beside data.random"):
+    with pytest.raises(DataError, match=f"data.cache is '{cache}' with data.random"):
         read(pictures, cache, tmp_path / "c", part=(0.1, 1.0))
 
 

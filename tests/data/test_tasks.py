@@ -50,7 +50,7 @@ def test_the_form_of_labels_and_the_loss_tell_what_they_mean(labels, allowed, ta
         (NUMBERS * 1.0, (CLASSES,), r"such as 0.0: .* expected class numbers \(n,\)"),
         (FLAGS, (CLASSES,), r"such as \[1, 0, 1\].*'sigmoid' for several"),
         (ANY, SIGMOID, r"or 1 for each class, \(n, classes\)"),
-        (MOSTLY, SIGMOID, "label 9 is .* adds up to 0, but most"),
+        (MOSTLY, SIGMOID, "label 9 is .* sums to 0, but most"),
     ],
 )
 def test_labels_that_no_loss_fits_are_refused(labels, allowed, expected):

@@ -112,7 +112,7 @@ def read_numbers(columns: Sequence[Sequence[str]], where: str) -> np.ndarray:
     """Columns of numbers as texts, as one array ``(n, columns)``.
 
     Raises:
-      DataError: a text that is no finite number.
+      DataError: a text that is not a finite number.
     """
     numbers = np.empty((len(columns[0]), len(columns)), np.float64)
     for i, column in enumerate(columns):

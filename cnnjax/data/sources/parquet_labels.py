@@ -51,7 +51,7 @@ def number_values(
       where: what messages call the place of the labels.
 
     Raises:
-      DataError: values that are no labels of one kind.
+      DataError: values that are not labels of one kind.
     """
     columns = label_columns(options)
     if columns:
@@ -82,7 +82,7 @@ def _number_lists(
         if len({len(row) for row in lists}) > 1 or not (are_floats or flags):
             raise DataError(
                 f"{where} has labels such as {show(repeated or lists[0])}: expected"
-                " lists of different classes, or as many numbers in each row"
+                " lists of different classes, or the same number of numbers in each row"
             )
         return None, np.array(lists), names
     labels, found = number_sets([{str(each) for each in row} for row in lists], where)
@@ -100,8 +100,8 @@ def check_values(
     """Labels, or lists of labels; where the table names its classes, as their numbers.
 
     Raises:
-      DataError: a label that is no class number, class name or number, or lists mixed
-        with others.
+      DataError: a label that is not a class number, a class name or a number, or lists
+        mixed with other labels.
     """
     if any(isinstance(value, list) for value in values):
         lists = [[] if value is None else value for value in values]

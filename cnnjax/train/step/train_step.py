@@ -71,7 +71,7 @@ class TrainStep:
             other, to save memory; each part starts from the statistics of the last.
         task: what the labels mean.
         class_weights: of each class, ``(classes,)``: the mean loss of a step counts
-            each example so many times; ``None`` for once.
+            each example this many times; ``None`` for once.
         freeze: regular expression; parameters and statistics whose whole name it
             matches stay as they are.
         average_decay: of the moving average of the weights, if the state keeps one.

@@ -137,7 +137,7 @@ def test_lists_of_numbers_are_vectors(folder):
     assert (labels.tolist(), names) == (rows, None)
     soft = [[0.5, 0.5], [1.0, 0.0], [0.2, 0.8], [0.0, 1.0]]
     assert load(write_parquet(folder, {"label": soft}))[0].tolist() == soft
-    with pytest.raises(DataError, match="lists of different classes, or as many"):
+    with pytest.raises(DataError, match="lists of different classes, or the same"):
         load(write_parquet(folder, {"label": [[3, 3], [1], [2], [0]]}))
     with pytest.raises(DataError, match="numbers=n and label=label"):
         columns = {"label": [1, 0, 1, 0], "n": [1, 2, 3, 4]}
