@@ -35,7 +35,7 @@ def test_a_path_that_exists_may_hold_question_marks(tmp_path):
 
 @pytest.mark.parametrize("allowed", [(), ALLOWED])
 def test_unknown_options_are_refused(allowed):
-    with pytest.raises(DataError, match=r"expected (none|classes.*); what has a "):
+    with pytest.raises(DataError, match=r"expected (none|classes.*); a path with a "):
         parse_argument("folder", "set?depth=3", allowed)
 
 
