@@ -151,6 +151,7 @@ def read_end(run: Path) -> dict:
         progress["seconds"] = 0
         if progress.get("interval"):  # sums must be equal, times need not be
             progress["interval"][1:3] = 0, 0
+            progress["interval"][4] = 0
         end[f"the notes of step {step}"] = notes
         for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
             x = np.asarray(leaf)

@@ -68,7 +68,9 @@ class InvertedResidual(nn.Module):
         y = conv_norm(y, self.width, 1)
         if self.stride != 1 or inputs != self.width:
             return y
-        return x + nn.StochasticDepth(self.drop, not conv_norm.train)(y)
+        if self.drop:
+            y = nn.StochasticDepth(self.drop, not conv_norm.train)(y)
+        return x + y
 
 
 class MobileNetV2(nn.Module):

@@ -172,11 +172,11 @@ def eval_step_on_devices(
         experiment.model,
         experiment.loss,
         experiment.normalization,
-        experiment.dataset.task,
         [metric.function for metric in metrics if metric.is_mean],
         keeps_outputs=keep_outputs or not all(metric.is_mean for metric in metrics),
         axis_name=AXIS,
         variants=variants,
+        task=experiment.dataset.task,
     )
 
     def step(state, batch):

@@ -44,22 +44,22 @@ class EvalStep:
         model: called as ``model(x, train=False)``.
         loss_function: from logits and labels to one loss per example.
         normalization: of the training split.
-        task: what the labels mean.
         metrics: from logits and labels to one number per example.
         keeps_outputs: whether logits and losses of each example are wanted.
         axis_name: of the devices that share the batch; ``None`` for a single device.
         variants: of each image, whose logits are averaged; none for test images as
             they are.
+        task: what the labels mean.
     """
 
     model: nn.Module
     loss_function: Loss
     normalization: Normalization
-    task: str = CLASSIFICATION
     metrics: Sequence[Callable[..., Any]] = ()
     keeps_outputs: bool = False
     axis_name: str | None = None
     variants: Sequence[Variant] = ()
+    task: str = CLASSIFICATION
 
     def __call__(self, state: TrainState, batch: Batch) -> Evaluated:
         """Sums over the batch's examples on all devices; weight 0 counts as none."""

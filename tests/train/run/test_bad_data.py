@@ -91,7 +91,7 @@ def npz_damaged_bytes(folder):
 
 
 def npz_negative_label(folder):
-    write_npz(folder / "set.npz", labels=np.arange(100) % 5 - 1)
+    write_npz(folder / "set.npz", labels=np.arange(100) % 5 - 2)
     return f"npz:{folder}/set.npz"
 
 
@@ -192,7 +192,7 @@ FAULTS = [
     (npz_empty_file, ["set.npz", "download it again"]),
     (npz_folder, ["set.npz"]),
     (npz_damaged_bytes, ["set.npz", "download it again"]),
-    (npz_negative_label, ["label 0 is -1", "from 0"]),
+    (npz_negative_label, ["label 0 is -2", "from 0"]),
     (npz_nan, ["image 37", "NaN", "repair it"]),
     (npz_no_examples, ["(0, 8, 8", "empty"]),
     (npz_fewer_examples_than_a_batch, ["batch_size is 16", "at most the 5 "]),
