@@ -37,7 +37,7 @@ def test_the_mean_of_the_variants_counts_once_for_each_example(batch_size):
     model = make_model("simple_cnn", num_classes=4, widths=(3,), dense=(5,))
     step = EvalStep(
         model,
-        make_loss("softmax", 0.0),
+        make_loss("softmax"),
         NORMALIZATION,
         keeps_outputs=True,
         variants=make_variants(("flip", "shift(2)")),
