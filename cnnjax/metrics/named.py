@@ -9,7 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax import ops
-from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, TASKS
+from cnnjax.data.tasks import (
+    CLASSIFICATION,
+    MULTILABEL,
+    REGRESSION,
+    TASKS,
+    classes_of,
+)
 from cnnjax.errors import unknown_name
 from cnnjax.metrics import errors, whole_split
 from cnnjax.typing import Array
@@ -43,8 +49,8 @@ def is_in_top(logits: Array, labels: Array, *, k: int) -> Array:
     Of equal logits, that of the lower class number comes first.
     """
     logits = jnp.where(logits == 0, 0, logits)  # -0 would come after 0
-    classes = labels if labels.ndim == 1 else jnp.argmax(labels, axis=-1)
-    return jnp.any(jax.lax.top_k(logits, k)[1] == classes[:, None], axis=-1)
+    classes = classes_of(labels)[:, None]
+    return jnp.any(jax.lax.top_k(logits, k)[1] == classes, axis=-1)
 
 
 def log_loss(logits: Array, labels: Array) -> Array:

@@ -11,7 +11,7 @@ from cnnjax import layers as nn
 from cnnjax import ops
 from cnnjax.models.head import logits, rates
 from cnnjax.models.initializers import make_initializer
-from cnnjax.models.stem import check_rank, is_small
+from cnnjax.models.stem import check_rank, check_stages, is_small
 
 EPSILON = 1e-6
 FIRST_SCALE = 1e-6
@@ -91,11 +91,7 @@ class ConvNeXt(nn.Module):
                 or images that are not 2-D.
         """
         check_rank(x)
-        if not self.blocks or len(self.blocks) != len(self.widths):
-            raise ValueError(
-                f"blocks is {self.blocks} and widths is {self.widths}, expected one"
-                " entry per stage in each, and at least one stage"
-            )
+        check_stages(self.blocks, self.widths)
         init = make_initializer(self.kernel_init)
         block: Any = nn.remat(ConvNeXtBlock) if self.remat else ConvNeXtBlock
         drops = rates(self.stochastic_depth, sum(self.blocks))

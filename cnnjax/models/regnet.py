@@ -12,7 +12,7 @@ from cnnjax.models.conv_norm import ConvNorm
 from cnnjax.models.head import logits, rates
 from cnnjax.models.initializers import make_initializer
 from cnnjax.models.squeeze_excite import SqueezeExcite
-from cnnjax.models.stem import check_rank, is_small
+from cnnjax.models.stem import check_rank, check_stages, is_small
 
 
 class RegNetBlock(nn.Module):
@@ -93,7 +93,8 @@ class RegNetY(nn.Module):
                 2-D.
         """
         check_rank(x)
-        self._check_stages()
+        check_stages(self.blocks, self.widths)
+        self._check_widths()
         init, small = make_initializer(self.kernel_init), is_small(self.stem)
         conv_norm = ConvNorm(train, init, self.axis_name, self.dtype)
         x = conv_norm(x, 32, 3, 1 if small else 2, activation=nn.relu)
@@ -117,12 +118,7 @@ class RegNetY(nn.Module):
         x = nn.Dropout(self.dropout, deterministic=not train)(ops.global_avg_pool(x))
         return logits(x, self.num_classes, init)
 
-    def _check_stages(self):
-        if not self.blocks or len(self.blocks) != len(self.widths):
-            raise ValueError(
-                f"blocks is {self.blocks} and widths is {self.widths}, expected one"
-                " entry per stage in each, and at least one stage"
-            )
+    def _check_widths(self):
         if any(width % self.group_width for width in self.widths):
             raise ValueError(
                 f"widths is {self.widths}, expected multiples of group_width,"

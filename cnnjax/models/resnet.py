@@ -16,7 +16,7 @@ from cnnjax.models.conv_norm import ConvNorm
 from cnnjax.models.head import logits, rates
 from cnnjax.models.initializers import make_initializer
 from cnnjax.models.resnet_blocks import BasicBlock, Bottleneck
-from cnnjax.models.stem import check_rank, is_small
+from cnnjax.models.stem import check_rank, check_stages, is_small
 
 
 class ResNet(nn.Module):
@@ -74,11 +74,7 @@ class ResNet(nn.Module):
                 or images with another number of axes.
         """
         check_rank(x, self.rank)
-        if not self.blocks or len(self.blocks) != len(self.widths):
-            raise ValueError(
-                f"blocks is {self.blocks} and widths is {self.widths}, expected one"
-                " entry per stage in each, and at least one stage"
-            )
+        check_stages(self.blocks, self.widths)
         init = make_initializer(self.kernel_init)
         conv_norm = ConvNorm(train, init, self.axis_name, self.dtype)
         x = self._begin(x, conv_norm)

@@ -1,4 +1,6 @@
-"""The start of a network: the images it takes, and stems for large or small ones."""
+"""The start of a network: what it takes, and stems for large or small images."""
+
+from collections.abc import Sequence
 
 import jax
 
@@ -29,4 +31,17 @@ def check_rank(x: jax.Array, rank: int = 2) -> None:
     if x.ndim != rank + 2:
         raise ValueError(
             f"x has shape {x.shape}, expected {KINDS[rank]} of {rank + 2} axes"
+        )
+
+
+def check_stages(blocks: Sequence[int], widths: Sequence[int]) -> None:
+    """Refuses stages that do not each have a number of blocks and a width.
+
+    Raises:
+        ValueError: no stage, or ``blocks`` and ``widths`` of different lengths.
+    """
+    if not blocks or len(blocks) != len(widths):
+        raise ValueError(
+            f"blocks is {blocks} and widths is {widths}, expected one entry per stage"
+            " in each, and at least one stage"
         )

@@ -11,7 +11,6 @@ from jax.sharding import PartitionSpec
 from cnnjax.config import Config
 from cnnjax.data import Batch, Split
 from cnnjax.data.augmentation import Mixing, Variant
-from cnnjax.data.tasks import MULTILABEL
 from cnnjax.errors import BackendError, ConfigError
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
 from cnnjax.train.machine.footprint import check_footprint
@@ -20,6 +19,7 @@ from cnnjax.train.machine.stop_request import WIDTH, StopRequest, encode
 from cnnjax.train.run.evaluation import Evaluation, Score, evaluate
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.step.eval_step import EvalStep
+from cnnjax.train.step.loss import is_sigmoid
 from cnnjax.train.step.state import TrainState, make_state
 from cnnjax.train.step.train_step import TrainMetrics, TrainStep
 
@@ -235,7 +235,6 @@ def make_evaluation(
         config, experiment, devices, keep_outputs=keep_outputs, variants=variants
     )
     task = experiment.dataset.task
-    is_sigmoid = config.loss.name == "sigmoid" or task == MULTILABEL
 
     def evaluation(state: TrainState, split: Split) -> Evaluation:
         return evaluate(
@@ -245,7 +244,7 @@ def make_evaluation(
             batch_size,
             devices,
             experiment.metrics,
-            is_sigmoid=is_sigmoid,
+            is_sigmoid=is_sigmoid(config.loss.name, task),
             task=task,
         )
 

@@ -40,7 +40,6 @@ def check_against_data(config: Config, dataset: Dataset) -> None:
             f"batch_size is {config.batch_size}, expected at most the {examples}"
             " examples of the training split"
         )
-
     if dataset.task not in tasks_of(config.loss.name):
         raise ConfigError(
             f"loss.name is {config.loss.name!r}, but the labels are for {dataset.task},"

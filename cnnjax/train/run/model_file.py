@@ -16,13 +16,13 @@ from cnnjax.data import Normalization
 from cnnjax.data.dataset import check_class_names
 from cnnjax.data.decoding import Decoding
 from cnnjax.data.normalization import as_lists
-from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL, TASKS
+from cnnjax.data.tasks import CLASSIFICATION, TASKS
 from cnnjax.errors import ConfigError, DataError, UnknownSettingError, show
 from cnnjax.files import write_whole
 from cnnjax.json_file import read_json
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.trained import wants_best
-from cnnjax.train.step.loss import LossOptions
+from cnnjax.train.step.loss import LossOptions, is_sigmoid
 
 NAME = "model.json"
 
@@ -89,7 +89,7 @@ class ModelFile(NamedTuple):
     @property
     def is_sigmoid(self) -> bool:
         """Whether each class has a probability of its own."""
-        return self.loss == "sigmoid" or self.task == MULTILABEL
+        return is_sigmoid(self.loss, self.task)
 
     @property
     def normalization(self) -> Normalization:

@@ -14,7 +14,13 @@ from cnnjax.config.import_path import (
     parameters,
     resolve_function,
 )
-from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, TASKS
+from cnnjax.data.tasks import (
+    CLASSIFICATION,
+    MULTILABEL,
+    REGRESSION,
+    TASKS,
+    classes_of,
+)
 from cnnjax.errors import ConfigError
 from cnnjax.typing import Array
 
@@ -85,8 +91,12 @@ def is_correct(logits: Array, labels: Array, task: str = CLASSIFICATION) -> Arra
     if task == MULTILABEL:
         right = (logits > 0) == (labels > 0.5)
         return (right | (labels < 0)).all(axis=-1)
-    classes = labels if labels.ndim == 1 else jnp.argmax(labels, axis=-1)
-    return jnp.argmax(logits, axis=-1) == classes
+    return jnp.argmax(logits, axis=-1) == classes_of(labels)
+
+
+def is_sigmoid(loss: str, task: str) -> bool:
+    """Whether each class has a probability of its own."""
+    return loss == "sigmoid" or task == MULTILABEL
 
 
 def tasks_of(loss: str) -> Sequence[str]:
