@@ -18,9 +18,7 @@ from cnnjax.train.machine.processes import agree, is_first, wait_for_all
 from cnnjax.train.run.folder_name import Folder
 from cnnjax.train.run.integrity import (
     check_room,
-    checksums,
     none_is_whole,
-    our_versions,
     refuse_newer,
     seal,
 )
@@ -81,6 +79,7 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._step: int | None = None
         self._in_flight: int | None = None  # the same, until its save has ended
+        self._failed = False  # the last save
         self._named = Folder(self._folder, create=not read_only)
         self._delete_removed()
         check_files(self._folder)
@@ -122,21 +121,21 @@ class Checkpoints:
     def _start(
         self, step: int, arrays: Mapping[str, Any], notes: Mapping[str, Any]
     ) -> None:
-        added = {
-            MARK: self._permanent.mark(step),
-            "versions": our_versions(),
-            "checksums": checksums(arrays),
-        }
-        try:
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(arrays),
-                    notes=ocp.args.JsonSave(seal({**notes, **added})),
-                ),
-            )
-        except Exception as error:  # whatever a disk may do
-            self._give_up(error)
+        sealed = seal({**notes, MARK: self._permanent.mark(step)}, arrays)
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(arrays), notes=ocp.args.JsonSave(sealed)
+        )
+        # After a failed save, Orbax may raise the error of another part of it here: its
+        # manager stops waiting for the parts at the first error.
+        attempts = 2 if self._failed else 1
+        self._failed = False
+        for attempt in range(attempts):
+            try:
+                self._manager.save(step, args=args)
+                return
+            except Exception as error:  # whatever a disk may do
+                if attempt == attempts - 1:
+                    self._give_up(error)
 
     def _finds_room(self, arrays: Mapping[str, Any]) -> bool:
         """Whether the disk has room for a state; reports it if not."""
@@ -194,6 +193,7 @@ class Checkpoints:
 
     def _give_up(self, error: Exception) -> None:
         """Reports a failed save, and makes room by removing what it left."""
+        self._failed = True
         self._tell(
             f"checkpoint of step {self._step} failed, older ones stay, and training"
             f" continues: {self._first_line(error)}"

@@ -43,8 +43,12 @@ def check_sums(arrays: Mapping[str, Any], noted: Mapping[str, int]) -> None:
             raise ValueError(f"the checksum of {name} differs")
 
 
-def seal(notes: Mapping[str, Any]) -> dict[str, Any]:
-    """The notes of a checkpoint with a checksum of their own, see ``check_seal``."""
+def seal(notes: Mapping[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The notes of a checkpoint with versions, and checksums of its arrays and of them.
+
+    ``check_sums`` and ``check_seal`` check the latter.
+    """
+    notes = {**notes, "versions": our_versions(), "checksums": checksums(arrays)}
     return {**notes, SEAL: _sum_of_text(notes)}
 
 

@@ -163,7 +163,7 @@ def test_a_checkpoint_of_a_newer_version_is_not_damaged(tmp_path, monkeypatch):
     folder, state = tmp_path / "checkpoints", make()
     with monkeypatch.context() as patch:
         ours = {"cnnjax": "0.1.0", "orbax-checkpoint": "99.1"}
-        patch.setattr("cnnjax.train.run.checkpoint.our_versions", lambda: ours)
+        patch.setattr("cnnjax.train.run.integrity.our_versions", lambda: ours)
         save(folder, state, 5)
     (folder / "5" / "state" / "_METADATA").write_text("of another form")
     before = contents(folder)
