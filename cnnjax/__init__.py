@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cnnjax.compare import compare_gradients
     from cnnjax.inference import TrainedModel, load
     from cnnjax.report.callbacks import Callback
+    from cnnjax.train.step.example_norms import per_example_gradient_norms
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "compare_gradients",
     "evaluate",
     "load",
+    "per_example_gradient_norms",
     "train",
 ]
 
@@ -34,6 +36,7 @@ _MODULES = {
     "compare_gradients": "compare",
     "evaluate": "api",
     "load": "inference",
+    "per_example_gradient_norms": "train.step.example_norms",
 }
 
 

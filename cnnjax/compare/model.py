@@ -10,13 +10,16 @@ import numpy as np
 from cnnjax.benchmark.timer import time_in_turns
 from cnnjax.compare.gradients import Comparison, compare_gradients
 from cnnjax.config import Config
-from cnnjax.data import normalize, train_batches
+from cnnjax.data import Batch, normalize, train_batches
+from cnnjax.data.tasks import is_known
 from cnnjax.ops import gradients
 from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.machine.numerics import use_backend
-from cnnjax.train.run.experiment import make_experiment
+from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.from_data import make_class_order
+from cnnjax.train.run.replay import Replay
 from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.step.state import TrainState
 
 ROUNDS = 15
 
@@ -72,6 +75,37 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
     )
     batch = next(batches)
     x = np.asarray(normalize(batch.images, experiment.normalization))
+    return _make_problem(config, experiment, state, batch, x)
+
+
+def problem_of_step(replayed: Replay) -> Problem:
+    """The loss of one step of a run, on the batch as the network saw it."""
+    labels = replayed.inputs.labels
+    known = is_known(labels)
+    batch = Batch(
+        replayed.inputs.stored,
+        labels if labels.ndim > 1 else np.maximum(labels, 0),
+        known.astype(np.float32),
+    )
+    return _make_problem(
+        replayed.config,
+        replayed.experiment,
+        replayed.before,
+        batch,
+        replayed.inputs.images,
+        replayed.inputs.shares,
+    )
+
+
+def _make_problem(
+    config: Config,
+    experiment: Experiment,
+    state: TrainState,
+    batch: Batch,
+    x: np.ndarray,
+    shares: np.ndarray | None = None,
+) -> Problem:
+    """The mean loss of a batch, whose network sees ``x``."""
     model: Any = experiment.model
     rates = [name for name in ("dropout", "stochastic_depth") if hasattr(model, name)]
     model = model.clone(**dict.fromkeys(rates, 0.0)) if rates else model
@@ -86,7 +120,7 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
         net = model.clone(dtype=None) if is_true and halved else model
         step, key = replace(train_step, model=net), jax.random.key(0)
         with use_backend("auto" if is_true else config.backend):
-            value, _ = step.loss(params, x, statistics, batch, key)
+            value, _ = step.loss(params, x, statistics, batch, key, shares)
         return value / len(batch.labels)
 
     def stock(params, x):

@@ -126,14 +126,7 @@ class TrainBatches:
 
     def __getitem__(self, index: SupportsIndex) -> Batch:
         images, labels = self.split
-        step = self.start_step + operator.index(index)
-        rows = self.part.rows(self.batch_size)
-        positions = step * self.batch_size + np.arange(rows.start, rows.stop)
-        if self.classes is not None:
-            chosen, epochs = self.classes.at(positions, self.seed)
-        else:
-            chosen = train_indices(len(labels), self.batch_size, self.seed, step)[rows]
-            epochs = positions // len(labels)
+        chosen, epochs = self.examples(index)
         if isinstance(images, StreamedImages):
             found = images.at_random(chosen, self.seed, epochs)
         else:
@@ -143,6 +136,17 @@ class TrainBatches:
                 found, chosen, epochs, examples=len(labels), seed=self.seed
             )
         return _labeled(found, labels[chosen])
+
+    def examples(self, index: SupportsIndex) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of a batch's examples within the split, and their epochs."""
+        step = self.start_step + operator.index(index)
+        rows = self.part.rows(self.batch_size)
+        positions = step * self.batch_size + np.arange(rows.start, rows.stop)
+        if self.classes is not None:
+            return self.classes.at(positions, self.seed)
+        n = len(self.split.labels)
+        chosen = train_indices(n, self.batch_size, self.seed, step)[rows]
+        return chosen, positions // n
 
 
 def train_batches(

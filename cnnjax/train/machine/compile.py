@@ -101,12 +101,12 @@ def step_on_devices(
         return *train_step.update(state, found), *total
 
     if not devices.shards_optimizer:
-        return _over_devices(devices, step, sharded=1 + several, donate_argnums=0)
+        return over_devices(devices, step, sharded=1 + several, donate_argnums=0)
 
     # Each device updates the part of the optimizer that it holds: the compiler divides
     # the update, and gathers the parameters afterward (the first stage of ZeRO,
     # Rajbhandari et al. 2020).
-    all_gradients = _over_devices(devices, gradients, sharded=1 + several)
+    all_gradients = over_devices(devices, gradients, sharded=1 + several)
 
     def sharded_step(state, batch, *requests):
         # The gradients do not depend on the optimizer's state.
@@ -183,10 +183,10 @@ def eval_step_on_devices(
         with configured(config):
             return eval_step(state, batch)
 
-    return _over_devices(devices, step, sharded=1)
+    return over_devices(devices, step, sharded=1)
 
 
-def _over_devices(devices: Devices, function, sharded: int, **options) -> Any:
+def over_devices(devices: Devices, function, sharded: int, **options) -> Any:
     """A function of a state and of sharded arrays, jitted to run on every device.
 
     Its results must be the same on all of them.

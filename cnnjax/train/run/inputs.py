@@ -30,6 +30,7 @@ class Inputs(NamedTuple):
         images: the same, normalized and augmented, float32.
         labels: their classes ``(n,)``, -1 for unknown ones; or other labels with a
             second axis.
+        numbers: of the examples within their split ``(n,)``.
         shares: of each image in a mix with the other one of its pair ``(n,)``; ``None``
             for images that are not mixed.
         others: the labels of those others, or ``None``.
@@ -38,6 +39,7 @@ class Inputs(NamedTuple):
     stored: Array
     images: Array
     labels: Array
+    numbers: Array
     shares: Array | None = None
     others: Array | None = None
 
@@ -131,7 +133,7 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
             " of the run"
         )
     train, seed = experiment.dataset.train, config.seed
-    batch = TrainBatches(
+    batches = TrainBatches(
         train,
         config.batch_size,
         seed,
@@ -139,7 +141,8 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
         num_steps=1,
         classes=make_class_order(config, experiment.dataset),
         alternates=experiment.alternates,
-    )[0]
+    )
+    batch = batches[0]
     key = step_key(run_key(jax.random.key(seed)), step - 1)
     train_step = make_train_step(config, experiment)
     with configured(config):
@@ -147,7 +150,8 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
         images, shares = jax.device_get(seen(batch.images, key, 0))
     labels = _with_unknown(batch)
     others = None if shares is None else partner(labels)
-    return Inputs(batch.images, images, labels, shares, others)
+    numbers, _ = batches.examples(0)
+    return Inputs(batch.images, images, labels, numbers, shares, others)
 
 
 def _with_unknown(batch: Batch) -> Array:
@@ -169,4 +173,5 @@ def validation_inputs(experiment: Experiment, count: int) -> Inputs:
     split = experiment.dataset.validation
     batch = next(eval_batches(split, min(count, len(split.labels))))
     images = normalize(batch.images, experiment.normalization)
-    return Inputs(batch.images, images, _with_unknown(batch))
+    numbers = np.arange(len(batch.labels))
+    return Inputs(batch.images, images, _with_unknown(batch), numbers)

@@ -198,12 +198,16 @@ class TrainStep:
             rngs={"dropout": dropout_key},
             mutable=list(statistics),
         )
+        return jnp.sum(self.losses(logits, batch, shares)), (logits, statistics)
+
+    def losses(self, logits: Array, batch: Batch, shares: Array | None) -> Array:
+        """The loss of each example, times its weight ``(batch,)``; see ``loss``."""
         weights = self.example_weights(batch)
         losses = self.loss_function(logits, batch.labels) * weights
-        if shares is not None:
-            other = self.loss_function(logits, partner(batch.labels))
-            losses = shares * losses + (1 - shares) * other * partner(weights)
-        return jnp.sum(losses), (logits, statistics)
+        if shares is None:
+            return losses
+        other = self.loss_function(logits, partner(batch.labels))
+        return shares * losses + (1 - shares) * other * partner(weights)
 
     def update(
         self, state: TrainState, gradients: Gradients

@@ -1,0 +1,174 @@
+"""What ``cnnjax replay`` prints and writes about a past step."""
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnjax.files import write_whole
+from cnnjax.report.inputs_sheet import draw_inputs
+from cnnjax.report.sheet import as_png
+from cnnjax.streams import printable
+from cnnjax.train.run.inputs import Shown
+from cnnjax.train.step.state import named_leaves
+
+if TYPE_CHECKING:
+    from cnnjax.train.run.replay import Replay
+
+IMAGES, EXAMPLES, LAYERS, PARAMETERS = (
+    "batch.png",
+    "examples.csv",
+    "layers.csv",
+    "parameters.csv",
+)
+LISTED = 5  # examples with the largest gradients
+
+
+def write_replay(replay: "Replay", folder: Path, examples: int = 64) -> None:
+    """Writes the images of the batch, and tables of its examples and of the layers.
+
+    Args:
+        replay: the step.
+        folder: where the files go; it is created.
+        examples: how many images to draw at most.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset, size = replay.experiment.dataset, len(replay.inputs.labels)
+    heading = f"Step {replay.step:,}: " + (
+        f"all {size:,} examples of its batch"
+        if size <= examples
+        else f"the first {examples:,} of the {size:,} examples of its batch"
+    )
+    sheet = draw_inputs(
+        f"What the network saw at step {replay.step:,}",
+        [Shown(heading, "As in training.", replay.inputs.first(examples))],
+        dataset,
+        replay.experiment.normalization,
+    )
+    write_whole(folder / IMAGES, as_png(sheet))
+    for name, rows in (
+        (EXAMPLES, _example_rows(replay)),
+        (LAYERS, _layer_rows(replay)),
+        (PARAMETERS, _parameter_rows(replay)),
+    ):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_whole(folder / name, text.getvalue())
+
+
+def _example_rows(replay: "Replay") -> list[list[Any]]:
+    files = replay.experiment.dataset.files.get("train")
+    rows: list[list[Any]] = [
+        ["position", "example", "file", "label", "loss", "gradient_norm"]
+    ]
+    for position in range(len(replay.inputs.labels)):
+        number = int(replay.inputs.numbers[position])
+        label = replay.inputs.labels[position]
+        rows.append(
+            [
+                position,
+                number,
+                "" if files is None else files[number],
+                int(label) if label.ndim == 0 else " ".join(map(str, label)),
+                float(replay.norms.losses[position]),
+                float(replay.norms.total[position]),
+            ]
+        )
+    return rows
+
+
+def _layer_rows(replay: "Replay") -> list[list[Any]]:
+    rows: list[list[Any]] = [["layer", "largest_output", "largest_output_gradient"]]
+    for name, sizes in replay.norms.outputs.items():
+        slope = np.max(replay.norms.slopes[name])
+        rows.append([name, float(np.max(sizes)), float(slope)])
+    return rows
+
+
+def _parameter_rows(replay: "Replay") -> list[list[Any]]:
+    columns = ["gradient_norm", "weight_norm", "update_norm", "update_to_weight"]
+    rows: list[list[Any]] = [["parameter", *columns]]
+    gradients = dict(named_leaves(replay.gradients))
+    after = dict(named_leaves(replay.after.params))
+    for name, before in named_leaves(replay.before.params):
+        norms = [
+            float(np.linalg.norm(np.asarray(x, np.float64)))
+            for x in (gradients[name], before, after[name] - before)
+        ]
+        rows.append([name, *norms, norms[2] / norms[1] if norms[1] else ""])
+    return rows
+
+
+def describe_replay(replay: "Replay", folder: Path) -> list[str]:
+    """Sentences about a step, for the terminal."""
+    start = f"the checkpoint of step {replay.start}" if replay.start else "the start"
+    metrics = replay.metrics
+    proof = (
+        "its update was repeated bit for bit"
+        if replay.is_exact
+        else "its update was repeated up to rounding: the program that gives single"
+        " gradients is compiled apart from that of training"
+    )
+    lines = [
+        f"step {replay.step}, rebuilt from {start}: loss {metrics.loss:.6g}, gradient"
+        f" norm {metrics.gradient_norm:.6g}, learning rate {metrics.learning_rate:.4g};"
+        f" {proof}",
+        *describe_failure(replay),
+        "examples with the largest gradients:",
+    ]
+    norms = np.nan_to_num(replay.norms.total, nan=np.inf)
+    for position in np.argsort(-norms, kind="stable")[:LISTED]:
+        lines.append(
+            f"  {_describe_example(replay, int(position))}: loss"
+            f" {replay.norms.losses[position]:.4g}, gradient norm"
+            f" {replay.norms.total[position]:.4g}"
+        )
+    names = ", ".join((IMAGES, EXAMPLES, LAYERS, PARAMETERS))
+    return [*lines, f"written to {printable(str(folder))}: {names}"]
+
+
+def describe_failure(replay: "Replay") -> list[str]:
+    """Where values that are not finite began; nothing if all are finite."""
+    previous = np.abs(replay.inputs.images).reshape(len(replay.inputs.labels), -1)
+    previous = previous.max(1)
+    if not np.isfinite(previous).all():
+        return [_blame(replay, "the input", previous, previous)]
+    for name, sizes in replay.norms.outputs.items():
+        if not np.isfinite(sizes).all():
+            return [_blame(replay, f"the output of {name}", sizes, previous)]
+        previous = sizes
+    if not np.isfinite(replay.norms.losses).all():
+        return [_blame(replay, "the loss", replay.norms.losses, previous)]
+    for name, sizes in reversed(list(replay.norms.slopes.items())):
+        if not np.isfinite(sizes).all():
+            what = f"the gradient of the output of {name}"
+            return [_blame(replay, what, sizes, previous)]
+    for name, gradient in named_leaves(replay.gradients):
+        if not np.isfinite(gradient).all():
+            return [f"the first values that are not finite: the gradient of {name}"]
+    return []
+
+
+def _blame(replay: "Replay", what: str, sizes: Any, before: Any) -> str:
+    """Names the example that began it: the one with the largest values before."""
+    bad = np.flatnonzero(~np.isfinite(sizes))
+    worst = int(bad[np.argmax(np.nan_to_num(before[bad], nan=np.inf, posinf=np.inf))])
+    count = f"{len(bad)} of {len(sizes)} examples" if len(bad) > 1 else "one example"
+    image = np.abs(replay.inputs.images[worst]).max()
+    return (
+        f"the first values that are not finite: {what}, for {count}; it began with"
+        f" {_describe_example(replay, worst)}, whose normalized image has values up to"
+        f" {image:.4g}"
+    )
+
+
+def _describe_example(replay: "Replay", position: int) -> str:
+    number = int(replay.inputs.numbers[position])
+    files = replay.experiment.dataset.files.get("train")
+    file = "" if files is None else f" ({printable(str(files[number]))})"
+    return f"example {number}{file}, at position {position} of the batch"

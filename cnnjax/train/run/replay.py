@@ -1,0 +1,249 @@
+"""Any past step of a run again: its batch, its state, and what each example did.
+
+The order of the data, the crops, the augmentations and dropout are functions of the
+seed and the step. So the state before a step is rebuilt from the checkpoint before it
+by training the steps between them once more, with the program that trained them.
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from cnnjax.config import Config
+from cnnjax.data import Batch, train_batches
+from cnnjax.errors import ConfigError, show
+from cnnjax.progress import elapsing
+from cnnjax.progress import tell as tell_progress
+from cnnjax.streams import warn
+from cnnjax.train.machine import compilation_cache
+from cnnjax.train.machine.compile import (
+    compile_step,
+    describe_state,
+    make_initial_state,
+    make_train_step,
+    over_devices,
+)
+from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
+from cnnjax.train.machine.numerics import adapt_backend, configured
+from cnnjax.train.machine.stop_request import StopRequest
+from cnnjax.train.run import data_identity
+from cnnjax.train.run.checkpoint import Checkpoints
+from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.run.from_data import make_class_order
+from cnnjax.train.run.imports import import_recorded
+from cnnjax.train.run.inputs import Inputs, training_inputs
+from cnnjax.train.run.workdir import (
+    Origin,
+    find_run,
+    known_normalization,
+    read_config,
+    stored_settings,
+)
+from cnnjax.train.step.example_norms import ExampleNorms, per_example_gradient_norms
+from cnnjax.train.step.state import TrainState, step_key
+from cnnjax.train.step.train_step import TrainMetrics
+from cnnjax.typing import Params
+
+
+class Replay(NamedTuple):
+    """One step of a run, rebuilt.
+
+    Attributes:
+        step: its number; the first one is 1.
+        start: the step of the checkpoint that it was rebuilt from; 0 for the initial
+            weights.
+        config: of the run.
+        experiment: what the config stands for.
+        before: the state before the step.
+        after: the state after it.
+        metrics: of the step, as training reported them.
+        gradients: the mean gradient that the optimizer took.
+        is_exact: whether the update by these gradients gives the very state after it.
+        inputs: the batch as the network saw it.
+        norms: of the gradient of each of its examples.
+    """
+
+    step: int
+    start: int
+    config: Config
+    experiment: Experiment
+    before: TrainState
+    after: TrainState
+    metrics: TrainMetrics
+    gradients: Params
+    is_exact: bool
+    inputs: Inputs
+    norms: ExampleNorms
+
+
+def replay(workdir: str | Path, step: int) -> Replay:
+    """One step of a trained run, as it was.
+
+    Args:
+        workdir: of the run, of which nothing is changed.
+        step: number of the step; the first one is 1.
+
+    Raises:
+        ConfigError: no run in ``workdir``, no such step, or other devices or data than
+            the run was trained with.
+        DataError: data that cannot be read.
+        CheckpointError: a state of another network or optimizer.
+    """
+    origin = find_run(workdir, "--workdir")
+    config = adapt_backend(read_config(origin.folder), warn)
+    import_recorded(origin.folder, config)
+    compilation_cache.enable()
+    devices = devices_of(config)
+    experiment = make_experiment(config, known_normalization(origin))
+    identity = data_identity.describe(experiment.dataset)
+    data_identity.check_file(origin.folder, identity, experiment.dataset)
+    total = experiment.lengths.total
+    if not 1 <= step <= total:
+        raise ConfigError(
+            f"step is {step}, expected a whole number from 1 to {total}, the last step"
+            " of the run"
+        )
+    state = _nearest(origin, config, experiment, devices, step - 1)
+    start = int(state.step)
+    with elapsing("compiling the training step"):
+        train_step = compile_step(config, experiment, devices, state)
+    batches = train_batches(
+        experiment.dataset.train,
+        config.batch_size,
+        config.seed,
+        start_step=start,
+        num_steps=step - start,
+        classes=make_class_order(config, experiment.dataset),
+        alternates=experiment.alternates,
+        processes=config.data.worker_processes,
+    )
+    for number in range(start + 1, step):
+        state, _, _ = train_step(state, next(batches), StopRequest())
+        tell_progress("replaying", number - start, step - start - 1, "steps")
+    batch = next(batches)
+    before = TrainState(**devices.fetch(state))
+    again, gradients = _with_gradients(config, experiment, devices)(
+        state, devices.put_batch(batch)
+    )
+    again, gradients = jax.device_get((again[0], gradients))
+    norms = _example_norms(config, experiment, devices, before, batch)
+    state, metrics, _ = train_step(state, batch, StopRequest())
+    after = TrainState(**devices.fetch(state))
+    weight = float(gradients.sums.weight) or 1.0
+    return Replay(
+        step=step,
+        start=start,
+        config=config,
+        experiment=experiment,
+        before=before,
+        after=after,
+        metrics=jax.device_get(metrics),
+        gradients=jax.tree.map(lambda g: (g / weight).astype(g.dtype), gradients.grads),
+        is_exact=_are_same(again, after),
+        inputs=training_inputs(config, experiment, step),
+        norms=norms,
+    )
+
+
+def _nearest(
+    origin: Origin, config: Config, experiment: Experiment, devices: Devices, step: int
+) -> TrainState:
+    """The newest state on disk at or before a step; else the one before training.
+
+    After a rollback, the learning rate is lower from the checkpoint on that the run
+    returned to; the checkpoint after the step holds by how much.
+    """
+    shapes = describe_state(experiment, config, training=True)
+    saved, scale = None, None
+    checkpoints = Checkpoints(origin.checkpoints, tell=warn, read_only=True)
+    with contextlib.closing(checkpoints):
+        steps = checkpoints.steps()
+        for number in reversed([n for n in steps if n > step]):
+            if later := checkpoints.restore(shapes, number, has_another=True):
+                scale = later.arrays["rate_scale"]
+                break
+        for number in [n for n in steps if n <= step]:
+            if saved := checkpoints.restore(shapes, number, has_another=True):
+                break
+    if saved:
+        if (then := saved.notes.get("devices")) not in (
+            None,
+            now := describe_devices(devices),
+        ):
+            warn(
+                f"the run was trained on {then}, and this is {now}: numbers may differ"
+            )
+        state = TrainState(**saved.arrays)
+    else:
+        weights = stored_settings(origin.folder).init_from
+        if weights is not None:
+            raise ConfigError(
+                f"step {step + 1} has no checkpoint before it, and the run started with"
+                f" the weights of {show(weights)}, which are not part of it; the first"
+                f" checkpoint is that of step {min(steps, default='none')}"
+            )
+        state = make_initial_state(experiment, config)
+    if scale is not None:
+        state = state._replace(rate_scale=scale)
+    return devices.put_state(state)
+
+
+def _with_gradients(config: Config, experiment: Experiment, devices: Devices) -> Any:
+    """The training step with its gradients, ``((state, metrics), gradients)``."""
+    train_step = make_train_step(config, experiment)
+
+    def step(state, batch):
+        with configured(config):
+            found = train_step.gradients(state, batch)
+        return train_step.update(state, found), found
+
+    return over_devices(devices, step, sharded=1)
+
+
+def _example_norms(
+    config: Config,
+    experiment: Experiment,
+    devices: Devices,
+    state: TrainState,
+    batch: Batch,
+) -> ExampleNorms:
+    """Those of the whole batch, one part of it after the other as in training."""
+    train_step = make_train_step(config, experiment)
+    model: Any = train_step.model
+    if getattr(model, "remat", False):
+        model = model.clone(remat=False)  # which hides the layers' inputs
+    parts = devices.count * config.accumulate_steps
+    size = len(batch.labels) // parts
+
+    @jax.jit
+    def norms(state, part, first):
+        key = step_key(state.key, state.step)
+        with configured(config):
+            x, shares, dropout_key = train_step.inputs(part.images, key, first)
+            return per_example_gradient_norms(
+                model,
+                state.variables,
+                x,
+                lambda logits: train_step.losses(logits, part, shares),
+                train=True,
+                rngs={"dropout": dropout_key},
+            )
+
+    found = [
+        norms(state, jax.tree.map(lambda x: x[i : i + size], batch), i)  # noqa: B023
+        for i in range(0, parts * size, size)
+    ]
+    return jax.tree.map(
+        lambda *arrays: np.concatenate(arrays), *map(jax.device_get, found)
+    )
+
+
+def _are_same(a: TrainState, b: TrainState) -> bool:
+    """Whether two states are equal, bit for bit."""
+    return all(
+        np.asarray(x).tobytes() == np.asarray(y).tobytes()
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )

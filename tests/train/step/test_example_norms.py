@@ -1,0 +1,192 @@
+"""Norms of single examples' gradients, against one gradient per example."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from cnnjax import layers, ops, per_example_gradient_norms
+from cnnjax.models import make_model
+from cnnjax.train.step.state import named_leaves
+
+LABELS = jnp.array([2, 0, 1, 2, 1])
+
+
+def loss(logits):
+    return ops.softmax_cross_entropy(logits.reshape(len(LABELS), -1), LABELS)
+
+
+def inputs(*shape):
+    return jax.random.normal(jax.random.key(1), (len(LABELS), *shape))
+
+
+def start(model, x):
+    """Variables whose zeros, such as biases, are replaced by other numbers."""
+    variables = model.init(jax.random.key(0), x, train=False)
+    leaves, tree = jax.tree.flatten(variables)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    return jax.tree.unflatten(
+        tree,
+        [
+            x + 0.1 * jax.random.uniform(k, x.shape)
+            for x, k in zip(leaves, keys, strict=True)
+        ],
+    )
+
+
+def one_by_one(model, variables, x):
+    """The norms of the rows of a Jacobian, by the names of the parameters."""
+
+    def losses(params):
+        return loss(model.apply({**variables, "params": params}, x, train=False))
+
+    jacobian = jax.jit(jax.jacrev(losses))(variables["params"])
+    return {
+        name: np.linalg.norm(np.asarray(rows).reshape(len(x), -1), axis=1)
+        for name, rows in named_leaves(jacobian)
+    }
+
+
+def check(model, x):
+    variables = jax.jit(lambda: start(model, x))()
+    norms = jax.jit(lambda v: per_example_gradient_norms(model, v, x, loss))(variables)
+    expected = one_by_one(model, variables, x)
+    assert list(norms.parameters) == list(expected)
+    for name, values in norms.parameters.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5, err_msg=name)
+    total = np.linalg.norm(list(expected.values()), axis=0)
+    np.testing.assert_allclose(norms.total, total, rtol=1e-5)
+    plain = loss(model.apply(variables, x, train=False))
+    np.testing.assert_allclose(norms.losses, plain, rtol=1e-6)
+
+
+class Net(nn.Module):
+    """Some layers, then the mean of the positions and three logits."""
+
+    parts: tuple
+    relu: bool = False
+
+    @nn.compact
+    def __call__(self, x, train):
+        for part in self.parts:
+            is_norm = isinstance(part, nn.BatchNorm)
+            options = {"use_running_average": not train} if is_norm else {}
+            x = part.and_relu(x, **options) if self.relu else part(x, **options)
+        return layers.Dense(3)(x.reshape(len(x), -1, x.shape[-1]).mean(1))
+
+
+CONVS = {
+    "plain": layers.Conv(4, (3, 3)),
+    "positions": layers.Conv(4, (3, 2), strides=(2, 3), padding="VALID"),
+    "one tap": layers.Conv(7, (1, 1), use_bias=False),
+    "groups": layers.Conv(6, (3, 3), feature_group_count=3, strides=2),
+    "depthwise": layers.Conv(6, (3, 3), feature_group_count=6),
+    "dilated": layers.Conv(4, (3, 3), kernel_dilation=(2, 1), padding=((1, 2), (0, 1))),
+    "input dilation": layers.Conv(4, (3, 3), input_dilation=(2, 1)),
+    "circular": layers.Conv(4, (3, 3), padding="CIRCULAR"),
+    "masked": layers.Conv(4, (3, 3), mask=jnp.ones((3, 3, 6, 4)).at[0].set(0)),
+    "of flax": nn.Conv(4, (3, 3), strides=2),
+    "transposed": layers.ConvTranspose(4, (3, 2), strides=(2, 1)),
+}
+
+
+@pytest.mark.parametrize("name", CONVS)
+def test_a_convolution(name):
+    check(Net((CONVS[name],)), inputs(7, 6, 6))
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_a_convolution_in_other_dimensions(axes):
+    check(Net((layers.Conv(4, (3,) * axes, strides=2),)), inputs(*(5,) * axes, 2))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.BatchNorm(),
+        layers.BatchNorm(use_bias=False),
+        layers.LayerNorm(),
+        layers.GroupNorm(num_groups=3),
+        nn.BatchNorm(),
+        nn.LayerNorm(),
+    ],
+    ids=lambda layer: f"{type(layer).__module__}.{type(layer).__name__}",
+)
+def test_a_normalization(layer):
+    check(Net((layers.Conv(6, (3, 3)), layer)), inputs(5, 4, 3))
+
+
+def test_layers_that_are_fused_with_relu():
+    norm = layers.BatchNorm()
+    check(Net((layers.Conv(6, (3, 3)), norm), relu=True), inputs(5, 4, 3))
+
+
+def test_the_ghost_norm_and_the_explicit_one_are_the_same():
+    few = Net((layers.Conv(32, (3, 3)), layers.Conv(32, (3, 3), strides=2)))
+    check(few, inputs(3, 3, 16))  # ghost norms: 9 and 4 positions of 144 and 288 inputs
+    check(few, inputs(20, 20, 2))
+
+
+class Twice(nn.Module):
+    """One layer that is called twice, and a parameter of the module itself."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        conv = layers.Conv(x.shape[-1], (3, 3))
+        x = conv(jnp.tanh(conv(x)))
+        x = x * self.param("gain", nn.initializers.ones, (x.shape[-1],))
+        return layers.Dense(3)(x.mean((1, 2)))
+
+
+def test_a_layer_that_is_called_twice_and_a_parameter_without_a_layer():
+    check(Twice(), inputs(5, 4, 3))
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "mobilenet_v3_small"])
+def test_a_network(name):
+    channels = 1 if name == "lenet5" else 3
+    check(make_model(name, num_classes=3), inputs(16, 16, channels))
+
+
+def test_in_training_the_terms_of_the_examples_add_up_to_the_gradient():
+    norm = layers.BatchNorm()
+    model, x = Net((layers.Conv(6, (3, 3)), norm)), inputs(5, 4, 3)
+    variables = start(model, x)
+
+    def total(params):
+        tree = {**variables, "params": params}
+        logits, _ = model.apply(tree, x, train=True, mutable=["batch_stats"])
+        return loss(logits).sum()
+
+    gradient = jax.grad(total)(variables["params"])
+    norms = per_example_gradient_norms(model, variables, x, loss, train=True)
+    # All examples alike: each one's term is the same share of the gradient.
+    same = jnp.broadcast_to(x[:1], x.shape)
+    alike = per_example_gradient_norms(
+        model, variables, same, lambda y: loss(y)[:1].repeat(5), train=True
+    )
+    np.testing.assert_allclose(alike.total, np.full(5, alike.total[0]), rtol=1e-5)
+    for name, array in named_leaves(gradient):
+        bound = float(np.sum(norms.parameters[name]))
+        assert np.linalg.norm(array) <= bound * (1 + 1e-5)
+    bias = norms.parameters["Dense_0.bias"]
+    p = jax.nn.softmax(
+        model.apply(variables, x, train=True, mutable=["batch_stats"])[0]
+    )
+    by_hand = np.linalg.norm(p - jax.nn.one_hot(LABELS, 3), axis=1)
+    np.testing.assert_allclose(bias, by_hand, rtol=1e-5)
+
+
+def test_dropout_is_that_of_the_keys():
+    model = make_model("small_cnn", num_classes=3, dropout=0.5)
+    x = inputs(8, 8, 1)
+    variables = start(model, x)
+    runs = [
+        per_example_gradient_norms(
+            model, variables, x, loss, train=True, rngs={"dropout": jax.random.key(k)}
+        ).total
+        for k in (0, 0, 1)
+    ]
+    assert np.array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
