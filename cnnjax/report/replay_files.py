@@ -11,7 +11,6 @@ from cnnjax.files import write_whole
 from cnnjax.report.inputs_sheet import draw_inputs
 from cnnjax.report.sheet import as_png
 from cnnjax.streams import printable
-from cnnjax.train.run.inputs import Shown
 from cnnjax.train.step.state import named_leaves
 
 if TYPE_CHECKING:
@@ -38,16 +37,10 @@ def write_replay(replay: "Replay", folder: Path, examples: int = 64) -> None:
         OSError: the files cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    dataset, size = replay.experiment.dataset, len(replay.inputs.labels)
-    heading = f"Step {replay.step:,}: " + (
-        f"all {size:,} examples of its batch"
-        if size <= examples
-        else f"the first {examples:,} of the {size:,} examples of its batch"
-    )
     sheet = draw_inputs(
         f"What the network saw at step {replay.step:,}",
-        [Shown(heading, "As in training.", replay.inputs.first(examples))],
-        dataset,
+        [replay.shown(examples)],
+        replay.experiment.dataset,
         replay.experiment.normalization,
     )
     write_whole(folder / IMAGES, as_png(sheet))

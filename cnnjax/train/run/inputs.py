@@ -83,25 +83,27 @@ def shown_inputs(
     return [
         Shown(
             f"Training, step {step:,} of {total:,}:"
-            f" {_count(examples, config.batch_size)} of its batch",
-            _describe_augmentation(config),
+            f" {count_of(examples, config.batch_size)} of its batch",
+            describe_augmentation(config),
             batch.first(examples),
         ),
         Shown(
-            f"Validation: {_count(examples, size)} of the split",
+            f"Validation: {count_of(examples, size)} of the split",
             "Not augmented.",
             held_out,
         ),
     ]
 
 
-def _count(examples: int, size: int) -> str:
+def count_of(examples: int, size: int) -> str:
+    """Such as ``"the first 16 of 128 examples"``."""
     if examples >= size:
         return f"all {size:,} examples"
     return f"the first {examples:,} of {size:,} examples"
 
 
-def _describe_augmentation(config: Config) -> str:
+def describe_augmentation(config: Config) -> str:
+    """A sentence about what happens to training images at random."""
     data = config.data
     steps = [f"random_part {data.random_part}"] if data.random_part else []
     steps += [f"crop_padding {data.crop_padding}"] if data.crop_padding else []

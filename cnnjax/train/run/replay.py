@@ -34,7 +34,13 @@ from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.from_data import make_class_order
 from cnnjax.train.run.imports import import_recorded
-from cnnjax.train.run.inputs import Inputs, training_inputs
+from cnnjax.train.run.inputs import (
+    Inputs,
+    Shown,
+    count_of,
+    describe_augmentation,
+    training_inputs,
+)
 from cnnjax.train.run.workdir import (
     Origin,
     find_run,
@@ -77,6 +83,13 @@ class Replay(NamedTuple):
     is_exact: bool
     inputs: Inputs
     norms: ExampleNorms
+
+    def shown(self, examples: int) -> Shown:
+        """The first examples of the batch, to draw."""
+        size = count_of(examples, len(self.inputs.labels))
+        heading = f"Step {self.step:,}: {size} of its batch"
+        text = describe_augmentation(self.config)
+        return Shown(heading, text, self.inputs.first(examples))
 
 
 def replay(workdir: str | Path, step: int) -> Replay:

@@ -72,7 +72,7 @@ def _factors(call: Call) -> tuple[Array, Array] | None:
         dy = jnp.where(call.y > 0, dy, 0)
     elif call.method != "__call__":
         return None
-    x, dy = x.astype(jnp.float32), dy.astype(jnp.float32)
+    x, dy = _precise(x), _precise(dy)
     if isinstance(layer, nn.Dense):
         return _in_groups(x, 1), _in_groups(dy, 1)
     if not isinstance(layer, nn.Conv) or layer.mask is not None:
@@ -136,7 +136,7 @@ def _rule_squares(calls: list[Call], variables) -> dict[str, Array]:
     batch = len(calls[0].dy)
 
     def is_batch(array) -> bool:
-        return isinstance(array, jax.Array) and array.shape[:1] == (batch,)
+        return getattr(array, "shape", ())[:1] == (batch,)
 
     flat = [jax.tree.flatten((call.args, call.kwargs)) for call in calls]
     examples = [[a for a in leaves if is_batch(a)] for leaves, _ in flat]
@@ -197,7 +197,7 @@ def _batch_norm_gradients(call: Call, variables) -> dict[str, Array]:
     )
 
     def run(params):
-        y = normalized.astype(jnp.float32)
+        y = _precise(normalized)
         y = y * params["scale"] if "scale" in params else y
         y = y + params["bias"] if "bias" in params else y
         return add_relu(y, add, relu)
@@ -207,9 +207,14 @@ def _batch_norm_gradients(call: Call, variables) -> dict[str, Array]:
         name: jnp.broadcast_to(array, shape)
         for name, array in variables["params"].items()
     }
-    return jax.vjp(run, own)[1](call.dy.astype(jnp.float32))[0]
+    return jax.vjp(run, own)[1](_precise(call.dy))[0]
 
 
 def squares_of_examples(array: Array) -> Array:
     """The sum of squares over all axes but the first."""
-    return jnp.square(array.astype(jnp.float32)).reshape(len(array), -1).sum(1)
+    return jnp.square(_precise(array)).reshape(len(array), -1).sum(1)
+
+
+def _precise(array: Array) -> Array:
+    """The array in float32 at least."""
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
