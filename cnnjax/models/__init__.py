@@ -29,7 +29,9 @@ from cnnjax.models.regnet import RegNetY400MF
 from cnnjax.models.resnet import ResNet
 from cnnjax.models.resnet9 import ResNet9
 from cnnjax.models.state_dict import load_variables, save_weights, state_dict
+from cnnjax.models.unet import UNet
 from cnnjax.models.vgg import VGG
+from cnnjax.models.wide_resnet import WideResNet28x10
 
 MODELS: Mapping[str, type[nn.Module]] = {
     "convnext_tiny": ConvNeXtTiny,
@@ -60,6 +62,7 @@ MODELS: Mapping[str, type[nn.Module]] = {
     "seresnet50": resnet.SEResNet50,
     "simple_cnn": SimpleCNN,
     "small_cnn": SmallCNN,
+    "unet": UNet,
     "vgg11": vgg.VGG11,
     "vgg11_bn": vgg.VGG11BatchNorm,
     "vgg13": vgg.VGG13,
@@ -68,6 +71,7 @@ MODELS: Mapping[str, type[nn.Module]] = {
     "vgg16_bn": vgg.VGG16BatchNorm,
     "vgg19": vgg.VGG19,
     "vgg19_bn": vgg.VGG19BatchNorm,
+    "wide_resnet28_10": WideResNet28x10,
     "wide_resnet50_2": resnet.WideResNet50,
 }
 
@@ -156,6 +160,7 @@ __all__ = [
     "ResNet",
     "SimpleCNN",
     "SmallCNN",
+    "UNet",
     "load_weights",
     "make_model",
     "save_weights",

@@ -54,6 +54,7 @@ CATALOG = {
     "seresnet50": Entry("arXiv:1709.01507", weights=("timm",)),
     "simple_cnn": Entry("", (28, 28, 1), 10),
     "small_cnn": Entry("", (28, 28, 1), 10),
+    "unet": Entry("arXiv:1505.04597", (256, 256, 3), 2),
     "vgg11": Entry(_VGG),
     "vgg11_bn": Entry(_VGG, weights=_BOTH),
     "vgg13": Entry(_VGG, weights=_BOTH),
@@ -62,6 +63,7 @@ CATALOG = {
     "vgg16_bn": Entry(_VGG, weights=_BOTH),
     "vgg19": Entry(_VGG, weights=_BOTH),
     "vgg19_bn": Entry(_VGG, weights=_BOTH),
+    "wide_resnet28_10": Entry("arXiv:1605.07146", (32, 32, 3), 10),
     "wide_resnet50_2": Entry("arXiv:1605.07146", weights=_BOTH),
 }
 """An entry for each network of ``MODELS``."""

@@ -28,6 +28,8 @@ PUBLISHED = {
     "resnet152": (60_192_808, 11.514),
     "resnext50_32x4d": (25_028_904, 4.23),
     "seresnet50": (28_088_024, 4.1),
+    # Parameters: github.com/milesial/Pytorch-UNet with two classes, learned upsampling.
+    "unet": (31_037_698, 54.61),
     "vgg11_bn": (132_868_840, 7.609),
     "vgg13": (133_047_848, 11.308),
     "vgg13_bn": (133_053_736, 11.308),
@@ -35,6 +37,8 @@ PUBLISHED = {
     "vgg16_bn": (138_365_992, 15.47),
     "vgg19": (143_667_240, 19.632),
     "vgg19_bn": (143_678_248, 19.632),
+    # The paper's 36.5 million, of WRN-28-10 with 10 classes.
+    "wide_resnet28_10": (36_479_194, 5.243),
     "wide_resnet50_2": (68_883_240, 11.398),
 }
 # Not published with this head, number of classes or input.
