@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cnnjax.cli.saved_step import add_step, parse_step
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Prints the score as JSON or as a report, and writes the predictions."""
     step = parse_step(args.step)
     if args.predictions is not None:
-        _check_predictions(args.predictions)
+        _check_predictions(args.predictions, args.workdir)
     start_jax()
     from cnnjax.inference import evaluate_on, load
     from cnnjax.report.predictions_file import write_predictions
@@ -73,26 +74,28 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     with work_shown():
         if args.data is not None:
             trained = load(args.workdir, step)
-            split, score, outputs, augmented, files = evaluate_on(
+            split, score, outputs, augmented, files, confusion = evaluate_on(
                 trained, args.data, args.split, augment
             )
             names, step = trained.description.class_names, trained.step
             found = {"data": args.data, "split": split, "step": step}
         else:
             split = args.split or "test"
-            step, score, outputs, names, augmented, files = evaluate_step(
+            step, score, outputs, names, augmented, files, confusion = evaluate_step(
                 args.workdir, split, step, keep_outputs=keep, augment=augment
             )
             found = {"split": split, "step": step}
     if args.predictions is not None and outputs is not None:
         write_predictions(args.predictions, outputs, names, files)
-    if args.report and outputs is not None:
+    shown = outputs if confusion is None else confusion
+    if args.report and shown is not None:
         what = ", ".join(f"{name} {value}" for name, value in found.items())
-        scores = {f"{what}, {score.examples:,} examples": score.as_record()}
+        unit = "examples" if confusion is None else "pixels"
+        scores = {f"{what}, {score.examples:,} {unit}": score.as_record()}
         if augmented is not None:
             title = f"{what}, augmented: {', '.join(augmented.names)}"
             scores[title] = augmented.score.as_record()
-        print_report(scores, outputs, names, sys.stdout)
+        print_report(scores, shown, names, sys.stdout)
     else:
         _print_record(found, score.as_record())
         if augmented is not None:
@@ -114,8 +117,18 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in re.split(r",(?![^(]*\))", text) if name.strip()]
 
 
-def _check_predictions(path: str) -> None:
+def _check_predictions(path: str, workdir: str) -> None:
     """Refuses a file that cannot be written, before any work."""
+    from cnnjax.data.tasks import SEGMENTATION
+    from cnnjax.train.run import model_file
+
+    described = Path(workdir, model_file.NAME)
+    if described.exists() and model_file.read(described.parent).task == SEGMENTATION:
+        raise ConfigError(
+            f"--predictions is {path!r}, but the run predicts a class for each pixel,"
+            " not a row for each example; use 'cnnjax predict --masks=DIR' to write"
+            " label maps, or --report for the scores of each class"
+        )
     if not path.endswith((".csv", ".parquet")):
         raise ConfigError(
             f"--predictions is {path!r}, expected a name that ends with .csv or"

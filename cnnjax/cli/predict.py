@@ -46,6 +46,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     predict.add_argument(
         "--output", metavar="FILE", help="write to a file instead of standard output"
     )
+    predict.add_argument(
+        "--masks",
+        metavar="DIR",
+        help="write the class of each pixel to PNG files in this folder, of the size"
+        " that the network sees; for segmentation",
+    )
     add_step(predict)
     return predict
 
@@ -75,5 +81,6 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
             top=args.top,
             form=args.format,
             output=args.output,
+            masks=args.masks,
         )
     return 1 if skipped else 0

@@ -11,7 +11,7 @@ from cnnjax.benchmark.timer import time_in_turns
 from cnnjax.compare.gradients import Comparison, compare_gradients
 from cnnjax.config import Config
 from cnnjax.data import Batch, normalize, train_batches
-from cnnjax.data.tasks import is_known
+from cnnjax.data.tasks import SEGMENTATION, is_known
 from cnnjax.ops import gradients
 from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.machine.numerics import use_backend
@@ -19,6 +19,7 @@ from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.from_data import make_class_order
 from cnnjax.train.run.replay import Replay
 from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.step.pixels import as_pixels
 from cnnjax.train.step.state import TrainState
 
 ROUNDS = 15
@@ -74,6 +75,8 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
         classes=make_class_order(config, experiment.dataset),
     )
     batch = next(batches)
+    if experiment.dataset.task == SEGMENTATION:
+        batch = as_pixels(batch)
     x = np.asarray(normalize(batch.images, experiment.normalization))
     return _make_problem(config, experiment, state, batch, x)
 

@@ -25,8 +25,9 @@ class Batch(NamedTuple):
     """Images ``(b, *spatial, channels)`` with labels and weights ``(b,)``.
 
     Labels are int32 class numbers, or one of the other forms in ``data/tasks.py`` with
-    a second axis. Weights are float32: 1 for an example, 0 for padding and for an
-    example whose class is unknown, which gets the class number 0.
+    more axes. Weights are float32: 1 for an example, 0 for padding and for an example
+    whose class is unknown, which gets the class number 0. In label maps, the pixels to
+    ignore keep the label -1 (see ``train/step/pixels.py``).
     """
 
     images: Images
@@ -131,11 +132,13 @@ class TrainBatches:
             found = images.at_random(chosen, self.seed, epochs)
         else:
             found = images[chosen]
+        own = labels[chosen]
         if self.alternates:
-            found = flip_alternately(
-                found, chosen, epochs, examples=len(labels), seed=self.seed
-            )
-        return _labeled(found, labels[chosen])
+            turns = {"examples": len(labels), "seed": self.seed}
+            found = flip_alternately(found, chosen, epochs, **turns)
+            if own.ndim > 2:  # label maps
+                own = flip_alternately(own[..., None], chosen, epochs, **turns)[..., 0]
+        return _labeled(found, own)
 
     def examples(self, index: SupportsIndex) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of a batch's examples within the split, and their epochs."""

@@ -10,28 +10,30 @@ from cnnjax.data.holdout import check_fraction, hold_out
 from cnnjax.data.pixels import convert_pixels
 from cnnjax.data.plausible import (
     channels_first_note,
+    check_map_sizes,
+    count_classes,
     looks_channels_first,
     note_labels,
 )
 from cnnjax.data.stream import StreamedImages
 from cnnjax.data.tasks import (
     CLASSIFICATION,
+    SEGMENTATION,
     TASKS,
     UNKNOWN,
+    as_label_maps,
     check_labels,
     classes_of,
     find_task,
     is_known,
-    nothing_known,
 )
 from cnnjax.errors import DataError, show
 
 SPLITS = ("train", "validation", "test")
-PLAUSIBLE_CLASSES = 1000  # accepted however few examples there are
 
 
 class Split(NamedTuple):
-    """Images ``(n, *spatial, channels)`` with labels ``(n,)`` or ``(n, classes)``.
+    """Images ``(n, *spatial, channels)`` with labels ``(n,)`` or ``(n, ...)``.
 
     In a ``Dataset``, images are uint8 or float32; for labels see ``data/tasks.py``.
     """
@@ -90,8 +92,8 @@ class Dataset(NamedTuple):
       notes: sentences about possible mistakes, to be shown to the user.
       class_names: one name per class or output, if the source has names.
       decoding: how image files became arrays, if the images come from files.
-      task: what the labels mean: ``"classification"``, ``"multilabel"`` or
-        ``"regression"``.
+      task: what the labels mean: ``"classification"``, ``"multilabel"``,
+        ``"regression"`` or ``"segmentation"``.
       files: the names of the image files of each split, if the images come from files.
     """
 
@@ -145,11 +147,14 @@ def make_dataset(
     _check_alike(given)
     found = {name: split.labels for name, split in given.items()}
     task = find_task(found, tasks, raw.task)
+    if task == SEGMENTATION:
+        given = {name: _as_maps(name, split) for name, split in given.items()}
     num_classes = raw.num_classes
     if num_classes is None and raw.class_names is not None:
         num_classes = len(raw.class_names)
     if num_classes is None:
-        num_classes = _count_classes(given, task)
+        found = {name: split.labels for name, split in given.items()}
+        num_classes = count_classes(found, task)
     names = raw.class_names
     if names is not None:
         names = check_class_names(names, num_classes)
@@ -236,7 +241,7 @@ def check_split(name: str, split: Split) -> Split:
             f"{name} images have shape {images.shape}: expected"
             " (n, *spatial, channels) with 1 to 3 spatial axes"
         )
-    if labels.ndim not in (1, 2) or labels.dtype.kind not in "biuf":
+    if labels.ndim not in range(1, 5) or labels.dtype.kind not in "biuf":
         raise DataError(
             f"{name} labels have shape {labels.shape} and dtype {labels.dtype}:"
             " expected numbers; class names go into class_names"
@@ -246,11 +251,18 @@ def check_split(name: str, split: Split) -> Split:
             f"{name} has {len(images)} images but {len(labels)} labels: each image"
             " needs one label"
         )
+    if labels.ndim > 2:
+        check_map_sizes(name, images, labels)
     if 0 in images.shape:
         raise DataError(f"{name} images have shape {images.shape}: the split is empty")
     if not isinstance(images, StreamedImages):
         images = convert_pixels(name, images)
     return Split(images, labels)
+
+
+def _as_maps(name: str, split: Split) -> Split:
+    check_map_sizes(name, split.images, split.labels)
+    return Split(split.images, as_label_maps(split.labels))
 
 
 def _as_array(name: str, labels: Any) -> np.ndarray:
@@ -262,27 +274,6 @@ def _as_array(name: str, labels: Any) -> np.ndarray:
             f"{name} labels are lists of different lengths: expected 0 or 1 per class"
         ) from error
     return array.astype(np.int8) if array.dtype == bool else array
-
-
-def _count_classes(splits: Mapping[str, Split], task: str) -> int:
-    """The largest label plus one; rejects far more classes than examples."""
-    first = splits["train"].labels
-    if task != CLASSIFICATION or (first.ndim == 2 and first.shape[1] > 1):
-        return first.shape[-1] if first.ndim == 2 else 1
-    for name, split in splits.items():
-        if (split.labels == UNKNOWN).all():
-            raise nothing_known(name)
-    name, split = max(splits.items(), key=lambda item: int(item[1].labels.max()))
-    num_classes = int(split.labels.max()) + 1
-    examples = sum(len(split.labels) for split in splits.values())
-    if num_classes > max(examples, PLAUSIBLE_CLASSES):
-        raise DataError(
-            f"{name} label {int(split.labels.argmax())} is {num_classes - 1}, which"
-            f" means {num_classes} classes for {examples} examples: expected"
-            " consecutive class numbers that start at 0; if there really are more"
-            " classes than examples, state their number, as in npz:FILE?classes=N"
-        )
-    return num_classes
 
 
 def _check_alike(splits: Mapping[str, Split]) -> None:

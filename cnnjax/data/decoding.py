@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from cnnjax.data.resizing import Box, draft_size, resize
 from cnnjax.errors import DataError
 from cnnjax.files import open_regular
 
@@ -36,9 +37,6 @@ _GRAY = ("1", "L", "LA", "La", *_DEEP)
 _TURNED = range(5, 9)  # EXIF orientations that exchange height and width
 _PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 """One of these is in each PNG file with an orientation."""
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom of a part, as shares of an image's width and height."""
 
 
 class Decoding(NamedTuple):
@@ -98,7 +96,7 @@ def read_header(content: bytes, name: str) -> Header:
         is_gray = image.mode in _GRAY or (image.mode == "P" and _has_gray(image))
         return Header((height, width), is_gray, image.mode in _DEEP)
 
-    return _open(content, name, read)
+    return open_image(content, name, read)
 
 
 def decode(
@@ -125,18 +123,16 @@ def decode(
     Raises:
         DataError: no image, a damaged one, or one with too many pixels.
     """
-    from PIL import ImageOps
 
     def read(image: "Image.Image") -> np.ndarray:
         turned = _orientation(image) in _TURNED
         width, height = image.size[::-1] if turned else image.size
         box = choose(width / height) if choose else None
         if decoding.size and image.format in ("JPEG", "MPO"):
-            image.draft(None, _draft_size(image.size, decoding, box, turned))
-        upright = ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
-        return _as_array(_resize(_convert(upright, decoding), decoding, box))
+            image.draft(None, draft_size(image.size, decoding, box, turned))
+        return _as_array(resize(_convert(upright(image), decoding), decoding, box))
 
-    return _open(content, name, read)
+    return open_image(content, name, read)
 
 
 def versions() -> dict[str, str | int | None]:
@@ -148,7 +144,12 @@ def versions() -> dict[str, str | int | None]:
     return {"cnnjax": VERSION, "pillow": PIL.__version__, **libraries}
 
 
-def _open(content: bytes, name: str, read: "Callable[[Image.Image], Any]") -> Any:
+def open_image(
+    content: bytes,
+    name: str,
+    read: "Callable[[Image.Image], Any]",
+    what: str = "an image",
+) -> Any:
     """What ``read`` makes of an image.
 
     Raises:
@@ -157,7 +158,7 @@ def _open(content: bytes, name: str, read: "Callable[[Image.Image], Any]") -> An
     from PIL import Image
 
     if not content:
-        raise DataError(f"{name} cannot be read as an image: it is empty")
+        raise DataError(f"{name} cannot be read as {what}: it is empty")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
@@ -166,15 +167,22 @@ def _open(content: bytes, name: str, read: "Callable[[Image.Image], Any]") -> An
             return read(image)
     except Image.UnidentifiedImageError as error:
         raise DataError(
-            f"{name} cannot be read as an image: it is none of {', '.join(FORMATS)}"
+            f"{name} cannot be read as {what}: it is none of {', '.join(FORMATS)}"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
-            f"{name} cannot be read as an image: it has more than {MAX_PIXELS:,} pixels"
+            f"{name} cannot be read as {what}: it has more than {MAX_PIXELS:,} pixels"
         ) from error
     except Exception as error:  # Pillow's formats raise many kinds of errors
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{name} cannot be read as an image: {reason}") from error
+        raise DataError(f"{name} cannot be read as {what}: {reason}") from error
+
+
+def upright(image: "Image.Image") -> "Image.Image":
+    """The image, turned as the camera noted."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
 
 
 def _orientation(image: "Image.Image") -> int:
@@ -216,57 +224,6 @@ def _convert(image: "Image.Image", decoding: Decoding) -> "Image.Image":
     if decoding.deep:  # an image with 8 bits among others with 16
         return Image.fromarray(np.asarray(image, np.float32) * 257)
     return image
-
-
-def _resize(image: "Image.Image", decoding: Decoding, box: Box | None) -> "Image.Image":
-    from PIL import Image
-
-    if decoding.size is None:
-        return image
-    height, width = decoding.size
-    if box is None and decoding.resize == "pad":
-        share = min(width / image.width, height / image.height)
-        inner = (
-            min(width, max(1, round(image.width * share))),
-            min(height, max(1, round(image.height * share))),
-        )
-        small = image.resize(inner, Image.Resampling.BILINEAR)
-        padded = Image.new(image.mode, (width, height))
-        padded.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
-        return padded
-    left, top, right, bottom = box or _box(image.size, decoding)
-    part = (
-        left * image.width,
-        top * image.height,
-        right * image.width,
-        bottom * image.height,
-    )
-    if part == (0, 0, width, height) and image.size == (width, height):
-        return image
-    return image.resize((width, height), Image.Resampling.BILINEAR, part)
-
-
-def _box(size: tuple[int, int], decoding: Decoding) -> Box:
-    """The part of an image of ``size`` (width, height) that is kept, as shares."""
-    if decoding.resize != "crop" or decoding.size is None:
-        return 0.0, 0.0, 1.0, 1.0
-    height, width = decoding.size
-    scale = max(width / size[0], height / size[1])
-    x = min(1.0, width / scale / size[0]) * decoding.crop_fraction
-    y = min(1.0, height / scale / size[1]) * decoding.crop_fraction
-    return (1 - x) / 2, (1 - y) / 2, (1 + x) / 2, (1 + y) / 2
-
-
-def _draft_size(
-    size: tuple[int, int], decoding: Decoding, box: Box | None, turned: bool
-) -> tuple[int, int]:
-    """The size (width, height) that a JPEG image needs to be decoded at, as stored."""
-    if turned:
-        size = size[1], size[0]
-    height, width = decoding.size or (1, 1)
-    left, top, right, bottom = box or _box(size, decoding)
-    needed = (int(width / (right - left)), int(height / (bottom - top)))
-    return (needed[1], needed[0]) if turned else needed
 
 
 def _as_array(image: "Image.Image") -> np.ndarray:

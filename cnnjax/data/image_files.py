@@ -12,6 +12,7 @@ from cnnjax.data.decoding import Decoding, Header, read_header
 from cnnjax.data.encoded_images import EncodedImages
 from cnnjax.data.file_reader import FileReader, pixels
 from cnnjax.data.image_cache import ImageCache
+from cnnjax.data.masks import read_masks
 from cnnjax.data.stream import StreamedImages
 from cnnjax.errors import DataError, show
 
@@ -94,6 +95,13 @@ def open_files(
             " part from the original image: set data.cache to 'none', or leave"
             " data.random_part out"
         )
+    if settings.part is not None and any(
+        isinstance(split[1], EncodedImages) for split in files.values()
+    ):
+        raise DataError(
+            f"data.random_part is {settings.part}, which does not crop masks with their"
+            " images: leave it out, and put 'resized_crop' into data.augment"
+        )
     decoding, size = _decide([split[0] for split in files.values()], settings)
     shape = (*size, decoding.channels)
     opened: dict[str, Split] = {}
@@ -102,7 +110,8 @@ def open_files(
     notes: list[str] = []
     keep = not streaming or settings.cache == "memory"
     for name, (images, labels) in files.items():
-        labels = np.asarray(labels)
+        masks = labels if isinstance(labels, EncodedImages) else None
+        labels = np.asarray(masks.names if masks else labels)
         workers = count_workers(settings.workers)
         cache = _make_cache(images, decoding, shape, settings, keep=keep)
         reader = FileReader(images, decoding, shape, workers, settings.part, cache)
@@ -113,7 +122,7 @@ def open_files(
             first = min(bad)
             label = labels[first].tolist()
             classes = raw.class_names or ()
-            what = f"label {show(label)}"
+            what = f"{'mask' if masks else 'label'} {show(label)}"
             if labels.ndim == 1 and labels.dtype.kind in "iu":
                 known = classes[label] if 0 <= label < len(classes) else label
                 what = f"class {known}"
@@ -136,7 +145,11 @@ def open_files(
             )
         else:
             found = arrays if len(good) == len(arrays) else arrays[good]
-        opened[name] = Split(found, labels[good])
+        if masks:
+            labels = read_masks(images, masks, decoding, shape, workers, good)
+        else:
+            labels = labels[good]
+        opened[name] = Split(found, labels)
         names[name] = np.array([*map(str, images.names)], object)[good]
     if skipped:
         notes.append(_note(skipped))

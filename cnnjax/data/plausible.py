@@ -2,15 +2,69 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from cnnjax.data.tasks import CLASSIFICATION, REGRESSION, is_known
+from cnnjax.data.tasks import (
+    CLASSIFICATION,
+    REGRESSION,
+    SEGMENTATION,
+    UNKNOWN,
+    is_known,
+    nothing_known,
+)
 from cnnjax.errors import DataError
 
+PLAUSIBLE_CLASSES = 1000  # accepted however few examples there are
 _MOST_CHANNELS = 4  # of ordinary images: gray, RGB, RGBA
 _SMALLEST_SIDE = 16  # from which non-square arrays are recognized as images
 _MOST_RANGES = 8  # that a message lists
+
+
+def count_classes(splits: Mapping[str, np.ndarray], task: str) -> int:
+    """The largest label plus one; rejects far more classes than examples or pixels.
+
+    Args:
+      splits: labels by split, ``"train"`` among them, as the source returned them.
+      task: what they are for.
+
+    Raises:
+      DataError: a split without any known label, or a label that is too large.
+    """
+    first = splits["train"]
+    soft = task == CLASSIFICATION and first.ndim == 2 and first.shape[1] > 1
+    if soft or task not in (CLASSIFICATION, SEGMENTATION):
+        return first.shape[-1] if first.ndim == 2 else 1
+    for name, labels in splits.items():
+        if (labels == UNKNOWN).all():
+            raise nothing_known(name)
+    name, labels = max(splits.items(), key=lambda item: int(item[1].max()))
+    num_classes = int(labels.max()) + 1
+    examples = sum(labels.size for labels in splits.values())
+    if num_classes > max(examples, PLAUSIBLE_CLASSES):
+        raise DataError(
+            f"{name} label {int(labels.argmax())} is {num_classes - 1}, which"
+            f" means {num_classes} classes for {examples} examples: expected"
+            " consecutive class numbers that start at 0; if there really are more"
+            " classes than examples, state their number, as in npz:FILE?classes=N"
+        )
+    return num_classes
+
+
+def check_map_sizes(name: str, images: Any, labels: np.ndarray) -> None:
+    """Refuses label maps of another size than the images.
+
+    Raises:
+      DataError: names both shapes.
+    """
+    sizes = tuple(images.shape[1:-1])
+    if labels.shape[1:] != sizes:
+        raise DataError(
+            f"{name} label maps have shape {labels.shape}: expected"
+            f" {(len(images), *sizes)}, one class number for each pixel of the images"
+            f" {images.shape}"
+        )
 
 
 def note_labels(
@@ -27,6 +81,8 @@ def note_labels(
     Raises:
       DataError: see ``check_classes``.
     """
+    if task == SEGMENTATION:
+        return _note_maps(labels, num_classes)
     notes = []
     for name, values in labels.items():
         if ignored := int((~is_known(values)).sum()):
@@ -46,6 +102,32 @@ def note_labels(
         notes.append(
             f"{_list(empty)} of {num_classes} {_have(absent)} no training examples"
         )
+    return notes
+
+
+def _note_maps(maps: Mapping[str, np.ndarray], num_classes: int) -> list[str]:
+    """Sentences about pixels that are ignored, and classes without pixels.
+
+    Raises:
+      DataError: all training pixels belong to one class.
+    """
+    notes = []
+    for name, values in maps.items():
+        if ignored := int((values < 0).sum()):
+            notes.append(
+                f"{ignored / values.size:.1%} of the pixels of the {name} split have"
+                " the label -1 and are ignored"
+            )
+    found = [number for number in range(num_classes) if (maps["train"] == number).any()]
+    if len(found) < 2:
+        raise DataError(
+            f"all training pixels are of class {found[0]}: expected two classes or"
+            " more; with one class there is nothing to learn"
+        )
+    if len(found) < num_classes:
+        empty = _missing_ranges(np.array(found), num_classes)
+        have = _have(num_classes - len(found))
+        notes.append(f"{_list(empty)} of {num_classes} {have} no training pixels")
     return notes
 
 

@@ -8,6 +8,8 @@ classification      soft labels: probabilities ``(n, classes)``, sum 1  float32
 multilabel          0 or 1 per class ``(n, classes)``; -1 for unknown   int8
 multilabel          a probability per class ``(n, classes)``            float32
 regression          numbers ``(n,)`` or ``(n, outputs)``                float32, 2 axes
+segmentation        label maps: a class number per pixel                int8 or int16
+                    ``(n, *spatial)``; -1 for a pixel to ignore
 ==================  ==================================================  ==============
 """
 
@@ -21,16 +23,21 @@ from cnnjax.errors import DataError, show
 CLASSIFICATION = "classification"
 MULTILABEL = "multilabel"
 REGRESSION = "regression"
-TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
+SEGMENTATION = "segmentation"
+TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION)
 
 UNKNOWN = -1
-"""The label of an example that is ignored, or of one of its classes."""
+"""The label of an example that is ignored, or of one of its classes or pixels."""
+
+IGNORED_BYTE = 255
+"""The same in label maps of uint8, such as masks in PNG files."""
 
 _EXPECTED = {
     CLASSIFICATION: "class numbers (n,), or class probabilities (n, classes) that sum"
     " to 1",
     MULTILABEL: "0 or 1 for each class, (n, classes)",
     REGRESSION: "numbers (n,) or (n, outputs)",
+    SEGMENTATION: "a class number for each pixel, (n, *spatial)",
 }
 _SUM_TOLERANCE = 1e-3  # of soft labels, which may be rounded
 
@@ -42,7 +49,8 @@ def find_task(
 
     If they fit several tasks, such as whole numbers that could be classes or amounts,
     the first of classification, multilabel and regression that is allowed is taken. For
-    columns of 0 and 1, multilabel comes before classification.
+    columns of 0 and 1, multilabel comes before classification. Whole numbers with three
+    axes or more are label maps; those of signals, with two, have to be stated.
 
     Args:
       labels: by split.
@@ -61,12 +69,16 @@ def find_task(
         f"{name} labels have shape {values.shape} and dtype {values.dtype}, such as"
         f" {_example(values)}: for this loss, expected {expected}; change the labels"
         " (for example with astype(int) for class numbers), or loss.name: 'softmax' for"
-        " one class per example, 'sigmoid' for several, 'mse' or 'huber' for numbers"
+        " one class per example or pixel, 'sigmoid' for several, 'mse' or 'huber' for"
+        " numbers"
     )
 
 
 def _possible(labels: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     """The tasks that the labels could be for, the most likely first."""
+    if all(values.ndim > 2 for values in labels.values()):
+        are_whole = all(values.dtype.kind in "iu" for values in labels.values())
+        return (SEGMENTATION,) if are_whole else ()
     splits = [_without_last_axis(values) for values in labels.values()]
     if len({values.ndim for values in splits}) > 1:
         return ()
@@ -136,6 +148,8 @@ def check_labels(
         raise DataError(
             f"the data set has {num_classes} classes: expected 1 or more, below 2^31"
         )
+    if task == SEGMENTATION:
+        return _check_maps(name, labels, num_classes)
     if task == CLASSIFICATION:
         labels = _without_last_axis(labels)
         if labels.ndim == 1 and labels.dtype.kind in "iu":
@@ -182,6 +196,36 @@ def _check_numbers(name: str, labels: np.ndarray, num_classes: int) -> np.ndarra
     return np.ascontiguousarray(labels, np.int32)
 
 
+def as_label_maps(labels: np.ndarray) -> np.ndarray:
+    """Label maps with -1 for a pixel to ignore, also where uint8 has 255 for it."""
+    if labels.dtype != np.uint8:
+        return labels
+    maps = labels.astype(np.int16)
+    maps[labels == IGNORED_BYTE] = UNKNOWN
+    return maps
+
+
+def _check_maps(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    if labels.ndim < 2 or labels.dtype.kind not in "iu" or num_classes > 2**15:
+        raise DataError(
+            f"{name} labels have shape {labels.shape} and dtype {labels.dtype}:"
+            f" expected {_EXPECTED[SEGMENTATION]}, of at most {2**15:,} classes"
+        )
+    maps = as_label_maps(labels)
+    if maps.min() < UNKNOWN or maps.max() >= num_classes:
+        wrong = (maps < UNKNOWN) | (maps >= num_classes)
+        first, *place = (int(number[0]) for number in np.nonzero(wrong))
+        raise DataError(
+            f"{name} label map {first} holds {maps[first, *place]} at {tuple(place)}:"
+            f" expected a class number from 0 to {num_classes - 1}, or -1 for a pixel"
+            " to ignore (255 in maps of uint8)"
+        )
+    if maps.max() == UNKNOWN:
+        raise nothing_known(name)
+    smallest = np.int8 if num_classes <= 2**7 else np.int16
+    return np.ascontiguousarray(maps, smallest)
+
+
 def nothing_known(name: str) -> DataError:
     """The error to raise for a split without any known label."""
     return DataError(
@@ -198,13 +242,15 @@ def is_known(labels: np.ndarray) -> np.ndarray:
     """
     if labels.dtype.kind == "f":
         return np.ones(len(labels), bool)
-    known = labels if labels.ndim == 1 else labels.max(axis=-1)
-    return known >= 0
+    return labels.max(axis=tuple(range(1, labels.ndim))) >= 0
 
 
 def classes_of(labels: np.ndarray) -> np.ndarray:
-    """Class numbers ``(n,)``; for soft labels, those of the most probable classes."""
-    return labels if labels.ndim == 1 else labels.argmax(axis=-1)
+    """Class numbers ``(n,)`` or ``(n, *spatial)``.
+
+    For soft labels, those of the most probable classes.
+    """
+    return labels.argmax(axis=-1) if labels.dtype.kind == "f" else labels
 
 
 def balanced_weights(labels: np.ndarray, task: str, num_classes: int) -> np.ndarray:
@@ -217,14 +263,15 @@ def balanced_weights(labels: np.ndarray, task: str, num_classes: int) -> np.ndar
 
     Args:
       labels: of the training split, as they are stored.
-      task: ``"classification"`` or ``"multilabel"``.
+      task: ``"classification"``, ``"multilabel"`` or ``"segmentation"``, for which
+        pixels are counted.
       num_classes: number of classes.
     """
     if task == MULTILABEL:
         known = labels >= 0
         with_it = np.where(known, labels, 0).sum(0, dtype=np.float64)
         others = known.sum(0) - with_it
-    elif labels.ndim == 1:
+    elif labels.dtype.kind != "f":
         labels = labels[labels >= 0]
         with_it = np.bincount(labels, minlength=num_classes).astype(np.float64)
         others = np.full(num_classes, len(labels) / num_classes)

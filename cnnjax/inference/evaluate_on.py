@@ -16,16 +16,24 @@ from cnnjax.data.dataset import (
 )
 from cnnjax.data.image_files import FileSettings
 from cnnjax.data.sources import load_raw
-from cnnjax.data.tasks import MULTILABEL, REGRESSION, UNKNOWN, check_labels
+from cnnjax.data.tasks import (
+    MULTILABEL,
+    REGRESSION,
+    SEGMENTATION,
+    UNKNOWN,
+    check_labels,
+)
 from cnnjax.errors import ConfigError, DataError, show
-from cnnjax.inference.trained_model import SIZES, TrainedModel
+from cnnjax.inference.trained_model import TrainedModel, batch_sizes
 from cnnjax.metrics import Metric, Outputs
 from cnnjax.streams import warn
 from cnnjax.train.run.evaluate_run import Augmented, choose_variants
-from cnnjax.train.run.evaluation import Score, make_score
+from cnnjax.train.run.evaluation import Evaluation, Score, make_score
 from cnnjax.train.run.imports import import_paths
 from cnnjax.train.run.metrics import check_metrics, make_metrics
+from cnnjax.train.run.segmentation import refuse_variants
 from cnnjax.train.step.loss import is_correct, make_loss
+from cnnjax.train.step.pixels import as_pixels
 
 
 class Scored(NamedTuple):
@@ -34,16 +42,19 @@ class Scored(NamedTuple):
     Attributes:
         split: its name.
         score: of that split.
-        outputs: of each of its examples.
+        outputs: of each of its examples; ``None`` for label maps.
         augmented: the score with test-time augmentation, if there is one.
         files: the name of the image file of each, or ``None`` without files.
+        confusion: for label maps, how many pixels of each class (rows) are predicted as
+            each class (columns).
     """
 
     split: str
     score: Score
-    outputs: Outputs
+    outputs: Outputs | None
     augmented: Augmented | None = None
     files: np.ndarray | None = None
+    confusion: np.ndarray | None = None
 
 
 def evaluate_on(
@@ -77,13 +88,15 @@ def evaluate_on(
     check_metrics(model.metrics, metrics, model.num_classes, labels, model.task)
     examples = Split(examples.images, labels)
     augmented = None
+    if model.task == SEGMENTATION:
+        refuse_variants(names, "augment")
     if variants:
         augmented = Augmented(names, _evaluate(trained, examples, metrics, variants)[0])
-    found = _evaluate(trained, examples, metrics)
+    score, outputs, confusion = _evaluate(trained, examples, metrics)
     members = [each for each in SPLITS if name in ("all", each)]
     files = [raw.files[each] for each in members if each in raw.files]
     names_of_files = np.concatenate(files) if files else None
-    return Scored(name, *found, augmented, names_of_files)
+    return Scored(name, score, outputs, augmented, names_of_files, confusion)
 
 
 def read_examples(
@@ -179,7 +192,7 @@ def _match_classes(
             f" ({_list(missing)}): the data has {_list(names)}, the model has"
             f" {_list(ours)}"
         )
-    if labels.ndim == 1:
+    if labels.ndim == 1 or task == SEGMENTATION:
         numbers = np.array([ours.index(name) for name in names], np.int32)
         return np.where(labels < 0, UNKNOWN, numbers[labels])
     absent = [name for name in ours if name not in names]
@@ -208,26 +221,36 @@ def _evaluate(
     examples: Split,
     metrics: Mapping[str, Metric],
     variants: Sequence[Variant] = (),
-) -> tuple[Score, Outputs]:
-    model = trained.description
+) -> Evaluation:
+    model, has_maps = trained.description, trained.description.task == SEGMENTATION
     loss_function = make_loss(model.loss, model.loss_options, model.task)
     means = [metric.function for metric in metrics.values() if metric.is_mean]
     totals, kept = np.zeros(3 + len(means)), []
-    count, size = len(examples.labels), SIZES[-1]
+    count, size = len(examples.labels), batch_sizes(model)[-1]
+    confusion = np.zeros((model.num_classes,) * 2, np.int64)
     batches = eval_batches(examples, size)
     for start in range(0, count, size):
         progress.tell("evaluating", start, count)
-        images, labels, weights = (x[: count - start] for x in next(batches))
+        batch = as_pixels(next(batches)) if has_maps else next(batches)
+        images, labels, weights = (x[: count - start] for x in batch)
         real, logits = weights > 0, mean_logits(trained.logits, images, variants)
         losses = np.where(real, loss_function(logits, labels), 0).astype(np.float64)
         sums = [losses, is_correct(logits, labels, model.task) & real, real]
         sums += [np.where(real, mean(logits, labels), 0) for mean in means]
         totals += [np.asarray(values, np.float64).sum() for values in sums]
-        kept.append((logits, losses))
+        if has_maps:
+            chosen = np.asarray(real)
+            pairs = np.asarray(labels)[chosen], np.asarray(logits).argmax(-1)[chosen]
+            np.add.at(confusion, pairs, 1)
+        else:
+            kept.append((logits, losses))
     progress.tell("evaluating", count, count)
+    if has_maps:
+        score = make_score(totals, metrics, None, model.task, confusion)
+        return Evaluation(score, None, confusion)
     logits, losses = map(np.concatenate, zip(*kept, strict=True))
     outputs = Outputs(logits, examples.labels, losses, model.is_sigmoid, model.task)
-    return make_score(totals, metrics, outputs, model.task), outputs
+    return Evaluation(make_score(totals, metrics, outputs, model.task), outputs)
 
 
 def _make_metrics(trained: TrainedModel) -> dict[str, Metric]:

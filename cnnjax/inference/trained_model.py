@@ -1,10 +1,10 @@
 """A trained model: images in, classes and probabilities out."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,9 +12,10 @@ from flax import linen as nn
 
 from cnnjax.config import Config
 from cnnjax.data import normalize
-from cnnjax.data.tasks import MULTILABEL, REGRESSION
+from cnnjax.data.tasks import REGRESSION, SEGMENTATION
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.inference.images import as_images
+from cnnjax.inference.predictions import make_predictions
 from cnnjax.metrics import probabilities
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.run.model_file import ModelFile
@@ -22,48 +23,11 @@ from cnnjax.train.run.model_file import ModelFile
 SIZES = (1, 8, 64, 256)
 """Batches are padded to one of these, so that only these are ever compiled."""
 
+MOST_MAPS = 8
+"""The largest of them where each pixel has outputs, which take much memory."""
+
 Images = Any
 """An array, a path of an image file, or a sequence of either."""
-
-
-class Prediction(NamedTuple):
-    """What the model says about one image.
-
-    Attributes:
-        label: the number of the most probable class.
-        name: of that class; its number as text where the data had no names.
-        probability: of that class.
-        top: the most probable classes with their probabilities, best first.
-    """
-
-    label: int
-    name: str
-    probability: float
-    top: tuple[tuple[str, float], ...]
-
-
-class ClassSet(NamedTuple):
-    """The prediction of a multi-label model for one image.
-
-    Attributes:
-        labels: the numbers of the classes with a probability above 1/2.
-        names: the names of these classes.
-        top: the most probable classes with their probabilities, best first.
-    """
-
-    labels: tuple[int, ...]
-    names: tuple[str, ...]
-    top: tuple[tuple[str, float], ...]
-
-
-class Estimate(NamedTuple):
-    """The prediction of a regression model for one image.
-
-    Attributes:
-        values: the predicted numbers by name, in the unit of the labels.
-    """
-
-    values: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +72,8 @@ class TrainedModel:
             images: see the class.
 
         Returns:
-            ``(n, num_classes)`` in float32, or ``(num_classes,)`` for one image.
+            ``(n, num_classes)`` in float32, or ``(num_classes,)`` for one image; of a
+            segmentation, with the spatial axes before the last.
 
         Raises:
             DataError: images of another shape, no images, or a file that cannot be
@@ -148,8 +113,8 @@ class TrainedModel:
 
         Returns:
             A list with one ``Prediction`` per image, or one ``Prediction`` for one
-            image. Where an image can have several classes, it is a ``ClassSet``, and
-            for a regression an ``Estimate``.
+            image. Where an image can have several classes, it is a ``ClassSet``, for a
+            regression an ``Estimate``, and for a segmentation a ``LabelMap``.
 
         Raises:
             DataError: see ``logits``.
@@ -157,8 +122,11 @@ class TrainedModel:
         if type(k) is not int or k < 1:
             raise ConfigError(f"k is {k!r}, expected a whole number above 0")
         logits = self.logits(images)
-        found = make_predictions(np.atleast_2d(logits), self.description, k)
-        return found[0] if logits.ndim == 1 else found
+        has_maps = self.description.task == SEGMENTATION
+        is_one = logits.ndim == (len(self.image_shape) if has_maps else 1)
+        batch = logits[None] if is_one else logits
+        found = make_predictions(batch, self.description, k)
+        return found[0] if is_one else found
 
     def features(self, images: Images, layer: str) -> np.ndarray:
         """The output of one layer, such as an embedding.
@@ -181,7 +149,7 @@ class TrainedModel:
         batch, is_one = as_images(images, self.description)
         outputs = [
             np.asarray(function(self.variables, part))[:count]
-            for part, count in _parts(batch)
+            for part, count in _parts(batch, batch_sizes(self.description))
         ]
         whole = np.concatenate(outputs)
         return whole[0] if is_one else whole
@@ -236,40 +204,19 @@ class TrainedModel:
         return self._compiled_layers[name]
 
 
-def make_predictions(logits: np.ndarray, model: ModelFile, k: int) -> list[Any]:
-    """Predictions from the outputs ``(n, num_classes)`` of a model, one per image.
-
-    Args:
-        logits: float32.
-        model: what the outputs mean.
-        k: how many classes ``top`` holds.
-    """
-    names = model.names
-    if model.task == REGRESSION:
-        rows = logits.tolist()
-        return [Estimate(dict(zip(names, row, strict=True))) for row in rows]
-    shares = probabilities(logits, model.is_sigmoid)
-    order = np.argsort(-shares, axis=-1, kind="stable")[:, :k]
-    values = np.take_along_axis(shares, order, axis=-1)
-    predictions: list[Any] = []
-    for labels, row in zip(order.tolist(), values.tolist(), strict=True):
-        top = tuple(zip((names[label] for label in labels), row, strict=True))
-        predictions.append(Prediction(labels[0], *top[0], top))
-    if model.task != MULTILABEL:
-        return predictions
-    for number, row in enumerate(logits > 0):
-        labels = tuple(np.flatnonzero(row).tolist())
-        likely = tuple(names[label] for label in labels)
-        predictions[number] = ClassSet(labels, likely, predictions[number].top)
-    return predictions
+def batch_sizes(model: ModelFile) -> Sequence[int]:
+    """The sizes of batches that a model is compiled for, from small to large."""
+    if model.task != SEGMENTATION:
+        return SIZES
+    return [size for size in SIZES if size <= MOST_MAPS]
 
 
-def _parts(images: np.ndarray):
+def _parts(images: np.ndarray, sizes: Sequence[int]):
     """The images in batches of a few sizes, each with how many of its rows count."""
     start = 0
     while start < len(images):
-        part = images[start : start + SIZES[-1]]
-        size = next(size for size in SIZES if size >= len(part))
+        part = images[start : start + sizes[-1]]
+        size = next(size for size in sizes if size >= len(part))
         padding = [(0, size - len(part))] + [(0, 0)] * (images.ndim - 1)
         yield np.pad(part, padding), len(part)
         start += len(part)

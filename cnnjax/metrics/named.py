@@ -13,11 +13,12 @@ from cnnjax.data.tasks import (
     CLASSIFICATION,
     MULTILABEL,
     REGRESSION,
+    SEGMENTATION,
     TASKS,
     classes_of,
 )
 from cnnjax.errors import unknown_name
-from cnnjax.metrics import errors, whole_split
+from cnnjax.metrics import errors, pixels, whole_split
 from cnnjax.typing import Array
 
 _TOP = re.compile(r"top([1-9]\d{0,8})")
@@ -28,12 +29,14 @@ class Metric(NamedTuple):
 
     Attributes:
         function: for a mean, from logits ``(batch, classes)`` and labels ``(batch,)``
-            to one number per example; otherwise from the ``Outputs`` of a whole split
-            to its value.
+            to one number per example, or per pixel for label maps; otherwise from the
+            ``Outputs`` of a whole split to its value.
         higher_is_better: ``None`` where only the user knows.
         is_mean: whether it is a mean over the examples.
         least_classes: how many classes it needs.
         tasks: what the labels can mean.
+        pixels: for label maps, from the confusion matrix of the pixels of a whole split
+            to the value, if it is not a mean.
     """
 
     function: Callable[..., Any]
@@ -41,6 +44,7 @@ class Metric(NamedTuple):
     is_mean: bool = False
     least_classes: int = 1
     tasks: tuple[str, ...] = TASKS
+    pixels: Callable[..., float] | None = None
 
 
 def is_in_top(logits: Array, labels: Array, *, k: int) -> Array:
@@ -49,7 +53,7 @@ def is_in_top(logits: Array, labels: Array, *, k: int) -> Array:
     Of equal logits, that of the lower class number comes first.
     """
     logits = jnp.where(logits == 0, 0, logits)  # -0 would come after 0
-    classes = classes_of(labels)[:, None]
+    classes = classes_of(labels)[..., None]
     return jnp.any(jax.lax.top_k(logits, k)[1] == classes, axis=-1)
 
 
@@ -68,16 +72,32 @@ def hamming_loss(logits: Array, labels: Array) -> Array:
 
 
 _ONE = (CLASSIFICATION,)
+_ONE_EACH = (CLASSIFICATION, SEGMENTATION)
 _CLASSES = (CLASSIFICATION, MULTILABEL)
+_ALL_CLASSES = (*_CLASSES, SEGMENTATION)
 _SEVERAL = (MULTILABEL,)
 _NUMBERS = (REGRESSION,)
 
 METRICS = {
-    "log_loss": Metric(log_loss, False, is_mean=True, tasks=_ONE),
-    "balanced_accuracy": Metric(whole_split.macro_recall, True, tasks=_ONE),
-    "macro_precision": Metric(whole_split.macro_precision, True, tasks=_CLASSES),
-    "macro_recall": Metric(whole_split.macro_recall, True, tasks=_CLASSES),
-    "macro_f1": Metric(whole_split.macro_f1, True, tasks=_CLASSES),
+    "log_loss": Metric(log_loss, False, is_mean=True, tasks=_ONE_EACH),
+    "balanced_accuracy": Metric(
+        whole_split.macro_recall, True, tasks=_ONE_EACH, pixels=pixels.macro_recall
+    ),
+    "macro_precision": Metric(
+        whole_split.macro_precision,
+        True,
+        tasks=_ALL_CLASSES,
+        pixels=pixels.macro_precision,
+    ),
+    "macro_recall": Metric(
+        whole_split.macro_recall, True, tasks=_ALL_CLASSES, pixels=pixels.macro_recall
+    ),
+    "macro_f1": Metric(
+        whole_split.macro_f1, True, tasks=_ALL_CLASSES, pixels=pixels.macro_f1
+    ),
+    "mean_iou": Metric(
+        whole_split.mean_iou, True, tasks=_ONE_EACH, pixels=pixels.mean_iou
+    ),
     "auc": Metric(whole_split.auc, True, tasks=_CLASSES),
     "average_precision": Metric(whole_split.average_precision, True, tasks=_CLASSES),
     "calibration_error": Metric(whole_split.calibration_error, False, tasks=_ONE),
@@ -101,7 +121,7 @@ def find_metric(name: str) -> Metric:
     if match := _TOP.fullmatch(name):
         k = int(match[1])
         function = partial(is_in_top, k=k)
-        return Metric(function, True, is_mean=True, least_classes=k, tasks=_ONE)
+        return Metric(function, True, is_mean=True, least_classes=k, tasks=_ONE_EACH)
     valid = [*METRICS, "top3", "top5"]
     raise ValueError(
         f"{unknown_name('metric', name, valid)}; top takes any number, and your own"

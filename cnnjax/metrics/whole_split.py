@@ -9,8 +9,13 @@ from collections.abc import Callable
 import numpy as np
 
 from cnnjax.data.tasks import CLASSIFICATION
+from cnnjax.metrics import pixels
 from cnnjax.metrics.outputs import Outputs
-from cnnjax.metrics.per_class import one_against_rest, score_classes
+from cnnjax.metrics.per_class import (
+    confusion_matrix,
+    one_against_rest,
+    score_classes,
+)
 
 BINS = 15
 """Bins of equal width of the calibration error."""
@@ -29,6 +34,11 @@ def macro_recall(outputs: Outputs) -> float:
 def macro_f1(outputs: Outputs) -> float:
     """The mean of the F1 scores of the classes."""
     return _macro(outputs, 2)
+
+
+def mean_iou(outputs: Outputs) -> float:
+    """The mean intersection over union of the classes, as of ``pixels.mean_iou``."""
+    return pixels.mean_iou(confusion_matrix(outputs))
 
 
 def auc(outputs: Outputs) -> float:

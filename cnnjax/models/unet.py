@@ -5,6 +5,7 @@ size of the input, and batch normalization follows each of them.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,8 @@ class UNet(nn.Module):
     kernel_init: str = "he_normal"
     axis_name: str | None = None
     dtype: DTypeLike | None = None
+
+    per_pixel: ClassVar[bool] = True
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:

@@ -7,8 +7,15 @@ import numpy as np
 from PIL import Image
 
 from cnnjax.data import Dataset, Normalization
-from cnnjax.data.tasks import MULTILABEL, REGRESSION
-from cnnjax.report.pictures import Scale, describe, draw, find_scale, undo
+from cnnjax.data.tasks import MULTILABEL, REGRESSION, SEGMENTATION
+from cnnjax.report.pictures import (
+    Scale,
+    describe,
+    draw,
+    find_scale,
+    undo,
+    with_map,
+)
 from cnnjax.report.sheet import Part, draw_sheet, has_glyphs
 from cnnjax.streams import printable
 
@@ -34,6 +41,8 @@ def draw_inputs(
     images = dataset.train.images
     scale = find_scale(values, images.dtype)
     text = [_describe_scale(scale, len(images.shape) - 2), *describe(images.shape[1:])]
+    if dataset.task == SEGMENTATION:
+        text.append("Beside each image is its label map; pixels to ignore are white.")
     if not all(np.isfinite(x).all() for x in values):
         text.append("Some values are not finite; NaN is drawn as the smallest value.")
     names = _names(dataset)
@@ -41,7 +50,7 @@ def draw_inputs(
         Part(
             each.heading,
             each.text,
-            [draw(image, scale) for image in pictures],
+            _pictures(pictures, each.inputs, scale, dataset.task),
             _captions(each.inputs, names, dataset.task),
         )
         for each, pictures in zip(shown, values, strict=True)
@@ -102,6 +111,15 @@ def _captions(inputs: "Inputs", names: Sequence[str], task: str) -> list[list[st
     ]
 
 
+def _pictures(
+    images: np.ndarray, inputs: "Inputs", scale: Scale, task: str
+) -> list[Image.Image]:
+    if task != SEGMENTATION:
+        return [draw(image, scale) for image in images]
+    pairs = zip(images, inputs.labels, strict=True)
+    return [with_map(draw(image, scale), labels) for image, labels in pairs]
+
+
 def _label(label: np.ndarray, names: Sequence[str], task: str) -> str:
     """A label as text: a class, several, the most probable one, or numbers by name."""
     if task == MULTILABEL:
@@ -110,6 +128,9 @@ def _label(label: np.ndarray, names: Sequence[str], task: str) -> str:
     if task == REGRESSION:
         values = zip(names, label, strict=True)
         return ", ".join(f"{name} {value:.3g}" for name, value in values)
+    if task == SEGMENTATION:
+        known: list[int] = np.unique(label[label >= 0]).tolist()
+        return ", ".join(names[number] for number in known) or "nothing known"
     if label.ndim:
         return f"{names[int(label.argmax())]} ({label.max():.0%})"
     return names[int(label)] if label >= 0 else "unknown"

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cnnjax.data import Normalization
+from cnnjax.data.masks import palette
 
 SMALL, LARGE = 128, 256
 """Pixels: images are enlarged to at most ``SMALL``, and reduced to at most ``LARGE``.
@@ -67,6 +68,25 @@ def draw(image: np.ndarray, scale: Scale) -> Image.Image:
     bytes_ = np.round(255 * values).astype(np.uint8)
     color = image.shape[-1] in (3, 4)
     return _resize(Image.fromarray(bytes_[..., :3] if color else bytes_[..., 0]))
+
+
+def with_map(picture: Image.Image, labels: np.ndarray) -> Image.Image:
+    """A picture with the label map ``(*spatial)`` of its example beside it.
+
+    Pixels to ignore are white.
+    """
+    if labels.ndim == 1:
+        labels = labels[None]
+    elif labels.ndim == 3:
+        labels = labels[len(labels) // 2]
+    colors = palette()[labels.astype(np.int64) % 256]
+    colors[labels < 0] = 255
+    drawn = Image.fromarray(colors).resize(picture.size, Image.Resampling.NEAREST)
+    width, height = picture.size
+    both = Image.new("RGB", (2 * width + 2, height), "white")
+    both.paste(picture, (0, 0))
+    both.paste(drawn, (width + 2, 0))
+    return both
 
 
 def describe(shape: Sequence[int]) -> list[str]:

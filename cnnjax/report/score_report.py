@@ -8,7 +8,13 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 from cnnjax.data.tasks import CLASSIFICATION, REGRESSION
-from cnnjax.metrics import METRICS, Outputs, confusion_matrix, score_classes
+from cnnjax.metrics import (
+    METRICS,
+    Outputs,
+    confusion_matrix,
+    score_classes,
+    score_pixels,
+)
 from cnnjax.streams import printable
 
 MOST_CLASSES = 20
@@ -24,7 +30,7 @@ class Section(NamedTuple):
 
 def print_report(
     scores: Mapping[str, Mapping[str, float]],
-    outputs: Outputs,
+    outputs: Outputs | np.ndarray,
     class_names: Sequence[str] | None,
     stream: TextIO,
 ) -> None:
@@ -32,19 +38,28 @@ def print_report(
 
     Args:
         scores: the records of ``Score``, by titles that say what was scored.
-        outputs: that the first score was computed from.
+        outputs: that the first score was computed from; for label maps, the confusion
+            matrix of the pixels ``(classes, classes)``.
         class_names: one per class; ``None`` shows their numbers.
         stream: where.
     """
-    names = class_names or [str(i) for i in range(outputs.logits.shape[-1])]
-    names, known = [printable(name) for name in names], outputs.known()
+    table = outputs if isinstance(outputs, np.ndarray) else outputs.logits
+    names = class_names or [str(i) for i in range(table.shape[-1])]
+    names = [printable(name) for name in names]
     sections = [_summary(printable(title), x) for title, x in scores.items()]
-    if outputs.task == REGRESSION:
+    if isinstance(outputs, np.ndarray):
+        sections.append(_pixels(names, outputs))
+        matrix = outputs
+    elif outputs.task == REGRESSION:
         sections.append(_errors(names, outputs))
+        matrix = None
     else:
+        known = outputs.known()
         sections.append(_classes(names, known))
-    if outputs.task == CLASSIFICATION and len(names) <= MOST_CLASSES:
-        sections.append(_confusion(names, known))
+        one_class = outputs.task == CLASSIFICATION
+        matrix = confusion_matrix(known) if one_class else None
+    if matrix is not None and len(names) <= MOST_CLASSES:
+        sections.append(_confusion(names, matrix))
     for number, section in enumerate(sections):
         if number:
             print(file=stream)
@@ -69,6 +84,15 @@ def _classes(names: Sequence[str], outputs: Outputs) -> Section:
     return Section("each class", [head, *rows])
 
 
+def _pixels(names: Sequence[str], confusion: np.ndarray) -> Section:
+    head = ["class", "IoU", "precision", "recall", "F1", "pixels"]
+    rows = [
+        [name, *map(_number, score[:4]), f"{score.support:,}"]
+        for name, score in zip(names, score_pixels(confusion), strict=True)
+    ]
+    return Section("each class", [head, *rows])
+
+
 def _errors(names: Sequence[str], outputs: Outputs) -> Section:
     """The errors of each number that a regression predicts."""
     head, rows = ["output", "MAE", "RMSE", "R2"], []
@@ -82,9 +106,9 @@ def _errors(names: Sequence[str], outputs: Outputs) -> Section:
     return Section("each output", [head, *rows])
 
 
-def _confusion(names: Sequence[str], outputs: Outputs) -> Section:
-    matrix = confusion_matrix(outputs).tolist()
-    rows = [[name, *map(str, row)] for name, row in zip(names, matrix, strict=True)]
+def _confusion(names: Sequence[str], matrix: np.ndarray) -> Section:
+    pairs = zip(names, matrix.tolist(), strict=True)
+    rows = [[name, *map(str, row)] for name, row in pairs]
     title = "confusion matrix: a row per class, a column per prediction"
     return Section(title, [["", *names], *rows])
 

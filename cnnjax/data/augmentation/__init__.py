@@ -14,7 +14,12 @@ from cnnjax.data.augmentation.crop_flip import (
     random_flip,
 )
 from cnnjax.data.augmentation.mix import Mixing, mix, partner
-from cnnjax.data.augmentation.parse import make_augmentation, needs_pixels
+from cnnjax.data.augmentation.parse import (
+    check_takes_maps,
+    make_augmentation,
+    moves_pixels,
+    needs_pixels,
+)
 from cnnjax.data.augmentation.variants import (
     Variant,
     check_variants,
@@ -28,12 +33,14 @@ __all__ = [
     "Variant",
     "augment",
     "augment_each",
+    "check_takes_maps",
     "check_variants",
     "crop",
     "make_augmentation",
     "make_variants",
     "mean_logits",
     "mix",
+    "moves_pixels",
     "needs_pixels",
     "partner",
     "random_crop",

@@ -1,4 +1,7 @@
-"""Random shifts, rotations, affine maps and resized crops, by linear interpolation."""
+"""Random shifts, rotations, affine maps and resized crops, by linear interpolation.
+
+Whole numbers, such as label maps, take the value of the nearest pixel instead.
+"""
 
 import math
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Shaped
 
 from cnnjax.config.rules import NOT_NEGATIVE, POSITIVE, SHARE, Rule
 from cnnjax.data.augmentation.arguments import (
@@ -24,9 +27,11 @@ AREA = Rule("a share above 0, at most 1", lambda v: 0 < v <= 1)
 
 
 def warp(
-    planes: Float[Array, "c h w"], matrix: Any, fill: Any = 0.0
-) -> Float[Array, "c h w"]:
+    planes: Shaped[Array, "c h w"], matrix: Any, fill: Any = 0
+) -> Shaped[Array, "c h w"]:
     """Looks each pixel up where an affine map says, by bilinear interpolation.
+
+    Of whole numbers, it takes the nearest pixel.
 
     Pixel ``(x, y)`` takes the value at ``(a x + b y + e, c x + d y + f)``. Coordinates
     are in pixels, those of the centers, and 0 is in the middle of the image. A pixel
@@ -55,6 +60,11 @@ def warp(
         j = jnp.clip(left.astype(jnp.int32) + right, 0, width - 1)
         return flat.at[:, i * width + j].get(mode="promise_in_bounds")
 
+    if jnp.issubdtype(flat.dtype, jnp.integer):
+        i = jnp.clip(jnp.floor(row + 0.5).astype(jnp.int32), 0, height - 1)
+        j = jnp.clip(jnp.floor(column + 0.5).astype(jnp.int32), 0, width - 1)
+        found = flat.at[:, i * width + j].get(mode="promise_in_bounds")
+        return jnp.where(inside, found, fill).reshape(planes.shape)
     upper = (1 - right_share) * pick(0, 0) + right_share * pick(0, 1)
     lower = (1 - right_share) * pick(1, 0) + right_share * pick(1, 1)
     found = (1 - bottom_share) * upper + bottom_share * lower
@@ -91,6 +101,9 @@ def make_translate(pixels: float) -> Augmentation:
         for axis, (size, share) in enumerate(zip(sizes, places - starts, strict=True)):
             before = lax.slice_in_dim(x, 0, size, axis=axis)
             after = lax.slice_in_dim(x, 1, size + 1, axis=axis)
+            if jnp.issubdtype(x.dtype, jnp.integer):
+                x = jnp.where(share < 0.5, before, after)
+                continue
             x = (1 - share) * before + share * after
         return x
 

@@ -69,6 +69,16 @@ EXPECTED = (
 )
 
 _ANY_RANGE = ("gray",)  # undoes the normalization, but needs neither black nor white
+_MOVING = (
+    *("affine", "flip", "random_crop", "resized_crop", "rotate", "translate"),
+    "vertical_flip",
+)
+_NOT_FOR_MAPS = {
+    "cutmix": "mixes the labels of two images",
+    "mixup": "mixes the labels of two images",
+    "randaugment": "moves only some images, drawn with their colors",
+    "trivialaugment": "moves only some images, drawn with their colors",
+}
 _LONGEST = 500  # characters
 _UNKNOWN = Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
 
@@ -134,6 +144,31 @@ def needs_pixels(text: str) -> bool:
     name = _parse(text, AUGMENTATIONS, EXPECTED)[0]
     parameters = inspect.signature(AUGMENTATIONS[name]).parameters
     return "normalization" in parameters and name not in _ANY_RANGE
+
+
+def moves_pixels(text: str) -> bool:
+    """Whether pixels move to other places, where the labels of pixels must follow.
+
+    Raises:
+        ConfigError: no such augmentation.
+    """
+    return _parse(text, AUGMENTATIONS, EXPECTED)[0] in _MOVING
+
+
+def check_takes_maps(text: str) -> None:
+    """Refuses an augmentation for images with a label per pixel.
+
+    Raises:
+        ConfigError: the labels cannot follow what it does.
+    """
+    name = _parse(text, AUGMENTATIONS, EXPECTED)[0]
+    if name in _NOT_FOR_MAPS:
+        raise ConfigError(
+            f"data.augment holds {show(text)}, which {_NOT_FOR_MAPS[name]}, but each"
+            f" pixel has a label here, expected one of"
+            f" {', '.join(n for n in AUGMENTATIONS if n not in _NOT_FOR_MAPS)}; leave"
+            " it out"
+        )
 
 
 def _form(parameter):

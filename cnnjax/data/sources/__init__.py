@@ -15,6 +15,7 @@ from cnnjax.data.sources.folder import load_folder
 from cnnjax.data.sources.glyphs import load_glyphs
 from cnnjax.data.sources.hdf5 import load_hdf5, stream_hdf5
 from cnnjax.data.sources.idx import load_idx, stream_idx
+from cnnjax.data.sources.masks import load_masks
 from cnnjax.data.sources.npz import load_npz, stream_npz
 from cnnjax.data.sources.own import is_found, load_own
 from cnnjax.data.sources.parquet import load_parquet
@@ -31,6 +32,7 @@ SOURCES: dict[str, Callable[..., RawDataset]] = {
     "glyphs1d": load_glyphs,
     "hdf5": load_hdf5,
     "idx": load_idx,
+    "masks": load_masks,
     "npz": load_npz,
     "parquet": load_parquet,
     "synthetic": load_synthetic,
@@ -44,6 +46,7 @@ STREAMS: dict[str, Callable[..., RawDataset]] = {
     "folder": load_folder,
     "hdf5": stream_hdf5,
     "idx": stream_idx,
+    "masks": load_masks,
     "npz": stream_npz,
     "parquet": load_parquet,
     "tar": load_tar,
@@ -51,7 +54,7 @@ STREAMS: dict[str, Callable[..., RawDataset]] = {
 }
 """The same for the kinds in ``SOURCES`` that can leave their images on disk."""
 
-SEPARATE = ("folder", "hdf5", "idx", "npz", "tfds")
+SEPARATE = ("folder", "hdf5", "idx", "masks", "npz", "tfds")
 """The kinds whose loaders take ``only``, the one split to read."""
 
 
@@ -73,7 +76,7 @@ def load_dataset(
     Args:
       source: ``kind`` or ``kind:argument``: ``csv:<file>``, ``digits``,
         ``folder:<folder>``, ``glyphs1d``, ``hdf5:<file>``, ``idx:<folder>``,
-        ``npz:<file>``, ``parquet:<files>``, ``tar:<files>``,
+        ``masks:<folder>``, ``npz:<file>``, ``parquet:<files>``, ``tar:<files>``,
         ``synthetic:<height>x<width>x<channels>,<classes>,<examples>``,
         ``tfds:<name>`` or ``tfds:<name>@<data_dir>``; or an import path of your own
         loader, ``module:function`` or ``module:function:argument``.

@@ -39,7 +39,7 @@ def load_folder(argument: str, only: str | None = None) -> RawDataset:
         class that train does not have.
     """
     folder = parse_argument("folder", argument, ()).path
-    splits = _find_splits(folder, only)
+    splits = find_splits(folder, only)
     names = _classes(splits.get("train") or splits[only or "train"])
     found, notes = {}, []
     for split, path in splits.items():
@@ -49,7 +49,7 @@ def load_folder(argument: str, only: str | None = None) -> RawDataset:
     return RawDataset(*map(found.get, SPLITS), class_names=names, notes=tuple(notes))
 
 
-def _find_splits(folder: Path, only: str | None) -> dict[str, Path]:
+def find_splits(folder: Path, only: str | None) -> dict[str, Path]:
     """The folders of the splits; ``folder`` itself is ``train`` if it has none."""
     names = _subfolders(folder)
     found = {SPLIT_NAMES.get(name.lower()) for name in names}
@@ -105,7 +105,7 @@ def _find_files(folder: Path, names: Sequence[str]) -> tuple[EncodedImages, np.n
     labels: list[np.ndarray] = []
     for number, name in enumerate(names):
         before = len(paths)
-        paths += _image_files(folder / name)
+        paths += image_files(folder / name)
         labels.append(np.full(len(paths) - before, number, np.int32))
         progress.tell("listing files", number + 1, len(names), "classes")
     if not paths:
@@ -119,7 +119,7 @@ def _find_files(folder: Path, names: Sequence[str]) -> tuple[EncodedImages, np.n
     return images, np.concatenate(labels)
 
 
-def _image_files(folder: Path) -> Iterator[str]:
+def image_files(folder: Path) -> Iterator[str]:
     """The image files below a folder, in the order of torchvision's ImageFolder."""
     seen = {os.path.realpath(folder)}
     found = []

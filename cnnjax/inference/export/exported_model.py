@@ -12,7 +12,7 @@ from cnnjax.inference.export.graph import json_path
 from cnnjax.inference.export.metadata import Metadata, read_file
 from cnnjax.inference.export.program import Run, as_taken
 from cnnjax.inference.images import as_images
-from cnnjax.inference.trained_model import make_predictions
+from cnnjax.inference.predictions import make_predictions
 from cnnjax.json_file import read_json
 from cnnjax.train.run.model_file import ModelFile
 

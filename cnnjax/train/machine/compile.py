@@ -10,7 +10,8 @@ from jax.sharding import PartitionSpec
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, Split
-from cnnjax.data.augmentation import Mixing, Variant
+from cnnjax.data.augmentation import Mixing, Variant, moves_pixels
+from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.errors import BackendError, ConfigError
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
 from cnnjax.train.machine.footprint import check_footprint
@@ -66,9 +67,8 @@ def lower_step(
         state: on the devices.
     """
     step = step_on_devices(config, experiment, devices, state)
-    shapes: list[Any] = [
-        batch_shapes(devices, experiment.dataset.train, config.batch_size)
-    ]
+    split = experiment.dataset.train
+    shapes: list[Any] = [batch_shapes(devices, split, config.batch_size)]
     if jax.process_count() > 1:
         shapes.append(stop_request_shape(devices))
     return step.lower(state, *shapes)
@@ -119,6 +119,9 @@ def step_on_devices(
 
 def make_train_step(config: Config, experiment: Experiment) -> TrainStep:
     """The training step that a config describes, for one device of several."""
+    pairs = [*zip(config.data.augment, experiment.augmentations, strict=True)]
+    functions = [(text, each) for text, each in pairs if callable(each)]
+    has_maps = experiment.dataset.task == SEGMENTATION
     return TrainStep(
         model=experiment.model,
         loss_function=experiment.training_loss,
@@ -127,12 +130,9 @@ def make_train_step(config: Config, experiment: Experiment) -> TrainStep:
         schedule=experiment.schedule,
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
-        augmentations=tuple(
-            each for each in experiment.augmentations if callable(each)
-        ),
-        mixings=tuple(
-            each for each in experiment.augmentations if isinstance(each, Mixing)
-        ),
+        augmentations=tuple(each for _, each in functions),
+        moves=tuple(has_maps and moves_pixels(text) for text, _ in functions),
+        mixings=tuple(each for _, each in pairs if isinstance(each, Mixing)),
         accumulate_steps=config.accumulate_steps,
         task=experiment.dataset.task,
         class_weights=experiment.class_weights,
@@ -167,16 +167,17 @@ def eval_step_on_devices(
     variants: Sequence[Variant] = (),
 ) -> Any:
     """The evaluation step as a jitted function of arrays on the devices."""
-    metrics = experiment.metrics.values()
+    metrics, task = experiment.metrics.values(), experiment.dataset.task
+    needed = keep_outputs or not all(metric.is_mean for metric in metrics)
     eval_step = EvalStep(
         experiment.model,
         experiment.loss,
         experiment.normalization,
         [metric.function for metric in metrics if metric.is_mean],
-        keeps_outputs=keep_outputs or not all(metric.is_mean for metric in metrics),
+        keeps_outputs=needed and task != SEGMENTATION,  # which counts pixels instead
         axis_name=AXIS,
         variants=variants,
-        task=experiment.dataset.task,
+        task=task,
     )
 
     def step(state, batch):

@@ -11,7 +11,7 @@ from cnnjax.data import Dataset, Split, StreamedImages
 from cnnjax.data.augmentation import Variant, make_variants
 from cnnjax.data.dataset import SPLITS, check_split
 from cnnjax.data.sources import load_split
-from cnnjax.data.tasks import check_labels
+from cnnjax.data.tasks import SEGMENTATION, check_labels
 from cnnjax.errors import ConfigError
 from cnnjax.json_file import read_json
 from cnnjax.metrics import Outputs
@@ -30,6 +30,7 @@ from cnnjax.train.run.experiment import (
     make_experiment,
 )
 from cnnjax.train.run.imports import import_recorded
+from cnnjax.train.run.segmentation import refuse_variants
 from cnnjax.train.run.trained import find_state, wants_best
 from cnnjax.train.run.workdir import (
     Origin,
@@ -62,6 +63,7 @@ class Trained(NamedTuple):
         class_names: one per class, or ``None`` where the data has none.
         augmented: the score with test-time augmentation, if there is one.
         files: the name of the image file of each example, or ``None`` without files.
+        confusion: for label maps, see ``Evaluation``.
     """
 
     step: int
@@ -70,6 +72,7 @@ class Trained(NamedTuple):
     class_names: tuple[str, ...] | None
     augmented: Augmented | None = None
     files: np.ndarray | None = None
+    confusion: np.ndarray | None = None
 
 
 def evaluate_run(
@@ -127,12 +130,14 @@ def evaluate_step(
     data: Split = getattr(dataset, split)
     evaluation = make_evaluation(config, experiment, devices, keep_outputs=keep_outputs)
     augmented = None
+    if dataset.task == SEGMENTATION:
+        refuse_variants(names, "augment")
     if variants:
         another = make_evaluation(config, experiment, devices, variants=variants)
         augmented = Augmented(names, another(state, data).score)
-    score, outputs = evaluation(state, data)
-    files = dataset.files.get(split)
-    return Trained(taken, score, outputs, dataset.class_names, augmented, files)
+    score, outputs, confusion = evaluation(state, data)
+    files, names = dataset.files.get(split), dataset.class_names
+    return Trained(taken, score, outputs, names, augmented, files, confusion)
 
 
 def read_split(workdir: str | Path, split: str) -> Split:

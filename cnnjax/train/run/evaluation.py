@@ -20,9 +20,10 @@ class Score(NamedTuple):
 
     Attributes:
         loss: its mean, in nats for a cross-entropy.
-        accuracy: the fraction of the examples that are classified correctly; ``None``
-            for regression.
-        examples: how many there are, without those of an unknown class.
+        accuracy: the fraction of the examples or pixels that are classified correctly;
+            ``None`` for regression.
+        examples: how many there are, without those of an unknown class; for label maps,
+            the number of labeled pixels.
         metrics: the further metrics by name; NaN where one is undefined.
     """
 
@@ -44,10 +45,13 @@ class Evaluation(NamedTuple):
     Attributes:
         score: of the split.
         outputs: of each example; ``None`` if the step does not keep them.
+        confusion: for label maps, how many pixels of each class (rows) are predicted as
+            each class (columns).
     """
 
     score: Score
     outputs: Outputs | None
+    confusion: np.ndarray | None = None
 
 
 def evaluate(
@@ -76,7 +80,7 @@ def evaluate(
         task: what the labels mean.
     """
     means = sum(metric.is_mean for metric in metrics.values())
-    totals, waiting, kept = np.zeros(3 + means), None, []
+    totals, waiting, kept, pixels = np.zeros(3 + means), None, [], []
     examples = len(split.labels)
     with progress.elapsing("evaluating"):  # while the step is compiled
         for number, batch in enumerate(eval_batches(split, batch_size, devices.part)):
@@ -84,21 +88,27 @@ def evaluate(
             # before.
             waiting, done = eval_step(state, devices.put_batch(batch)), waiting
             if done is not None:
-                totals += _fetch(done, kept)
+                totals += _fetch(done, kept, pixels)
             begun = min((number + 1) * batch_size, examples)
             progress.tell("evaluating", begun, examples)
     assert waiting is not None  # a split has at least one example
-    totals += _fetch(waiting, kept)
+    totals += _fetch(waiting, kept, pixels)
     outputs = None
     if kept:
         logits, losses = (np.concatenate(x)[:examples] for x in zip(*kept, strict=True))
         labels = np.asarray(split.labels)
         outputs = Outputs(logits, labels, losses, is_sigmoid, task)
-    return Evaluation(make_score(totals, metrics, outputs, task), outputs)
+    confusion = pixels[0] if pixels else None
+    score = make_score(totals, metrics, outputs, task, confusion)
+    return Evaluation(score, outputs, confusion)
 
 
-def _fetch(done: Evaluated, kept: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+def _fetch(
+    done: Evaluated, kept: list[tuple[np.ndarray, ...]], pixels: list[np.ndarray]
+) -> np.ndarray:
     """The sums in float64, so that adding up batches loses nothing."""
+    if done.confusion is not None:
+        pixels[:] = [sum(pixels, np.asarray(done.confusion, np.int64))]
     if done.outputs is not None:
         kept.append(tuple(np.asarray(x, np.float32) for x in done.outputs))
     return np.array([float(value) for value in (*done[:3], *done.metrics)])
@@ -109,6 +119,7 @@ def make_score(
     metrics: Mapping[str, Metric],
     outputs: Outputs | None,
     task: str = CLASSIFICATION,
+    confusion: np.ndarray | None = None,
 ) -> Score:
     """The score of a split.
 
@@ -118,6 +129,7 @@ def make_score(
         metrics: by name.
         outputs: of each example; needed if not all metrics are means.
         task: what the labels mean.
+        confusion: of the pixels, which replaces the outputs for label maps.
     """
     loss, correct, count, *more = totals
     means = iter(more)
@@ -126,7 +138,13 @@ def make_score(
         for name, metric in metrics.items()
     }
     others = {name: metric for name, metric in metrics.items() if not metric.is_mean}
-    if others:
+    if confusion is not None:
+        found |= {
+            name: metric.pixels(confusion)
+            for name, metric in others.items()
+            if metric.pixels is not None
+        }
+    elif others:
         values = [np.nan] * len(others)
         if is_first() and outputs is not None:
             with progress.elapsing("computing metrics"):

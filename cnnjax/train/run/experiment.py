@@ -20,10 +20,7 @@ from cnnjax.files import expand_path, user_cache_folder
 from cnnjax.metrics import Metric
 from cnnjax.models import MODELS, make_model
 from cnnjax.models.own import option_names
-from cnnjax.optim import (
-    make_optimizer,
-    make_schedule,
-)
+from cnnjax.optim import make_optimizer, make_schedule
 from cnnjax.streams import warn
 from cnnjax.train.machine.devices import AXIS
 from cnnjax.train.machine.numerics import check_backend
@@ -43,6 +40,7 @@ from cnnjax.train.run.own_code import (
     check_own_functions,
     make_augmentations,
 )
+from cnnjax.train.run.segmentation import check_segmentation
 from cnnjax.train.step.loss import Loss, LossOptions, make_loss, tasks_of
 
 _MODEL_KEYS = ("name",)
@@ -139,6 +137,7 @@ def make_experiment(
     for note in dataset.notes:
         tell(f"note: {note}")
     check_against_data(config, dataset)
+    check_segmentation(config, dataset, parts.model)
     lengths = make_lengths(config, len(dataset.train.labels))
     schedule = _make_schedule(config, lengths)
     normalization = normalization or make_normalization(config, dataset)

@@ -43,8 +43,8 @@ def check_against_data(config: Config, dataset: Dataset) -> None:
     if dataset.task not in tasks_of(config.loss.name):
         raise ConfigError(
             f"loss.name is {config.loss.name!r}, but the labels are for {dataset.task},"
-            f" expected a loss for that: 'softmax' for one class per example, 'sigmoid'"
-            " for several, 'mse' or 'huber' for numbers"
+            f" expected a loss for that: 'softmax' for one class per example or pixel,"
+            " 'sigmoid' for several, 'mse' or 'huber' for numbers"
         )
     labels = dataset.train.labels
     if config.data.sampling == "balanced" and labels.ndim != 1:

@@ -28,8 +28,8 @@ class Inputs(NamedTuple):
     Attributes:
         stored: the images ``(n, *spatial, channels)`` as they are stored.
         images: the same, normalized and augmented, float32.
-        labels: their classes ``(n,)``, -1 for unknown ones; or other labels with a
-            second axis.
+        labels: their classes ``(n,)``, -1 for unknown ones; or other labels with more
+            axes.
         numbers: of the examples within their split ``(n,)``.
         shares: of each image in a mix with the other one of its pair ``(n,)``; ``None``
             for images that are not mixed.
@@ -149,8 +149,8 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
     train_step = make_train_step(config, experiment)
     with configured(config):
         seen = jax.jit(lambda *args: train_step.inputs(*args)[:2])
-        images, shares = jax.device_get(seen(batch.images, key, 0))
-    labels = _with_unknown(batch)
+        moved, shares = jax.device_get(seen(batch, key, 0))
+    images, labels = moved.images, _with_unknown(moved)
     others = None if shares is None else partner(labels)
     numbers, _ = batches.examples(0)
     return Inputs(batch.images, images, labels, numbers, shares, others)

@@ -104,7 +104,7 @@ def check_metrics(
                 f" data has {classes} classes"
             )
         if is_import_path(entry):
-            check_per_example("metrics", entry, metric.function, classes, labels)
+            check_per_example("metrics", entry, metric.function, classes, labels, task)
 
 
 def make_monitor(

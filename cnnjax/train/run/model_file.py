@@ -50,8 +50,8 @@ class ModelFile(NamedTuple):
         metrics: names and import paths of what evaluation reports.
         focal_gamma: of the loss.
         delta: of the loss.
-        task: what its outputs mean: ``"classification"``, ``"multilabel"`` or
-            ``"regression"``.
+        task: what its outputs mean: ``"classification"``, ``"multilabel"``,
+            ``"regression"`` or ``"segmentation"``.
         eval_augment: what test-time augmentation does.
     """
 

@@ -13,6 +13,7 @@ from cnnjax.config.import_path import (
     is_import_path,
     resolve_function,
 )
+from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data import Normalization
 from cnnjax.data.augmentation import (
     AlternatingFlip,
@@ -20,10 +21,11 @@ from cnnjax.data.augmentation import (
     make_augmentation,
     needs_pixels,
 )
+from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.errors import BackendError, ConfigError, show
 from cnnjax.models.own import EXPECTED
 from cnnjax.train.machine.numerics import configured
-from cnnjax.train.step.loss import PER_EXAMPLE
+from cnnjax.train.step.loss import PER_EXAMPLE, PER_PIXEL
 
 Function = Callable[..., Any]
 
@@ -101,7 +103,8 @@ def check_own_functions(config: Config, experiment: Any) -> None:
     if is_import_path(config.loss.name):
         labels = experiment.dataset.train.labels
         path = config.loss.name
-        check_per_example("loss.name", path, experiment.loss, classes, labels)
+        task = experiment.dataset.task
+        check_per_example("loss.name", path, experiment.loss, classes, labels, task)
     functions = experiment.augmentations
     for text, augment in zip(config.data.augment, functions, strict=True):
         if not callable(augment):  # mixing, or done when a batch is loaded
@@ -110,14 +113,19 @@ def check_own_functions(config: Config, experiment: Any) -> None:
             _check_augmentation(text, augment, shape)
         else:
             _check_built_in(text, augment, experiment.dataset.train.images)
-    if is_import_path(config.model.name):
-        _check_model(config, experiment.model, shape, classes)
+    is_given = config.model.name == FROM_PYTHON
+    has_maps = experiment.dataset.task == SEGMENTATION
+    if is_import_path(config.model.name) or (is_given and has_maps):
+        expected = (2, *shape[:-1], classes) if has_maps else (2, classes)
+        _check_model(config, experiment.model, shape, expected)
 
 
 def check_per_example(
-    setting: str, path: str, function: Function, classes: int, like: Any
+    setting: str, path: str, function: Function, classes: int, like: Any, task: str
 ) -> None:
     """Refuses a function of logits and labels that gives no number per example.
+
+    For label maps, it must give one per pixel.
 
     Args:
         setting: ``"loss.name"`` or ``"metrics"``.
@@ -125,18 +133,23 @@ def check_per_example(
         function: that the path names.
         classes: of the data.
         like: labels of the data, for their shape and dtype.
+        task: what they mean.
 
     Raises:
         ConfigError: with what it returns.
     """
-    logits = jax.ShapeDtypeStruct((3, classes), jnp.float32)
+    expected, what = (3,), PER_EXAMPLE
     labels = jax.ShapeDtypeStruct((3, *like.shape[1:]), like.dtype)
+    if task == SEGMENTATION:
+        expected, what = labels.shape, PER_PIXEL
+        labels = jax.ShapeDtypeStruct(labels.shape, jnp.int32)
+    logits = jax.ShapeDtypeStruct((*expected, classes), jnp.float32)
     found = _shape_of(setting, path, function, logits, labels)
-    if getattr(found, "shape", None) != (3,) or found.dtype.kind not in "fiub":
+    if getattr(found, "shape", None) != expected or found.dtype.kind not in "fiub":
         raise ConfigError(
             f"{setting} is {path!r}, which returns {_show(found)} for logits"
-            f" (3, {classes}) and labels {labels.shape}, expected float32 (3,):"
-            f" {PER_EXAMPLE}"
+            f" {logits.shape} and labels {labels.shape}, expected float32 {expected}:"
+            f" {what}"
         )
     if setting == "loss.name" and found.dtype.kind != "f":
         raise ConfigError(
@@ -170,7 +183,7 @@ def _check_built_in(text, function, images):
         raise ConfigError(f"data.augment holds {show(text)}, but {error}") from error
 
 
-def _check_model(config, model, shape, classes):
+def _check_model(config, model, shape, expected):
     x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
     key = jax.random.key(0)
 
@@ -186,10 +199,10 @@ def _check_model(config, model, shape, classes):
     with configured(config):
         logits, trained = _shape_of("model.name", config.model.name, run, x)
     for found in (logits, trained):
-        if getattr(found, "shape", None) != (2, classes):
+        if getattr(found, "shape", None) != expected:
             raise ConfigError(
                 f"model.name is {config.model.name!r}, which returns {_show(found)} for"
-                f" 2 images of {classes} classes, expected (2, {classes}): the last"
+                f" 2 images of {expected[-1]} classes, expected {expected}: the last"
                 " layer has num_classes outputs"
             )
 

@@ -18,6 +18,7 @@ from cnnjax.data.tasks import (
     CLASSIFICATION,
     MULTILABEL,
     REGRESSION,
+    SEGMENTATION,
     TASKS,
     classes_of,
 )
@@ -28,11 +29,15 @@ PER_EXAMPLE = (
     "a function of logits (batch, classes) and labels (batch,) that returns one number"
     " per example, (batch,)"
 )
+PER_PIXEL = (
+    "a function of logits (batch, *spatial, classes) and labels (batch, *spatial) that"
+    " returns one number per pixel, (batch, *spatial)"
+)
 
 Loss = Callable[[Any, Any], jax.Array]  # from logits and labels to a loss per example
 
 _TASKS = {
-    "softmax": (CLASSIFICATION,),
+    "softmax": (CLASSIFICATION, SEGMENTATION),
     "sigmoid": (CLASSIFICATION, MULTILABEL),
     "mse": (REGRESSION,),
     "huber": (REGRESSION,),
@@ -58,13 +63,15 @@ PLAIN = LossOptions()
 
 
 class Sums(NamedTuple):
-    """Sums over a batch's examples, padding and unknown labels left out.
+    """Sums over a batch's examples, or over their pixels for label maps.
+
+    Padding and unknown labels are left out.
 
     Attributes:
         loss: the weighted sum of their losses.
         weight: the sum of their weights; equals ``count`` without class weights.
         correct: number of correctly classified examples.
-        count: number of examples.
+        count: number of examples or pixels.
     """
 
     loss: Array
@@ -82,7 +89,7 @@ def is_correct(logits: Array, labels: Array, task: str = CLASSIFICATION) -> Arra
     regression, no prediction counts as right.
 
     Args:
-        logits: ``(batch, classes)``.
+        logits: ``(batch, classes)``, or ``(batch, *spatial, classes)`` for label maps.
         labels: in one of the forms in ``data/tasks.py``.
         task: what the labels mean.
     """
@@ -111,6 +118,8 @@ def make_loss(
     class_weights: np.ndarray | None = None,
 ) -> Loss:
     """A loss per example, from logits ``(batch, classes)`` and the labels of a batch.
+
+    For label maps, it is a loss per pixel.
 
     Args:
         name: ``"softmax"`` (exactly one class is right), ``"sigmoid"`` (one yes-or-no

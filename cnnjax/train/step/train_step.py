@@ -13,14 +13,15 @@ from jax import lax
 
 from cnnjax.data import Batch, Normalization, augment, augment_each, normalize
 from cnnjax.data.augmentation import Mixing, mix, partner
-from cnnjax.data.tasks import CLASSIFICATION
+from cnnjax.data.tasks import CLASSIFICATION, SEGMENTATION
 from cnnjax.optim import at_step, update_average
 from cnnjax.train.step.all_reduce import all_reduce
 from cnnjax.train.step.divergence import skip_spike
 from cnnjax.train.step.example_key import example_key
 from cnnjax.train.step.loss import Loss, Sums, is_correct
+from cnnjax.train.step.pixels import as_pixels, move_maps
 from cnnjax.train.step.state import TrainState, map_named, matches, step_key
-from cnnjax.typing import Array, Images, Params
+from cnnjax.typing import Array, Params
 
 
 class Gradients(NamedTuple):
@@ -35,9 +36,9 @@ class TrainMetrics(NamedTuple):
     """Scalars of one training step.
 
     Attributes:
-        loss: mean over the step's examples.
-        accuracy: fraction of the examples that are classified correctly; 0 for
-            regression, where nothing reports it.
+        loss: mean over the step's examples, or over their labeled pixels.
+        accuracy: fraction of them that are classified correctly; 0 for regression,
+            where nothing reports it.
         gradient_norm: of all gradients together, before clipping.
         learning_rate: of the step.
         skipped: 1 if the loss was a spike and nothing was updated, else 0.
@@ -66,6 +67,7 @@ class TrainStep:
         crop_padding: pixels of padding for the random crop.
         flip: whether images are mirrored at random.
         augmentations: further ones, each ``(key, image) -> image``.
+        moves: of each of these, whether it moves label maps, too; none without maps.
         mixings: ways to mix pairs of images after that, one of them for each pair.
         accumulate_steps: number of parts that the batch is processed in, one after the
             other, to save memory; each part starts from the statistics of the last.
@@ -88,6 +90,7 @@ class TrainStep:
     crop_padding: int = 0
     flip: bool = False
     augmentations: Sequence[Callable[..., Any]] = ()
+    moves: Sequence[bool] = ()
     mixings: Sequence[Mixing] = ()
     accumulate_steps: int = 1
     task: str = CLASSIFICATION
@@ -125,46 +128,50 @@ class TrainStep:
         return all_reduce(found._replace(statistics=shares), self.axis_name)
 
     def inputs(
-        self, images: Images, key: jax.Array, first: Any
-    ) -> tuple[Array, Array | None, jax.Array]:
+        self, batch: Batch, key: jax.Array, first: Any
+    ) -> tuple[Batch, Array | None, jax.Array]:
         """What the network sees of a part of a batch: normalized, augmented and mixed.
 
         Args:
-            images: as they are stored.
+            batch: the part, with images as they are stored.
             key: of the step, see ``step_key``.
             first: the number of the part's first example within the batch.
 
         Returns:
-            The network's inputs; the share that each image has in a mix with the other
-            one of its pair, or ``None`` for images that are not mixed; and the key of
-            their dropout.
+            The part with the network's inputs, and label maps moved like these; the
+            share that each image has in a mix with the other one of its pair, or
+            ``None`` for images that are not mixed; and the key of their dropout.
         """
         augment_key, dropout_key = jax.random.split(example_key(key, first))
-        x = normalize(images, self.normalization)
+        x = normalize(batch.images, self.normalization)
         x = augment(augment_key, x, crop_padding=self.crop_padding, flip=self.flip)
         x = augment_each(self.augmentations, key, x, first)
-        shares = None
+        shares, labels = None, batch.labels
         if self.mixings:
             x, shares = mix(self.mixings, key, x, first)
-        return x, shares, dropout_key
+        if self.task == SEGMENTATION:
+            labels = move_maps(self, labels, augment_key, key, first)
+        return batch._replace(images=x, labels=labels), shares, dropout_key
 
     def _part_gradients(self, state, statistics, part, key, first) -> Gradients:
         """Sums and gradients over examples ``first``, ``first + 1``, ... of a batch."""
-        x, shares, dropout_key = self.inputs(part.images, key, first)
+        part, shares, dropout_key = self.inputs(part, key, first)
+        if self.task == SEGMENTATION:
+            part = as_pixels(part)
         (loss, (logits, statistics)), grads = jax.value_and_grad(
             self.loss, has_aux=True
-        )(state.params, x, statistics, part, dropout_key, shares)
+        )(state.params, part.images, statistics, part, dropout_key, shares)
         weight = self.example_weights(part).sum()
         correct = jnp.sum(is_correct(logits, part.labels, self.task) * part.weights)
         sums = Sums(loss, weight, correct, part.weights.sum())
         return Gradients(sums, grads, statistics)
 
     def example_weights(self, batch: Batch) -> Array:
-        """How much the loss of each example counts ``(batch,)``."""
+        """How much the loss of each example, or of each pixel, counts."""
         if self.class_weights is None:
             return batch.weights
         weights = jnp.asarray(self.class_weights)
-        if batch.labels.ndim == 1:
+        if batch.labels.dtype.kind != "f":
             return batch.weights * weights[batch.labels]
         return batch.weights * (batch.labels @ weights)  # soft labels
 
