@@ -110,7 +110,11 @@ REFUSED = {
     "empty": (images(0), labels(0), "empty"),
     "no pixels": (images(20, (3, 0, 1)), labels(), "empty"),
     "text labels": (images(), labels().astype(str), "<U21: expected numbers"),
-    "deep labels": (images(), labels()[:, None, None], "expected numbers"),
+    "deep labels": (
+        images(),
+        labels()[:, None, None],
+        "one class number for each pixel",
+    ),
     "negative": (images(), with_value(labels(), 7, -2), "label 7 is -2.* 0 to 3"),
     "huge": (images(), with_value(labels(), 7, 2**40), "1099511627777 classes"),
     "nan": (with_value(images(dtype=np.float32), 6, np.nan), labels(), "image 6 holds"),

@@ -14,7 +14,7 @@ ONE_HOT = np.eye(3, dtype=int)[NUMBERS]
 SHARES = np.array([[0.5, 0.5, 0], [1, 0, 0], [0.2, 0.3, 0.5], [0, 0.1, 0.9]])
 MOSTLY = np.where(np.arange(12)[:, None] == 9, 0, SHARES[:1])
 ANY = np.array([[1.5, -3], [0, 4], [2, 2], [7, 0.5]])
-CLASSES, MULTILABEL, REGRESSION = TASKS
+CLASSES, MULTILABEL, REGRESSION, _ = TASKS
 SIGMOID = (CLASSES, MULTILABEL)
 
 
