@@ -1,4 +1,4 @@
-"""Digits pasted on photographs, 64x64: which pixels belong to which digit.
+"""Zeros and ones pasted on photographs, 64x64: which pixels belong to which.
 
     python scripts/paste_digits.py pasted
     cnnjax train --config=configs/masks.py
@@ -15,9 +15,10 @@ def get_config() -> Config:
     config = default_config()
     config.data.source = "masks:pasted"
     config.data.image_size = (64, 64)
-    config.data.augment = ("color_jitter(0.3, 0.3, 0.3)",)
+    config.data.crop_padding = 8
+    config.data.augment = ("rotate(15)", "color_jitter(0.3, 0.3, 0.3)")
     config.model.name = "unet"
-    config.model.widths = (16, 32, 64, 128)
+    config.model.widths = (16, 32, 64)
     config.metrics = ("mean_iou",)
     config.monitor = "mean_iou"
     config.optimizer.name = "adamw"
@@ -25,6 +26,6 @@ def get_config() -> Config:
     config.optimizer.weight_decay = 0.01
     config.schedule.warmup = "5%"
     config.batch_size = 16
-    config.duration = "600 steps"
-    config.eval_every = "100 steps"
+    config.duration = "300 steps"
+    config.eval_every = "50 steps"
     return config

@@ -1,9 +1,9 @@
-"""Pastes handwritten digits on photographs, as a data set for segmentation.
+"""Pastes handwritten zeros and ones on photographs, as a data set for segmentation.
 
 ``python scripts/paste_digits.py pasted`` writes ``pasted/{train,val,test}/images/``,
 the masks in ``.../masks/``, and ``pasted/classes.txt``. Digits come from scikit-learn,
 photographs from scikit-image and scikit-learn. No photograph and no digit is in two
-splits. The masks are exact: 0 is the photograph, and 1 to 10 are the digits 0 to 9.
+splits. The masks are exact: class 0 is the photograph, 1 a zero, and 2 a one.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from cnnjax.data.masks import encode_mask
 
 SIZE = 64  # height and width of a picture, in pixels
 SPLITS = {
-    "train": (2000, slice(0, 1300), ("astronaut", "cat", "rocket", "retina", "moon")),
-    "val": (200, slice(1300, 1500), ("flower.jpg",)),
-    "test": (400, slice(1500, 1797), ("coffee", "china.jpg")),
+    "train": (1000, slice(0, 240), ("astronaut", "cat", "rocket", "retina", "moon")),
+    "val": (100, slice(240, 290), ("flower.jpg",)),
+    "test": (200, slice(290, 360), ("coffee", "china.jpg")),
 }
 """Of each split: the number of pictures, its digits, and its photographs."""
 
-CLASSES = ["photograph", *(f"digit {number}" for number in range(10))]
+CLASSES = ("photograph", "zero", "one")
 
 
 def load_photograph(name: str) -> np.ndarray:
@@ -59,7 +59,7 @@ def paste(
 def make_split(folder: Path, split: str) -> None:
     """Writes the pictures and the masks of one split."""
     count, chosen, names = SPLITS[split]
-    digits = load_digits()
+    digits = load_digits(n_class=2)
     images, numbers = digits.images[chosen], digits.target[chosen]
     photographs = [load_photograph(name) for name in names]
     random = np.random.default_rng([*split.encode()])
