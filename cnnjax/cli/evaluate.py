@@ -90,8 +90,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     shown = outputs if confusion is None else confusion
     if args.report and shown is not None:
         what = ", ".join(f"{name} {value}" for name, value in found.items())
-        unit = "examples" if confusion is None else "pixels"
-        scores = {f"{what}, {score.examples:,} {unit}": score.as_record()}
+        scores = {f"{what}, {score.examples:,} {score.unit}": score.as_record()}
         if augmented is not None:
             title = f"{what}, augmented: {', '.join(augmented.names)}"
             scores[title] = augmented.score.as_record()

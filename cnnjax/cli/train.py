@@ -86,7 +86,7 @@ def _train(config: Config, workdir: Path, resume: str) -> int:
         result = f"loss {test.loss:.4g}"
         if test.accuracy is not None:
             result = f"accuracy {test.accuracy:.2%}"
-        reporter.message(f"test {result} ({test.examples:,} examples)")
+        reporter.message(f"test {result} ({test.examples:,} {test.unit})")
         status = 0
     except Interrupted as stopped:
         reporter.message(str(stopped))

@@ -56,6 +56,8 @@ def expected(name, outputs):
     binary = p.shape[1] == 2
     if name == "balanced_accuracy":
         return sk.balanced_accuracy_score(y, guess)
+    if name == "mean_iou":
+        return sk.jaccard_score(y, guess, average="macro")
     if name.startswith("macro"):
         score = getattr(sk, f"{name.removeprefix('macro_')}_score")
         return score(y, guess, labels=present, average="macro", zero_division=0)

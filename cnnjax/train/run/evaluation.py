@@ -25,12 +25,14 @@ class Score(NamedTuple):
         examples: how many there are, without those of an unknown class; for label maps,
             the number of labeled pixels.
         metrics: the further metrics by name; NaN where one is undefined.
+        unit: what ``examples`` counts: ``"examples"``, or ``"pixels"`` for label maps.
     """
 
     loss: float
     accuracy: float | None
     examples: int
     metrics: Mapping[str, float] = {}
+    unit: str = "examples"
 
     def as_record(self) -> dict[str, Any]:
         """All values by name."""
@@ -152,4 +154,5 @@ def make_score(
                 values = [metric.function(known) for metric in others.values()]
         found |= dict(zip(others, from_first(values), strict=True))
     accuracy = None if task == REGRESSION else float(correct / count)
-    return Score(float(loss / count), accuracy, int(count), found)
+    unit = "examples" if confusion is None else "pixels"
+    return Score(float(loss / count), accuracy, int(count), found, unit)
