@@ -11,7 +11,8 @@ from cnnjax.benchmark.timer import time_in_turns
 from cnnjax.compare.gradients import Comparison, compare_gradients
 from cnnjax.config import Config
 from cnnjax.data import Batch, normalize, train_batches
-from cnnjax.data.tasks import SEGMENTATION, is_known
+from cnnjax.data.batches import labeled
+from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.ops import gradients
 from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.machine.numerics import use_backend
@@ -83,13 +84,9 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
 
 def problem_of_step(replayed: Replay) -> Problem:
     """The loss of one step of a run, on the batch as the network saw it."""
-    labels = replayed.inputs.labels
-    known = is_known(labels)
-    batch = Batch(
-        replayed.inputs.stored,
-        labels if labels.ndim > 1 else np.maximum(labels, 0),
-        known.astype(np.float32),
-    )
+    batch = labeled(replayed.inputs.stored, replayed.inputs.labels)
+    if replayed.experiment.dataset.task == SEGMENTATION:
+        batch = as_pixels(batch)
     return _make_problem(
         replayed.config,
         replayed.experiment,

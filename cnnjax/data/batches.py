@@ -50,7 +50,7 @@ class Part(NamedTuple):
 WHOLE = Part()
 
 
-def _labeled(images: Images, labels: np.ndarray) -> Batch:
+def labeled(images: Images, labels: np.ndarray) -> Batch:
     """A batch of examples; those of an unknown class get weight 0."""
     weights = is_known(labels).astype(np.float32)
     if labels.ndim == 1:
@@ -138,7 +138,7 @@ class TrainBatches:
             found = flip_alternately(found, chosen, epochs, **turns)
             if own.ndim > 2:  # label maps
                 own = flip_alternately(own[..., None], chosen, epochs, **turns)[..., 0]
-        return _labeled(found, own)
+        return labeled(found, own)
 
     def examples(self, index: SupportsIndex) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of a batch's examples within the split, and their epochs."""
@@ -260,7 +260,7 @@ def _check_part(batch_size: int, part: Part) -> None:
 
 def _eval_batch(split: Split, start: int, stop: int) -> Batch:
     images, labels = (x[start:stop] for x in split)
-    batch = _labeled(images, labels)
+    batch = labeled(images, labels)
     missing = stop - start - len(labels)
     if not missing:
         return batch

@@ -14,6 +14,7 @@ import numpy as np
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
+from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.errors import ConfigError, show
 from cnnjax.progress import elapsing
 from cnnjax.progress import tell as tell_progress
@@ -49,6 +50,7 @@ from cnnjax.train.run.workdir import (
     stored_settings,
 )
 from cnnjax.train.step.example_norms import ExampleNorms, per_example_gradient_norms
+from cnnjax.train.step.pixels import as_pixels
 from cnnjax.train.step.state import TrainState, step_key
 from cnnjax.train.step.train_step import TrainMetrics
 from cnnjax.typing import Params
@@ -235,12 +237,16 @@ def _example_norms(
     def norms(state, part, first):
         key = step_key(state.key, state.step)
         with configured(config):
-            x, shares, dropout_key = train_step.inputs(part.images, key, first)
+            part, shares, dropout_key = train_step.inputs(part, key, first)
+            if train_step.task == SEGMENTATION:
+                part = as_pixels(part)
             return per_example_gradient_norms(
                 model,
                 state.variables,
-                x,
-                lambda logits: train_step.losses(logits, part, shares),
+                part.images,
+                lambda logits: (
+                    train_step.losses(logits, part, shares).reshape(size, -1).sum(1)
+                ),
                 train=True,
                 rngs={"dropout": dropout_key},
             )
