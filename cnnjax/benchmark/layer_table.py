@@ -12,6 +12,7 @@ from cnnjax.benchmark.table import headline
 from cnnjax.config import Config
 from cnnjax.native import library
 from cnnjax.streams import printable
+from cnnjax.train.run.training_step import rated_groups
 
 NAMES = {name: name.replace("_", " ") for name in MAPS}
 ELEMENT_WISE = {"keep": "dropout", "add_bias": "bias"}
@@ -51,6 +52,10 @@ def benchmark_layers(config: Config, steps: int | None) -> dict[str, Any]:
         "accumulate_steps": config.accumulate_steps,
         "timed_calls": steps,
         "layers": rows,
+        "learning_rates": [
+            {"factor": factor, "layers": list(group.layers)}
+            for factor, group in rated_groups(problem.config, problem.experiment)
+        ],
         "element_wise": {ELEMENT_WISE.get(k, k): n for k, n in others.items()},
     }
 
@@ -81,6 +86,8 @@ def layer_lines(values: Mapping[str, Any], width: int) -> str:
     for layer in values["layers"]:
         found += [*_layer(layer, width, bool(steps)), ""]
     found += [*_summary(values, width), ""]
+    if values["learning_rates"]:
+        found += [*_rates(values["learning_rates"], width), ""]
     found += _wrap(
         LEGEND + (TIMES.format(steps=steps) if steps else ""), width, rest=""
     )
@@ -127,6 +134,14 @@ def _summary(values: Mapping[str, Any], width: int) -> Iterator[str]:
     if values["accumulate_steps"] > 1:
         parts = values["accumulate_steps"]
         yield from _wrap(f"A step runs these layers {parts} times, on parts.", width)
+
+
+def _rates(groups: list[Mapping[str, Any]], width: int) -> Iterator[str]:
+    yield "Factors of the learning rate (optimizer.layer_decay):"
+    for group in reversed(groups):
+        head = f"  {group['factor']:<9.3g}"
+        layers = ", ".join(group["layers"])
+        yield from _wrap(head + layers, width, rest=" " * len(head))
 
 
 def _sum(layers, name: str) -> float:

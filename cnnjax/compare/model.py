@@ -14,12 +14,12 @@ from cnnjax.data import Batch, normalize, train_batches
 from cnnjax.data.batches import labeled
 from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.ops import gradients
-from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.machine.numerics import use_backend
 from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.from_data import make_class_order
 from cnnjax.train.run.replay import Replay
 from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.step.pixels import as_pixels
 from cnnjax.train.step.state import TrainState
 

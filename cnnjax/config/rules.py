@@ -15,7 +15,8 @@ class Rule(NamedTuple):
 
     Attributes:
         expected: completes the sentence "expected ...".
-        test: whether a value is allowed; where it raises ``TypeError``, it is not.
+        test: whether a value is allowed; where it raises ``TypeError`` or
+            ``AttributeError``, it is not.
     """
 
     expected: str
@@ -25,7 +26,7 @@ class Rule(NamedTuple):
         """Whether the value is allowed."""
         try:
             return bool(self.test(value))
-        except TypeError:
+        except (AttributeError, TypeError):
             return False
 
 
@@ -58,6 +59,21 @@ def _is_pattern(value: Any) -> bool:
     except (re.error, OverflowError, RecursionError):
         return False
     return True
+
+
+def stage_parts(text: str) -> tuple[str, str]:
+    """The duration and the pattern of a stage of unfreezing, ``"1 epoch: Conv_1.*"``.
+
+    Without a pattern, the stage is for all names.
+    """
+    duration, colon, pattern = text.partition(":")
+    return duration.strip(), pattern.strip() if colon else ".*"
+
+
+def _are_stages(values: Any) -> bool:
+    return all(
+        all(parts) and _is_pattern(parts[1]) for parts in map(stage_parts, values)
+    )
 
 
 SIZE = Rule("a whole number from 1 to 2147483647", is_size)
@@ -113,6 +129,12 @@ METRICS = Rule(
 
 SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
 PATTERN = Rule("a regular expression", _is_pattern)
+
+STAGES = Rule(
+    "durations, each alone or with a regular expression, such as ('1 epoch: Conv_1.*',"
+    " '3 epochs')",
+    _are_stages,
+)
 
 # The module that uses these settings checks them further.
 DURATION = Rule("a duration, such as '10 epochs', '500 steps' or '5%'")

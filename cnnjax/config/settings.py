@@ -29,6 +29,7 @@ from cnnjax.config.rules import (
     SHARE,
     SIZE,
     SIZES,
+    STAGES,
     SWITCH,
     TIME,
     VARIANTS,
@@ -161,6 +162,10 @@ SETTINGS = (
     Setting("optimizer.decay_mode", str, "decoupled", one_of("decoupled", "l2"), "",
             "Decay the weights directly as in AdamW, or add the decay to the"
             " gradient."),
+    Setting("optimizer.layer_decay", float, None, PART, "",
+            "Layer-wise decay of the learning rate: its factor for each layer or block"
+            " is this, to the power of the number of blocks that follow. None or 1"
+            " trains all alike."),
     Setting("optimizer.clip_norm", float, None, POSITIVE, "",
             "Largest norm of all gradients together; longer gradients are scaled down."
             " None never clips."),
@@ -274,7 +279,11 @@ SETTINGS = (
     Setting("init_load", str, ".*", PATTERN, "",
             "Names of the arrays to take from there."),
     Setting("freeze", str, "", PATTERN, "",
-            "Names of the arrays that are not trained."),
+            "Names of the arrays that are not trained. Batch normalization whose"
+            " parameters are frozen runs as in evaluation."),
+    Setting("unfreeze", tuple, (), STAGES, "",
+            "When frozen arrays are trained after all, such as ('1 epoch: MBConv_15.*',"
+            " '3 epochs'); a time without names is for all."),
 
     Setting("compilation_cache", str, None, FOLDER, "",
             "Folder of compiled programs. None means $JAX_COMPILATION_CACHE_DIR, or"

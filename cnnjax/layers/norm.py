@@ -12,6 +12,7 @@ from flax import linen as nn
 from flax.linen.dtypes import canonicalize_dtype
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from cnnjax.layers.frozen import is_frozen
 from cnnjax.layers.parameters import call_of_flax
 from cnnjax.ops.norm.fused import add_relu, batch_norm_add_relu
 from cnnjax.ops.norm.maps import Devices, moments, normalize
@@ -69,7 +70,7 @@ def _batch_norm(layer: Any, x, use_running_average, mask, add, relu):
     if _is_left_to_flax(layer, x):
         y = call_of_flax(nn.BatchNorm)(layer, x, use_running_average, mask=mask)
         return add_relu(y, add, relu)
-    use_running_average = nn.merge_param(
+    use_running_average = is_frozen(layer) or nn.merge_param(
         "use_running_average", layer.use_running_average, use_running_average
     )
     features = _axes(x, layer.axis)

@@ -4,12 +4,14 @@ from cnnjax.optim.average import update_average
 from cnnjax.optim.clock import at_step
 from cnnjax.optim.decay_mask import decay_mask
 from cnnjax.optim.duration import Duration, parse_duration, to_seconds, to_steps
+from cnnjax.optim.groups import Groups
 from cnnjax.optim.optimizers import make_optimizer, optimizer_names
 from cnnjax.optim.schedules import SCHEDULES, make_schedule
 
 __all__ = [
     "SCHEDULES",
     "Duration",
+    "Groups",
     "at_step",
     "decay_mask",
     "make_optimizer",

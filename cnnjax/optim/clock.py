@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import optax
 
+from cnnjax.optim.groups import DelayedState
 from cnnjax.optim.weight_decay import DecoupledDecayState
 
 # The last type is private to Optax and used by fromage, so it is found by tracing.
@@ -28,9 +29,11 @@ def at_step(state: optax.OptState, step: jax.Array) -> Any:
     """
 
     def is_clock(node: Any) -> bool:
-        return isinstance(node, CLOCKS)
+        return isinstance(node, (*CLOCKS, DelayedState))
 
     def turn(node: Any) -> Any:
+        if isinstance(node, DelayedState):
+            return DelayedState(step, at_step(node.inner, step))
         return node._replace(count=step) if is_clock(node) else node
 
     return jax.tree.map(turn, state, is_leaf=is_clock)

@@ -13,11 +13,13 @@ from cnnjax.config.import_path import is_import_path
 from cnnjax.config.values import fit, fit_finite
 from cnnjax.errors import unknown_name, wrong_value
 from cnnjax.optim.decay_mask import decay_mask
+from cnnjax.optim.groups import Groups, in_groups
 from cnnjax.optim.own import own_optimizer
 from cnnjax.optim.plain_keys import holds_keys, with_plain_keys
 from cnnjax.optim.weight_decay import decoupled_weight_decay
 
 OPTIMIZER, DECAY = "optimizer", "decay"  # the links whose states have arrays
+GROUPS = "groups"  # the link that holds both of them for each group of parameters
 
 # These come from other settings; as options they would bypass the decay mask.
 _RESERVED = {
@@ -40,6 +42,7 @@ def make_optimizer(
     decay_mode: Literal["decoupled", "l2"] = "decoupled",
     clip_norm: float | None = None,
     options: Mapping[str, Any] | None = None,
+    groups: Groups | None = None,
 ) -> optax.GradientTransformation:
     """The chain from gradients to updates: clip, L2, the optimizer, weight decay.
 
@@ -65,6 +68,8 @@ def make_optimizer(
         decay_mode: where the decay is applied.
         clip_norm: the maximum norm of the gradient, or None for no limit.
         options: the optimizer's further arguments, such as ``{"momentum": 0.9}``.
+        groups: of parameters that are trained from different steps on, or never; by
+            default, all are trained. Steps 2 to 4 then happen for each group.
 
     Raises:
         ValueError: for an unknown name or option, a number out of range, or an
@@ -82,14 +87,16 @@ def make_optimizer(
     if mask_option:
         options |= {"weight_decay": decoupled, mask_option: decay_mask}
     links = []
-    if clip_norm is not None:
-        links.append(("clip", optax.clip_by_global_norm(clip_norm)))
     if decay_mode == "l2" and weight_decay:
         links.append(("l2", optax.add_decayed_weights(weight_decay, mask=decay_mask)))
     make = functools.partial(alias, schedule, **options)
     links.append((OPTIMIZER, _try_out(name, make)))
     rest = 0.0 if mask_option else decoupled
     links.append((DECAY, decoupled_weight_decay(schedule, rest)))
+    if groups is not None:
+        links = [(GROUPS, in_groups(optax.named_chain(*links), groups))]
+    if clip_norm is not None:
+        links.insert(0, ("clip", optax.clip_by_global_norm(clip_norm)))
     return optax.named_chain(*links)
 
 

@@ -10,8 +10,7 @@ from jax.sharding import PartitionSpec
 
 from cnnjax.config import Config
 from cnnjax.data import Batch, Split
-from cnnjax.data.augmentation import Mixing, Variant, moves_pixels
-from cnnjax.data.tasks import SEGMENTATION
+from cnnjax.data.augmentation import Variant
 from cnnjax.errors import BackendError, ConfigError
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
 from cnnjax.train.machine.footprint import check_footprint
@@ -19,14 +18,19 @@ from cnnjax.train.machine.numerics import configured
 from cnnjax.train.machine.stop_request import WIDTH, StopRequest, encode
 from cnnjax.train.run.evaluation import Evaluation, Score, evaluate
 from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.step.eval_step import EvalStep
 from cnnjax.train.step.loss import is_sigmoid
 from cnnjax.train.step.state import TrainState, make_state
-from cnnjax.train.step.train_step import TrainMetrics, TrainStep
+from cnnjax.train.step.train_step import TrainMetrics
 
 
 def compile_step(
-    config: Config, experiment: Experiment, devices: Devices, state: TrainState
+    config: Config,
+    experiment: Experiment,
+    devices: Devices,
+    state: TrainState,
+    stage: int = 0,
 ) -> Callable[[TrainState, Batch, StopRequest], tuple[TrainState, TrainMetrics, Any]]:
     """The compiled step, ``(state, batch, request) -> (state, metrics, total)``.
 
@@ -38,12 +42,13 @@ def compile_step(
         experiment: what they stand for.
         devices: where the step runs.
         state: on the devices.
+        stage: of unfreezing.
     """
     several = jax.process_count() > 1
     if several and devices.kind == "pmap":  # which JAX cannot compile ahead of time
-        compiled: Any = step_on_devices(config, experiment, devices, state)
+        compiled: Any = step_on_devices(config, experiment, devices, state, stage)
     else:
-        compiled = lower_step(config, experiment, devices, state).compile()
+        compiled = lower_step(config, experiment, devices, state, stage).compile()
     no_requests = np.zeros((devices.local_count - 1, WIDTH), np.int32)
 
     def step(state: TrainState, batch: Batch, request: StopRequest):
@@ -56,7 +61,11 @@ def compile_step(
 
 
 def lower_step(
-    config: Config, experiment: Experiment, devices: Devices, state: TrainState
+    config: Config,
+    experiment: Experiment,
+    devices: Devices,
+    state: TrainState,
+    stage: int = 0,
 ) -> jax.stages.Lowered:
     """The training step, lowered for the devices but not compiled yet.
 
@@ -65,8 +74,9 @@ def lower_step(
         experiment: what they stand for.
         devices: where the step runs.
         state: on the devices.
+        stage: of unfreezing.
     """
-    step = step_on_devices(config, experiment, devices, state)
+    step = step_on_devices(config, experiment, devices, state, stage)
     split = experiment.dataset.train
     shapes: list[Any] = [batch_shapes(devices, split, config.batch_size)]
     if jax.process_count() > 1:
@@ -75,7 +85,11 @@ def lower_step(
 
 
 def step_on_devices(
-    config: Config, experiment: Experiment, devices: Devices, state: TrainState
+    config: Config,
+    experiment: Experiment,
+    devices: Devices,
+    state: TrainState,
+    stage: int = 0,
 ) -> Any:
     """The training step as a jitted function of arrays on the devices.
 
@@ -87,8 +101,9 @@ def step_on_devices(
         experiment: what they stand for.
         devices: where the step runs.
         state: on the devices.
+        stage: of unfreezing.
     """
-    train_step = make_train_step(config, experiment)
+    train_step = make_train_step(config, experiment, stage)
     several = int(jax.process_count() > 1)
 
     def gradients(state, batch, *requests):
@@ -115,32 +130,6 @@ def step_on_devices(
 
     shardings = (devices.state_shardings(state), *[devices.replicated] * (1 + several))
     return jax.jit(sharded_step, donate_argnums=0, out_shardings=shardings)
-
-
-def make_train_step(config: Config, experiment: Experiment) -> TrainStep:
-    """The training step that a config describes, for one device of several."""
-    pairs = [*zip(config.data.augment, experiment.augmentations, strict=True)]
-    functions = [(text, each) for text, each in pairs if callable(each)]
-    has_maps = experiment.dataset.task == SEGMENTATION
-    return TrainStep(
-        model=experiment.model,
-        loss_function=experiment.training_loss,
-        normalization=experiment.normalization,
-        optimizer=experiment.optimizer,
-        schedule=experiment.schedule,
-        crop_padding=config.data.crop_padding,
-        flip=config.data.flip,
-        augmentations=tuple(each for _, each in functions),
-        moves=tuple(has_maps and moves_pixels(text) for text, _ in functions),
-        mixings=tuple(each for _, each in pairs if isinstance(each, Mixing)),
-        accumulate_steps=config.accumulate_steps,
-        task=experiment.dataset.task,
-        class_weights=experiment.class_weights,
-        freeze=config.freeze,
-        average_decay=config.average_decay,
-        spike_factor=config.spike_factor,
-        axis_name=AXIS,
-    )
 
 
 def lower_eval_step(

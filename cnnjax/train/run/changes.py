@@ -26,6 +26,8 @@ FIXED = {
     "seed": "its order of examples is different",
     "batch_size": "its steps count batches of that size",
     "average_decay": "its state holds an average only if this is set",
+    "freeze": "its optimizer has a state only for what is trained",
+    "unfreeze": "its optimizer has a state for each of these stages",
 }
 
 # If one of these changes, the run is resumed, but its numbers differ slightly.

@@ -24,6 +24,7 @@ from cnnjax.optim import make_optimizer, make_schedule
 from cnnjax.streams import warn
 from cnnjax.train.machine.devices import AXIS
 from cnnjax.train.machine.numerics import check_backend
+from cnnjax.train.run.freezing import make_groups
 from cnnjax.train.run.from_data import (
     check_against_data,
     make_class_weights,
@@ -50,6 +51,7 @@ _RESERVED = {
     "dtype": "the setting precision",
 }
 _OPTIMIZER_KEYS = ("name", "learning_rate", "weight_decay", "decay_mode", "clip_norm")
+_OPTIMIZER_KEYS += ("layer_decay",)
 
 
 class Experiment(NamedTuple):
@@ -149,7 +151,7 @@ def make_experiment(
         dataset=dataset,
         normalization=normalization,
         model=_make_model(config, dataset.num_classes, parts.model),
-        optimizer=_make_optimizer(config, schedule),
+        optimizer=_make_optimizer(config, schedule, make_groups(config, lengths)),
         schedule=schedule,
         loss=make_loss(config.loss.name, loss_options(config), task),
         training_loss=make_loss(config.loss.name, loss_options(config), task, weights),
@@ -264,7 +266,7 @@ def _check_given(model, config, num_classes):
         )
 
 
-def _make_optimizer(config, schedule):
+def _make_optimizer(config, schedule, groups=None):
     settings = config.optimizer
     return naming(
         "optimizer",
@@ -275,6 +277,7 @@ def _make_optimizer(config, schedule):
         decay_mode=settings.decay_mode,
         clip_norm=settings.clip_norm,
         options=_options("optimizer", settings, _OPTIMIZER_KEYS),
+        groups=groups,
     )
 
 

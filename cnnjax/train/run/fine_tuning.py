@@ -13,6 +13,7 @@ from cnnjax.files import expand_path
 from cnnjax.models.state_dict.arrays import TIMM, TORCHVISION
 from cnnjax.models.state_dict.load import fit_file
 from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.freezing import all_names, check_pattern
 from cnnjax.train.run.trained import read_trained
 from cnnjax.train.run.workdir import find_run
 from cnnjax.train.step.state import TrainState, map_named, matches, named_leaves
@@ -73,7 +74,7 @@ def start_from(
     }
     new = [
         name
-        for name in _all_names(variables)
+        for name in all_names(variables)
         if name in weights.anew or not matches(config.init_load, name)
     ]
     tell(f"starting from {weights.text}; not loaded: {', '.join(new) or 'nothing'}")
@@ -110,29 +111,6 @@ def _read_file(
     digest = digest_of(path)
     text = f"{config.init_from} (SHA-256 {digest[:16]}...)"
     return Weights(fitted.arrays, fitted.anew, text, digest)
-
-
-def check_pattern(setting: str, pattern: str, variables: Mapping[str, Any]) -> None:
-    """Refuses a pattern that matches no name.
-
-    Args:
-        setting: the pattern's name.
-        pattern: a regular expression for whole names.
-        variables: the network's arrays by collection.
-
-    Raises:
-        ConfigError: with the names there are.
-    """
-    names = _all_names(variables)
-    if not any(matches(pattern, name) for name in names):
-        raise ConfigError(
-            f"{setting} is {pattern!r}, which matches no whole name; names are"
-            f" {', '.join(names)}; 'Conv_0.*' matches a whole layer"
-        )
-
-
-def _all_names(variables: Mapping[str, Any]) -> list[str]:
-    return [name for tree in variables.values() for name, _ in named_leaves(tree)]
 
 
 def _take(config: Config, tree: Any, weights: Weights) -> Any:

@@ -14,10 +14,10 @@ from cnnjax.data.augmentation import partner
 from cnnjax.data.tasks import UNKNOWN
 from cnnjax.errors import ConfigError
 from cnnjax.streams import printable
-from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.from_data import make_class_order
+from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.step.state import run_key, step_key
 from cnnjax.typing import Array
 

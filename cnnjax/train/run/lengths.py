@@ -1,9 +1,11 @@
 """How long a run and its parts are: durations of a config as numbers of steps."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from cnnjax.config import Config, find
+from cnnjax.config.rules import stage_parts
 from cnnjax.errors import ConfigError
 from cnnjax.optim import parse_duration, to_seconds, to_steps
 
@@ -31,6 +33,7 @@ class Lengths(NamedTuple):
         keep_every: between checkpoints that are kept for good; ``None`` for none.
         warmup: the linear rise of the learning rate.
         boundaries: after which the learning rate falls.
+        unfreeze: after which further parameters are trained.
     """
 
     total: int
@@ -41,6 +44,7 @@ class Lengths(NamedTuple):
     keep_every: int | None
     warmup: int
     boundaries: tuple[int, ...]
+    unfreeze: tuple[int, ...] = ()
 
 
 def check_durations(config: Config) -> None:
@@ -53,6 +57,8 @@ def check_durations(config: Config) -> None:
         text = find(config, name)
         if text is not None:
             naming(name, parse_duration, text)
+    for stage in config.unfreeze:
+        naming("unfreeze", parse_duration, stage_parts(stage)[0])
 
 
 def make_lengths(config: Config, examples: int) -> Lengths:
@@ -92,6 +98,15 @@ def make_lengths(config: Config, examples: int) -> Lengths:
     boundaries = [
         steps("schedule.boundaries", text, total) for text in config.schedule.boundaries
     ]
+    unfreeze = [
+        steps("unfreeze", stage_parts(text)[0], total) for text in config.unfreeze
+    ]
+    if any(late <= early for early, late in itertools.pairwise(unfreeze)):
+        raise ConfigError(
+            f"unfreeze is {config.unfreeze!r}, whose stages begin after"
+            f" {', '.join(map(str, unfreeze))} steps, expected each to begin later than"
+            " the one before"
+        )
     return Lengths(
         total=total,
         eval_every=steps("eval_every", config.eval_every, total),
@@ -104,6 +119,7 @@ def make_lengths(config: Config, examples: int) -> Lengths:
         and steps("checkpoint.keep_every", settings.keep_every, total),
         warmup=steps("schedule.warmup", config.schedule.warmup, total, least=0),
         boundaries=tuple(boundaries),
+        unfreeze=tuple(unfreeze),
     )
 
 

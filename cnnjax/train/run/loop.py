@@ -18,12 +18,14 @@ from cnnjax.train.machine.stop_request import StopRequest, decode
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import ALL_FROM_CONFIG, Parts
+from cnnjax.train.run.freezing import describe_trained, stage_after
 from cnnjax.train.run.lengths import Lengths
 from cnnjax.train.run.meter import Meter
 from cnnjax.train.run.prepare import Run, prepare
 from cnnjax.train.run.progress import Progress, judge
 from cnnjax.train.run.resume import resume_run, roll_back
 from cnnjax.train.run.trained import wants_best
+from cnnjax.train.run.training_step import describe_rates
 from cnnjax.train.step.divergence import check_weights
 from cnnjax.train.step.state import TrainState
 from cnnjax.train.step.train_step import TrainMetrics
@@ -94,6 +96,8 @@ def train(
         contextlib.closing(run.open_checkpoints()) as checkpoints,
     ):
         state, progress = resume_run(run, checkpoints)
+        if rates := describe_rates(run.config, run.experiment):
+            run.reporter.message(rates)
         train_step = _compile(run, state)
         meter = _start_meter(run, progress)
         lengths, step = run.experiment.lengths, int(state.step)
@@ -104,6 +108,9 @@ def train(
         while not run.is_finished(step, progress):
             step += 1
             try:
+                if step > first + 1 and step - 1 in lengths.unfreeze:
+                    with meter.pause():
+                        train_step = _compile(run, state)
                 if running and not batches.is_ready():
                     jax.block_until_ready(running.metrics)  # no wait for data so far
                 with meter.host_work():  # which ends once the step is dispatched
@@ -141,6 +148,10 @@ def train(
                     break
             except NonFiniteLossError as error:
                 state, progress = roll_back(run, checkpoints, progress, error, first)
+                if stage_after(int(state.step), lengths) < stage_after(
+                    step - 1, lengths
+                ):
+                    train_step = _compile(run, state)
                 step = first = int(state.step)
                 batches, running = run.batches(step), None
                 meter.restart(progress.interval)
@@ -148,10 +159,16 @@ def train(
 
 
 def _compile(run: Run, state: TrainState) -> Callable[..., Any]:
-    """The training step, compiled ahead, so that no step's time includes that."""
+    """The next training step, compiled ahead, so that no step's time includes that.
+
+    It is that of all steps until the next stage of unfreezing.
+    """
+    stage = stage_after(int(state.step), run.experiment.lengths)
+    if run.config.freeze:
+        run.reporter.message(describe_trained(run.config, stage, state))
     begin = time.perf_counter()
     with elapsing("compiling the training step"):
-        step = compile_step(run.config, run.experiment, run.devices, state)
+        step = compile_step(run.config, run.experiment, run.devices, state, stage)
     run.reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
     return step
 

@@ -18,7 +18,8 @@ from cnnjax.train.run.changes import (
     noted_config,
 )
 from cnnjax.train.run.checkpoint import Checkpoints
-from cnnjax.train.run.fine_tuning import check_pattern, start_from
+from cnnjax.train.run.fine_tuning import start_from
+from cnnjax.train.run.freezing import check_freezing
 from cnnjax.train.run.prepare import Run
 from cnnjax.train.run.progress import Progress, read_progress
 from cnnjax.train.run.stored import Restored
@@ -125,8 +126,7 @@ def _start_new(run: Run) -> tuple[TrainState, Progress]:
     run.hold.note_saved(None)
     config, experiment = run.config, run.experiment
     state = make_initial_state(experiment, config)
-    if config.freeze:
-        check_pattern("freeze", config.freeze, state.variables)
+    check_freezing(config, state.variables)
     digest = ""
     if config.init_from is not None:
         tell = run.reporter.message

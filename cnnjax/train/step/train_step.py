@@ -1,6 +1,6 @@
 """One training step, from a batch to updated parameters."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,13 +14,23 @@ from jax import lax
 from cnnjax.data import Batch, Normalization, augment, augment_each, normalize
 from cnnjax.data.augmentation import Mixing, mix, partner
 from cnnjax.data.tasks import CLASSIFICATION, SEGMENTATION
+from cnnjax.layers.frozen import frozen_layers
 from cnnjax.optim import at_step, update_average
 from cnnjax.train.step.all_reduce import all_reduce
 from cnnjax.train.step.divergence import skip_spike
 from cnnjax.train.step.example_key import example_key
+from cnnjax.train.step.freezing import (
+    NOTHING,
+    Frozen,
+    fill,
+    inference_layers,
+    keep_statistics,
+    merge,
+    split,
+)
 from cnnjax.train.step.loss import Loss, Sums, is_correct
 from cnnjax.train.step.pixels import as_pixels, move_maps
-from cnnjax.train.step.state import TrainState, map_named, matches, step_key
+from cnnjax.train.step.state import TrainState, map_named, step_key
 from cnnjax.typing import Array, Params
 
 
@@ -74,8 +84,8 @@ class TrainStep:
         task: what the labels mean.
         class_weights: of each class, ``(classes,)``: the mean loss of a step counts
             each example this many times; ``None`` for once.
-        freeze: regular expression; parameters and statistics whose whole name it
-            matches stay as they are.
+        frozen: parameters and statistics that stay as they are.
+        rates: what the learning rate of each parameter is multiplied by, by its name.
         average_decay: of the moving average of the weights, if the state keeps one.
         spike_factor: a step whose loss is more than this many times the usual loss
             updates nothing but the step count, which the schedule follows.
@@ -95,7 +105,8 @@ class TrainStep:
     accumulate_steps: int = 1
     task: str = CLASSIFICATION
     class_weights: np.ndarray | None = None
-    freeze: str = ""
+    frozen: Frozen = NOTHING
+    rates: Mapping[str, float] | None = None
     average_decay: float | None = None
     spike_factor: float | None = None
     axis_name: str | None = None
@@ -121,11 +132,11 @@ class TrainStep:
             found = self._part_gradients(state, state.statistics, batch, key, first)
         else:
             found = self._accumulate(state, batch, key, first)
-        if self.axis_name is None:
-            return found
-        devices = lax.axis_size(self.axis_name)
-        shares = jax.tree.map(lambda x: x / devices, found.statistics)
-        return all_reduce(found._replace(statistics=shares), self.axis_name)
+        if self.axis_name is not None:
+            devices = lax.axis_size(self.axis_name)
+            shares = jax.tree.map(lambda x: x / devices, found.statistics)
+            found = all_reduce(found._replace(statistics=shares), self.axis_name)
+        return found._replace(grads=fill(found.grads, state.params))
 
     def inputs(
         self, batch: Batch, key: jax.Array, first: Any
@@ -154,13 +165,22 @@ class TrainStep:
         return batch._replace(images=x, labels=labels), shares, dropout_key
 
     def _part_gradients(self, state, statistics, part, key, first) -> Gradients:
-        """Sums and gradients over examples ``first``, ``first + 1``, ... of a batch."""
+        """Sums and gradients over examples ``first``, ``first + 1``, ... of a batch.
+
+        The gradients have gaps (``None``) for frozen parameters.
+        """
         part, shares, dropout_key = self.inputs(part, key, first)
         if self.task == SEGMENTATION:
             part = as_pixels(part)
+        trained, kept = split(self.frozen, state.params)
+
+        def objective(trained):
+            params = merge(trained, kept)
+            return self.loss(params, part.images, statistics, part, dropout_key, shares)
+
         (loss, (logits, statistics)), grads = jax.value_and_grad(
-            self.loss, has_aux=True
-        )(state.params, part.images, statistics, part, dropout_key, shares)
+            objective, has_aux=True
+        )(trained)
         weight = self.example_weights(part).sum()
         correct = jnp.sum(is_correct(logits, part.labels, self.task) * part.weights)
         sums = Sums(loss, weight, correct, part.weights.sum())
@@ -198,13 +218,15 @@ class TrainStep:
         Returns:
             ``loss, (logits, statistics)``, with the statistics after the batch.
         """
-        logits, statistics = self.model.apply(
-            {"params": params, **statistics},
-            x,
-            train=True,
-            rngs={"dropout": dropout_key},
-            mutable=list(statistics),
-        )
+        variables = {"params": params, **statistics}
+        with frozen_layers(inference_layers(self.frozen, variables)):
+            logits, statistics = self.model.apply(
+                variables,
+                x,
+                train=True,
+                rngs={"dropout": dropout_key},
+                mutable=list(statistics),
+            )
         return jnp.sum(self.losses(logits, batch, shares)), (logits, statistics)
 
     def losses(self, logits: Array, batch: Batch, shares: Array | None) -> Array:
@@ -228,7 +250,6 @@ class TrainStep:
         (loss, weight, correct, count), grads, statistics = gradients
         weight = jnp.where(weight > 0, weight, 1)  # all labels may be unknown
         grads = jax.tree.map(lambda g: (g / weight).astype(g.dtype), grads)
-        grads = zero_frozen(self.freeze, grads)
         metrics = TrainMetrics(
             loss=loss / weight,
             accuracy=correct / jnp.maximum(count, 1),
@@ -239,13 +260,12 @@ class TrainStep:
         )
         opt_state = at_step(state.opt_state, state.step)
         updates, opt_state = self.optimizer.update(grads, opt_state, state.params)
-        updates = jax.tree.map(
-            lambda u: (u * state.rate_scale).astype(u.dtype), updates
+        updates = map_named(
+            lambda name, u: (u * self._rate(name, state)).astype(u.dtype), updates
         )
-        # Weight decay moves parameters that have no gradient, too.
-        updates = zero_frozen(self.freeze, updates)
         params = optax.apply_updates(state.params, updates)
-        statistics = keep_frozen(self.freeze, statistics, state.statistics)
+        layers = inference_layers(self.frozen, state.variables)
+        statistics = keep_statistics(self.frozen, layers, statistics, state.statistics)
         average = state.average
         if self.average_decay is not None:
             variables = {"params": params, **statistics}
@@ -261,6 +281,10 @@ class TrainStep:
             return after, metrics
         after, skipped = skip_spike(state, after, metrics.loss, self.spike_factor)
         return after, metrics._replace(skipped=skipped)
+
+    def _rate(self, name: str, state: TrainState) -> Array:
+        """The factor on the update of a parameter, its weight decay included."""
+        return state.rate_scale * (self.rates[name] if self.rates else 1)
 
     def _accumulate(self, state, batch, key, first) -> Gradients:
         """Sums and gradients over a batch, one part of it after the other."""
@@ -284,21 +308,3 @@ class TrainStep:
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         start = zeros._replace(statistics=state.statistics)
         return lax.scan(add, start, (parts, jnp.arange(self.accumulate_steps)))[0]
-
-
-def zero_frozen(freeze: str, tree: Any) -> Any:
-    """The tree with zeros for every array whose name ``freeze`` matches."""
-    if not freeze:
-        return tree
-    return map_named(lambda n, x: jnp.zeros_like(x) if matches(freeze, n) else x, tree)
-
-
-def keep_frozen(freeze: str, new: Any, old: Any) -> Any:
-    """The new statistics, but the old ones where ``freeze`` matches the name."""
-    if not freeze:
-        return new
-
-    def choose(name, new_leaf, old_leaf):
-        return old_leaf if matches(freeze, name) else new_leaf
-
-    return {key: map_named(choose, new[key], old[key]) for key in new}

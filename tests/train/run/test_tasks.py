@@ -12,11 +12,11 @@ from cnnjax.cli import main
 from cnnjax.compare.model import compare_problem, make_problem
 from cnnjax.data.sources.digits import load_digits
 from cnnjax.errors import ConfigError, DataError, Interrupted
-from cnnjax.train.machine.compile import make_train_step
 from cnnjax.train.run.evaluate_run import evaluate_run, evaluate_step
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.loop import train
 from cnnjax.train.run.trained import make_run_state
+from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.step.loss import LossOptions, make_loss
 from tests.support.train.faults import StopAt, assert_same
 
