@@ -141,4 +141,7 @@ DURATION = Rule("a duration, such as '10 epochs', '500 steps' or '5%'")
 TIME = Rule("a duration, such as '1 epoch', '500 steps' or '10 minutes'")
 DURATIONS = Rule("durations, such as ('50%', '75%')")
 FOLDER = Rule("a path")
-ORIGIN = Rule("a path, or torchvision:FILE, timm:FILE, safetensors:FILE or torch:FILE")
+ORIGIN = Rule(
+    "a path, or torchvision:FILE, timm:FILE, safetensors:FILE, torch:FILE or"
+    " hf:OWNER/NAME"
+)

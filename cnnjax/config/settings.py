@@ -274,8 +274,8 @@ SETTINGS = (
             " skips none."),
 
     Setting("init_from", str, None, ORIGIN, "",
-            "A trained run, one of its checkpoints, or a file of weights, from which to"
-            " load the initial weights."),
+            "A trained run, one of its checkpoints, or a file of weights, also of the"
+            " Hugging Face hub, from which to load the initial weights."),
     Setting("init_load", str, ".*", PATTERN, "",
             "Names of the arrays to take from there."),
     Setting("freeze", str, "", PATTERN, "",

@@ -32,6 +32,7 @@ from cnnjax.models.state_dict import load_variables, save_weights, state_dict
 from cnnjax.models.unet import UNet
 from cnnjax.models.vgg import VGG
 from cnnjax.models.wide_resnet import WideResNet28x10
+from cnnjax.weights import hub
 
 MODELS: Mapping[str, type[nn.Module]] = {
     "convnext_tiny": ConvNeXtTiny,
@@ -123,7 +124,8 @@ def load_weights(
 
     Args:
         name: a key of ``MODELS``, or an import path of your own network.
-        path: the file.
+        path: the file, or ``"hf:OWNER/NAME"`` for one of the Hugging Face hub (see
+            ``cnnjax.weights.hub``).
         num_classes: number of outputs; 0 leaves the head out.
         image_shape: ``(*spatial, channels)`` of an image.
         naming: the library whose names the file has, "torchvision", "timm" or "cnnjax";
@@ -149,6 +151,8 @@ def load_weights(
         >>> logits = model.apply(variables, images, train=False)  # doctest: +SKIP
     """
     model = make_model(name, num_classes=num_classes, **options)
+    if hub.is_on_hub(path):
+        path = hub.download(str(path)).path
     return load_variables(model, path, image_shape, naming, seed)
 
 

@@ -17,11 +17,12 @@ from cnnjax.train.run.freezing import all_names, check_pattern
 from cnnjax.train.run.trained import read_trained
 from cnnjax.train.run.workdir import find_run
 from cnnjax.train.step.state import TrainState, map_named, matches, named_leaves
-from cnnjax.weights import digest_of
+from cnnjax.weights import digest_of, hub
 
 FILES = {"torchvision": TORCHVISION, "timm": TIMM, "safetensors": None, "torch": None}
 """The library whose names a file of weights has, by its prefix in ``init_from``; with
-``None``, the one that matches most names. The format is detected from the content."""
+``None``, the one that matches most names. The format is detected from the content, and
+the file may be one of the hub, ``timm:hf:OWNER/NAME``."""
 
 
 class Weights(NamedTuple):
@@ -33,12 +34,14 @@ class Weights(NamedTuple):
             not loaded.
         text: a description for messages.
         digest: SHA-256 of the file; empty for the weights of a run.
+        source: of a file of the hub, with the hash of the commit; else empty.
     """
 
     found: Mapping[str, Any]
     anew: Sequence[str]
     text: str
     digest: str = ""
+    source: str = ""
 
 
 def start_from(
@@ -46,7 +49,7 @@ def start_from(
     experiment: Experiment,
     config: Config,
     tell: Callable[[str], None],
-) -> tuple[TrainState, str]:
+) -> tuple[TrainState, Weights]:
     """The state with the weights and statistics that ``config.init_from`` names.
 
     Args:
@@ -56,7 +59,7 @@ def start_from(
         tell: takes a sentence for people.
 
     Returns:
-        The state, and the SHA-256 of the file of weights; empty if it was a run.
+        The state, and the weights.
 
     Raises:
         ConfigError: no such run or file, a pattern that matches nothing, or an array
@@ -64,7 +67,9 @@ def start_from(
     """
     check_pattern("init_load", config.init_load, state.variables)
     kind, _, file = config.init_from.partition(":")
-    if kind in FILES:
+    if hub.is_on_hub(config.init_from):
+        weights = _read_file(experiment.model, state, "torch", config.init_from, config)
+    elif kind in FILES:
         weights = _read_file(experiment.model, state, kind, file, config)
     else:
         weights = _read_run(config)
@@ -85,7 +90,7 @@ def start_from(
         opt_state=jax.jit(experiment.optimizer.init)(params),
         average={"params": params, **variables} if state.average else {},
     )
-    return started, weights.digest
+    return started, weights
 
 
 def _read_run(config: Config) -> Weights:
@@ -99,7 +104,11 @@ def _read_run(config: Config) -> Weights:
 def _read_file(
     model: nn.Module, state: TrainState, kind: str, file: str, config: Config
 ) -> Weights:
-    path = expand_path(file, f"the file of init_from={config.init_from!r}")
+    source = ""
+    if hub.is_on_hub(file):
+        path, source = hub.download(file)
+    else:
+        path = expand_path(file, f"the file of init_from={config.init_from!r}")
     shapes = {
         name: leaf.shape
         for tree in state.variables.values()
@@ -109,8 +118,8 @@ def _read_file(
         model, shapes, path, FILES[kind], lambda name: matches(config.init_load, name)
     )
     digest = digest_of(path)
-    text = f"{config.init_from} (SHA-256 {digest[:16]}...)"
-    return Weights(fitted.arrays, fitted.anew, text, digest)
+    text = f"{source or config.init_from} (SHA-256 {digest[:16]}...)"
+    return Weights(fitted.arrays, fitted.anew, text, digest, source)
 
 
 def _take(config: Config, tree: Any, weights: Weights) -> Any:

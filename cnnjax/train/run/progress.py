@@ -23,6 +23,8 @@ class Progress(NamedTuple):
         interval: what was counted since the last line of training metrics.
         weights: SHA-256 of the file of weights that the run started from; empty if it
             started otherwise.
+        weights_source: where that file is on the hub, with the hash of the commit;
+            empty for a file from elsewhere.
     """
 
     seconds: float = 0.0
@@ -31,6 +33,7 @@ class Progress(NamedTuple):
     rollbacks: int = 0
     interval: Interval | None = None
     weights: str = ""
+    weights_source: str = ""
 
     @property
     def best_step(self) -> int | None:

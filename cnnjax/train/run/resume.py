@@ -127,11 +127,12 @@ def _start_new(run: Run) -> tuple[TrainState, Progress]:
     config, experiment = run.config, run.experiment
     state = make_initial_state(experiment, config)
     check_freezing(config, state.variables)
-    digest = ""
+    progress = Progress()
     if config.init_from is not None:
         tell = run.reporter.message
-        state, digest = start_from(state, experiment, config, tell)
-    return run.devices.put_state(state), Progress(weights=digest)
+        state, weights = start_from(state, experiment, config, tell)
+        progress = Progress(weights=weights.digest, weights_source=weights.source)
+    return run.devices.put_state(state), progress
 
 
 def _branch_off(

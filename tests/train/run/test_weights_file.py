@@ -13,6 +13,7 @@ from cnnjax.models import make_model, save_weights, state_dict
 from cnnjax.train.run.loop import train
 from cnnjax.weights import write_torch
 from tests.support.train.faults import assert_same
+from tests.support.weights.hub_server import COMMIT, serving
 
 OPTIONS = {"widths": (4, 8), "dense": (16,)}
 RESNET = {"widths": (4,), "blocks": (1,), "stem": "cifar"}
@@ -64,6 +65,32 @@ def test_the_run_goes_on_without_the_file(tmp_path, small_config, recorder, weig
     file.unlink()
     longer = small_config(**settings("torch", file, freeze="", duration="4 steps"))
     assert int(train(longer, tmp_path / "run", recorder).state.step) == 4
+
+
+def test_a_run_from_the_hub_records_the_commit_and_resumes_without_it(
+    tmp_path, small_config, recorder, weights, monkeypatch
+):
+    variables, file = weights
+    source = f"hf:me/net@{COMMIT}:model.safetensors"
+    with serving(monkeypatch, tmp_path / "cache") as hub:
+        hub.files["me/net"] = {"model.safetensors": file.read_bytes()}
+        config = small_config(**settings("hf", "me/net"))
+        state = train(config, tmp_path / "run", recorder).state
+        assert_same(state.params["Conv_1"], variables["params"]["Conv_1"])
+        asked, hub.commit = len(hub.asked), COMMIT[::-1]
+        longer = small_config(**settings("hf", "me/net", duration="3 steps"))
+        train(longer, tmp_path / "run", recorder)
+        assert len(hub.asked) == asked
+        named = small_config(**settings("timm:hf", "me/net"))
+        with pytest.raises(ConfigError, match="timm has no SimpleCNN"):
+            train(named, tmp_path / "other", recorder)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    told = f"starting from {source} (SHA-256 {digest[:16]}...)"
+    assert any(text.startswith(told) for text in recorder.messages)
+    for step in (2, 3):
+        (notes,) = (tmp_path / "run" / "checkpoints").glob(f"{step}/notes/metadata")
+        progress = json.loads(notes.read_text())["progress"]
+        assert (progress["weights"], progress["weights_source"]) == (digest, source)
 
 
 def test_a_pattern_leaves_layers_out(tmp_path, small_config, recorder, weights):
