@@ -1,6 +1,6 @@
 """Reading a state from disk: checked, without a cast, and under today's names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from cnnjax.optim.optimizers import DECAY, OPTIMIZER
+from cnnjax.optim.optimizers import DECAY, GROUPS, OPTIMIZER
+from cnnjax.train.run.freezing import TRAINED
 from cnnjax.train.run.integrity import (
     changed_settings,
     check_arrays,
@@ -20,6 +21,7 @@ from cnnjax.train.step.state import TrainState, map_named, named_leaves
 
 LINKS = "opt_state."
 COUNT = f"{LINKS}{DECAY}.count"
+TRAINED_GROUP = f"{LINKS}{GROUPS}.inner_states.{TRAINED}.inner_state."
 
 
 class Restored(NamedTuple):
@@ -88,17 +90,34 @@ def _as_numpy(stored: Any) -> Any:
 def leaves_by_name(stored: Any, like: TrainState | None) -> dict[str, Any]:
     """The arrays of a state on disk by the names that this version gives them.
 
-    Older versions numbered the links of the optimizer's chain, and left out those that
-    were not in use.
+    Older versions numbered the links of the optimizer's chain, left out those that were
+    not in use, and had an optimizer state for frozen parameters, too.
 
     Args:
         stored: a tree of arrays or of what describes them.
         like: a state of the run; ``None`` leaves the names as they are.
     """
     found = dict(named_leaves(stored))
-    if like is None or any(name.startswith(LINKS + DECAY) for name in found):
+    if like is None:
         return found
     wanted = {name for name, _ in named_leaves(like._asdict())}
+    groups = LINKS + GROUPS
+    has_groups = any(name.startswith(groups) for name in found)
+    if has_groups or not any(name.startswith(groups) for name in wanted):
+        return _with_named_links(found, wanted)
+    ungrouped = {name.replace(TRAINED_GROUP, LINKS) for name in wanted}
+    named = _with_named_links(found, ungrouped)
+    return {
+        name.replace(LINKS, TRAINED_GROUP): leaf
+        for name, leaf in named.items()
+        if name in ungrouped or not name.startswith(LINKS)
+    }
+
+
+def _with_named_links(found: dict[str, Any], wanted: Set[str]) -> dict[str, Any]:
+    """The arrays with names in place of the numbers of the optimizer's links."""
+    if any(name.startswith(LINKS + DECAY) for name in found):
+        return found
     for number in range(3):
         renamed = {_rename(name, number): leaf for name, leaf in found.items()}
         # The count of the decay is that of the steps.

@@ -11,11 +11,12 @@ import optax
 import pytest
 
 from cnnjax.errors import CheckpointError, ConfigError
+from cnnjax.optim.groups import Groups
 from cnnjax.optim.optimizers import make_optimizer, optimizer_names
 from cnnjax.train.run import folder_name
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.folder_name import check_name
-from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.state import TrainState, named_leaves
 from tests.optim.test_optimizers import OPTIONS, REFUSED
 from tests.support.train.faults import DIGITS, ROOT, TINY, assert_same, contents
 
@@ -37,6 +38,8 @@ NAMES = [
     os.fsdecode(b"caf\xe9"),
     "x" * 255,
 ]
+
+ONE_FROZEN = {"kernel": "frozen", "bias": "trained"}
 
 
 def make(optimizer=None, words=2):
@@ -231,6 +234,29 @@ def test_a_state_of_a_numbered_chain_is_read(tmp_path, clips, decays):
     found = restore(tmp_path / "checkpoints", make(ours)).arrays["opt_state"]
     assert_same(found["optimizer"], adam)
     assert found["decay"].count == 5
+
+
+def test_a_state_with_that_of_frozen_parameters_is_read(tmp_path):
+    """Older versions saved an optimizer state for all parameters."""
+    groups = Groups(lambda params: ONE_FROZEN, {"trained": 0, "frozen": None})
+    all_of_them, some = (
+        make(make_optimizer("adam", lambda step: 0.1, groups=each))
+        for each in (None, groups)
+    )
+    old = jax.tree.map(lambda x: x + 7, all_of_them.opt_state)
+    save(tmp_path / "checkpoints", all_of_them._replace(opt_state=old), 5)
+    found = dict(
+        named_leaves(restore(tmp_path / "checkpoints", some).arrays["opt_state"])
+    )
+    trained = {
+        name.rpartition("inner_state.")[2]: leaf
+        for name, leaf in found.items()
+        if not name.endswith("kernel")
+    }
+    assert len(trained) == len(found)
+    expected = {n: x for n, x in named_leaves(old) if not n.endswith("kernel")}
+    assert trained.keys() == expected.keys()
+    assert_same(trained, expected)
 
 
 def test_what_was_kept_for_good_stays_with_another_keep_every(tmp_path):
