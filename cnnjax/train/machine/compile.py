@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec
 from cnnjax.config import Config
 from cnnjax.data import Batch, Split
 from cnnjax.data.augmentation import Variant
+from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.errors import BackendError, ConfigError
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
 from cnnjax.train.machine.footprint import check_footprint

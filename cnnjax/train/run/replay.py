@@ -16,6 +16,7 @@ from cnnjax.config import Config
 from cnnjax.data import Batch, train_batches
 from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.errors import ConfigError, show
+from cnnjax.layers.frozen import frozen_layers
 from cnnjax.progress import elapsing
 from cnnjax.progress import tell as tell_progress
 from cnnjax.streams import warn
@@ -24,7 +25,6 @@ from cnnjax.train.machine.compile import (
     compile_step,
     describe_state,
     make_initial_state,
-    make_train_step,
     over_devices,
 )
 from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
@@ -33,6 +33,7 @@ from cnnjax.train.machine.stop_request import StopRequest
 from cnnjax.train.run import data_identity
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.run.freezing import stage_after
 from cnnjax.train.run.from_data import make_class_order
 from cnnjax.train.run.imports import import_recorded
 from cnnjax.train.run.inputs import (
@@ -42,6 +43,7 @@ from cnnjax.train.run.inputs import (
     describe_augmentation,
     training_inputs,
 )
+from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.run.workdir import (
     Origin,
     find_run,
@@ -50,9 +52,10 @@ from cnnjax.train.run.workdir import (
     stored_settings,
 )
 from cnnjax.train.step.example_norms import ExampleNorms, per_example_gradient_norms
+from cnnjax.train.step.freezing import inference_layers
 from cnnjax.train.step.pixels import as_pixels
 from cnnjax.train.step.state import TrainState, step_key
-from cnnjax.train.step.train_step import TrainMetrics
+from cnnjax.train.step.train_step import TrainMetrics, TrainStep
 from cnnjax.typing import Params
 
 
@@ -123,8 +126,6 @@ def replay(workdir: str | Path, step: int) -> Replay:
         )
     state = _nearest(origin, config, experiment, devices, step - 1)
     start = int(state.step)
-    with elapsing("compiling the training step"):
-        train_step = compile_step(config, experiment, devices, state)
     batches = train_batches(
         experiment.dataset.train,
         config.batch_size,
@@ -135,17 +136,25 @@ def replay(workdir: str | Path, step: int) -> Replay:
         alternates=experiment.alternates,
         processes=config.data.worker_processes,
     )
-    for number in range(start + 1, step):
-        state, _, _ = train_step(state, next(batches), StopRequest())
+    steps: dict[int, Any] = {}  # by the stage of unfreezing
+    for number in range(start + 1, step + 1):
+        stage = stage_after(number - 1, experiment.lengths)
+        if stage not in steps:
+            with elapsing("compiling the training step"):
+                steps[stage] = compile_step(config, experiment, devices, state, stage)
+        batch = next(batches)
+        if number == step:
+            break
+        state, _, _ = steps[stage](state, batch, StopRequest())
         tell_progress("replaying", number - start, step - start - 1, "steps")
-    batch = next(batches)
     before = TrainState(**devices.fetch(state))
-    again, gradients = _with_gradients(config, experiment, devices)(
-        state, devices.put_batch(batch)
+    train_step = make_train_step(config, experiment, stage)
+    with_gradients = over_devices(devices, _with_gradients(config, train_step), 1)
+    (again, _), gradients = jax.device_get(
+        with_gradients(state, devices.put_batch(batch))
     )
-    again, gradients = jax.device_get((again[0], gradients))
-    norms = _example_norms(config, experiment, devices, before, batch)
-    state, metrics, _ = train_step(state, batch, StopRequest())
+    norms = _example_norms(config, train_step, devices, before, batch)
+    state, metrics, _ = steps[stage](state, batch, StopRequest())
     after = TrainState(**devices.fetch(state))
     weight = float(gradients.sums.weight) or 1.0
     return Replay(
@@ -206,27 +215,28 @@ def _nearest(
     return devices.put_state(state)
 
 
-def _with_gradients(config: Config, experiment: Experiment, devices: Devices) -> Any:
-    """The training step with its gradients, ``((state, metrics), gradients)``."""
-    train_step = make_train_step(config, experiment)
+def _with_gradients(config: Config, train_step: TrainStep) -> Any:
+    """The function ``(state, batch) -> (state, metrics), gradients``."""
 
     def step(state, batch):
         with configured(config):
             found = train_step.gradients(state, batch)
         return train_step.update(state, found), found
 
-    return over_devices(devices, step, sharded=1)
+    return step
 
 
 def _example_norms(
     config: Config,
-    experiment: Experiment,
+    train_step: TrainStep,
     devices: Devices,
     state: TrainState,
     batch: Batch,
 ) -> ExampleNorms:
-    """Those of the whole batch, one part of it after the other as in training."""
-    train_step = make_train_step(config, experiment)
+    """Those of the whole batch, one part of it after the other as in training.
+
+    Frozen parameters do not count.
+    """
     model: Any = train_step.model
     if getattr(model, "remat", False):
         model = model.clone(remat=False)  # which hides the layers' inputs
@@ -236,7 +246,8 @@ def _example_norms(
     @jax.jit
     def norms(state, part, first):
         key = step_key(state.key, state.step)
-        with configured(config):
+        frozen = inference_layers(train_step.frozen, state.variables)
+        with configured(config), frozen_layers(frozen):
             part, shares, dropout_key = train_step.inputs(part, key, first)
             if train_step.task == SEGMENTATION:
                 part = as_pixels(part)
@@ -255,9 +266,14 @@ def _example_norms(
         norms(state, jax.tree.map(lambda x: x[i : i + size], batch), i)  # noqa: B023
         for i in range(0, parts * size, size)
     ]
-    return jax.tree.map(
-        lambda *arrays: np.concatenate(arrays), *map(jax.device_get, found)
-    )
+    whole = jax.tree.map(lambda *arrays: np.concatenate(arrays), *found)
+    trained = {
+        name: norms
+        for name, norms in whole.parameters.items()
+        if not train_step.frozen.covers(name)
+    }
+    total = np.linalg.norm([*trained.values()], axis=0)
+    return whole._replace(total=total, parameters=trained)
 
 
 def _are_same(a: TrainState, b: TrainState) -> bool:

@@ -14,6 +14,7 @@ from cnnjax.config.import_path import (
     parameters,
     resolve_function,
 )
+from cnnjax.data import Batch
 from cnnjax.data.tasks import (
     CLASSIFICATION,
     MULTILABEL,
@@ -78,6 +79,21 @@ class Sums(NamedTuple):
     weight: Array
     correct: Array
     count: Array
+
+
+def example_weights(batch: Batch, class_weights: np.ndarray | None) -> Array:
+    """How much the loss of each example, or of each pixel, counts.
+
+    Args:
+        batch: with the labels.
+        class_weights: of each class ``(classes,)``; ``None`` for equal ones.
+    """
+    if class_weights is None:
+        return batch.weights
+    weights = jnp.asarray(class_weights)
+    if batch.labels.dtype.kind != "f":
+        return batch.weights * weights[batch.labels]
+    return batch.weights * (batch.labels @ weights)  # soft labels
 
 
 def is_correct(logits: Array, labels: Array, task: str = CLASSIFICATION) -> Array:

@@ -28,7 +28,7 @@ from cnnjax.train.step.freezing import (
     merge,
     split,
 )
-from cnnjax.train.step.loss import Loss, Sums, is_correct
+from cnnjax.train.step.loss import Loss, Sums, example_weights, is_correct
 from cnnjax.train.step.pixels import as_pixels, move_maps
 from cnnjax.train.step.state import TrainState, map_named, step_key
 from cnnjax.typing import Array, Params
@@ -181,19 +181,10 @@ class TrainStep:
         (loss, (logits, statistics)), grads = jax.value_and_grad(
             objective, has_aux=True
         )(trained)
-        weight = self.example_weights(part).sum()
+        weight = example_weights(part, self.class_weights).sum()
         correct = jnp.sum(is_correct(logits, part.labels, self.task) * part.weights)
         sums = Sums(loss, weight, correct, part.weights.sum())
         return Gradients(sums, grads, statistics)
-
-    def example_weights(self, batch: Batch) -> Array:
-        """How much the loss of each example, or of each pixel, counts."""
-        if self.class_weights is None:
-            return batch.weights
-        weights = jnp.asarray(self.class_weights)
-        if batch.labels.dtype.kind != "f":
-            return batch.weights * weights[batch.labels]
-        return batch.weights * (batch.labels @ weights)  # soft labels
 
     def loss(
         self,
@@ -231,7 +222,7 @@ class TrainStep:
 
     def losses(self, logits: Array, batch: Batch, shares: Array | None) -> Array:
         """The loss of each example, times its weight ``(batch,)``; see ``loss``."""
-        weights = self.example_weights(batch)
+        weights = example_weights(batch, self.class_weights)
         losses = self.loss_function(logits, batch.labels) * weights
         if shares is None:
             return losses
