@@ -23,10 +23,12 @@ import jax.export
 import numpy as np
 
 from cnnjax.errors import ConfigError, DataError
+from cnnjax.inference.export import cpu_convolutions
 from cnnjax.inference.export.fresh_process import receive, send
 from cnnjax.inference.export.metadata import Metadata, from_texts, read_file
 from cnnjax.inference.export.program import Run, image_spec, make_function
 from cnnjax.inference.trained_model import TrainedModel
+from cnnjax.ops.gradient import substituted
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROGRAM, METADATA = "program.jax", "metadata.json"
@@ -50,7 +52,8 @@ def build(trained: TrainedModel) -> bytes:
     export = jax.export.export(function, platforms=PLATFORMS)
     name = trained.description.name
     try:
-        exported = export(image_spec(trained.description))
+        with substituted(cpu_convolutions.replace):
+            exported = export(image_spec(trained.description))
     except Exception as error:  # JAX raises many kinds of errors
         reason = str(error).partition("\n")[0]
         raise ConfigError(
