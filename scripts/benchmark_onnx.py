@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Compares the speed of onnxruntime and of cnnjax, for one trained run.
 
-Usage: scripts/benchmark_onnx.py WORKDIR FILE.onnx [N]
+Usage: scripts/benchmark_onnx.py WORKDIR FILE.onnx [FILE.onnx ...] [N]
 
-Both predict the same random images, in batches of N (default 64), and take turns. The
-times are medians of 25 turns; the ratio is the median over turns, with its quartiles.
+All predict the same random images, in batches of N (default 64), and take turns. The
+times are medians of 25 turns; the ratio of each file to cnnjax is the median over
+turns, with its quartiles.
 """
 
 import sys
@@ -19,25 +20,26 @@ TURNS = 25
 
 
 def main() -> None:
-    """Prints one line."""
-    workdir, file, *rest = sys.argv[1:]
-    trained, exported = cnnjax.load(workdir), open_exported(file)
-    count = int(rest[0]) if rest else 64
+    """Prints one line for each file."""
+    workdir, *files = sys.argv[1:]
+    count = int(files.pop()) if files[-1].isdigit() else 64
+    trained = cnnjax.load(workdir)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *trained.image_shape))
     images = images.astype(trained.description.image_dtype)
-    functions = trained.logits, exported.run
+    functions = [trained.logits, *(open_exported(file).run for file in files)]
     for _ in range(3):
         for function in functions:
             function(images)
     seconds = np.array([[measure(f, images) for f in functions] for _ in range(TURNS)])
-    ours, theirs = np.median(seconds, axis=0) * 1e3
-    ratios = seconds[:, 0] / seconds[:, 1]
-    low, ratio, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    print(
-        f"{count} images: cnnjax {ours:.2f} ms, onnxruntime {theirs:.2f} ms,"
-        f" {ratio:.2f} times as fast ({low:.2f} to {high:.2f})"
-    )
+    ours, *theirs = np.median(seconds, axis=0) * 1e3
+    for file, milliseconds, taken in zip(files, theirs, seconds.T[1:], strict=True):
+        low, ratio, high = np.quantile(seconds[:, 0] / taken, [0.25, 0.5, 0.75])
+        print(
+            f"{file}, {count} images: cnnjax {ours:.2f} ms, onnxruntime"
+            f" {milliseconds:.2f} ms, {ratio:.2f} times as fast ({low:.2f} to"
+            f" {high:.2f})"
+        )
 
 
 def measure(function, images) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cnnjax.cli.saved_step import add_step, parse_step
 from cnnjax.cli.start_jax import start_jax
+from cnnjax.errors import ConfigError
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -48,7 +49,48 @@ def add(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="do not compare outputs; the file says that it is unchecked",
     )
+    export.add_argument(
+        "--quantize",
+        choices=("dynamic", "static"),
+        help="write an ONNX file with 8-bit integers (model.int8.onnx); static (for"
+        " convolutional networks): calibrated on training images; dynamic: ranges are"
+        " measured at each call",
+    )
+    export.add_argument(
+        "--calibration-examples",
+        type=int,
+        metavar="N",
+        help="training images that --quantize=static is calibrated on; default: 200",
+    )
+    export.add_argument(
+        "--max-loss",
+        type=float,
+        metavar="FRACTION",
+        help="largest loss of accuracy with --quantize; default: 0.01, one percentage"
+        " point",
+    )
     return export
+
+
+def _quantization(args: argparse.Namespace) -> Any:
+    """What the options say about quantization.
+
+    Raises:
+        ConfigError: an option without ``--quantize``.
+    """
+    from cnnjax.inference.export import Quantization
+
+    options = {
+        "calibration_examples": args.calibration_examples,
+        "max_loss": args.max_loss,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    if args.quantize is not None:
+        return Quantization(args.quantize, **given)
+    if given:
+        option = "--" + next(iter(given)).replace("_", "-")
+        raise ConfigError(f"{option} is given without --quantize=static or dynamic")
+    return None
 
 
 def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
@@ -67,6 +109,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
             data=args.data,
             split=args.split,
             verify=not args.no_verify,
+            quantize=_quantization(args),
         )
     if "arrays" in facts:
         how = "read back bit for bit" if facts["verified"] else "unchecked"
@@ -80,6 +123,12 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         f"{path}: compared with step {facts['step']} on {proof['examples']:,} examples"
         f" ({proof['data']}, {proof['split']}) by {proof['runtime']}"
     )
+    if "quantization" in proof:
+        print(
+            f"accuracy: {proof['quantized_accuracy']:.2%}, of the checkpoint"
+            f" {proof['accuracy']:.2%}; {proof['quantized_bytes'] / 1e6:.2f} MB,"
+            f" without quantization {proof['float_bytes'] / 1e6:.2f} MB"
+        )
     if proof["same_predictions"] is not None:
         print(f"same predictions: {proof['same_predictions']:,}")
     print(

@@ -83,7 +83,7 @@ def evaluate_on(
     metrics = _make_metrics(trained)
     names, variants = choose_variants(augment, trained.description.eval_augment)
     raw, name, examples = read_examples(trained, data, split)
-    labels = _match_classes(examples, raw.class_names, trained)
+    labels = match_classes(examples, raw.class_names, trained)
     model = trained.description
     check_metrics(model.metrics, metrics, model.num_classes, labels, model.task)
     examples = Split(examples.images, labels)
@@ -172,7 +172,7 @@ def _choose(raw: RawDataset | Dataset, split: str | None) -> tuple[str, Split]:
     return name, given[name]
 
 
-def _match_classes(
+def match_classes(
     examples: Split, names: Sequence[str] | None, trained: TrainedModel
 ) -> np.ndarray:
     """The labels as classes of the model.

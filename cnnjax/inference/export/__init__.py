@@ -6,5 +6,12 @@ verify, keep. Start there.
 
 from cnnjax.inference.export.exported_model import ExportedModel, open_exported
 from cnnjax.inference.export.exporters import EXPORTERS, export_run
+from cnnjax.inference.export.quantized_proof import Quantization
 
-__all__ = ["EXPORTERS", "ExportedModel", "export_run", "open_exported"]
+__all__ = [
+    "EXPORTERS",
+    "ExportedModel",
+    "Quantization",
+    "export_run",
+    "open_exported",
+]

@@ -9,6 +9,8 @@ from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.files import check_folder_of
 from cnnjax.inference.export import onnx_file, stablehlo_file
 from cnnjax.inference.export.graph import GraphFormat, Request, export_graph
+from cnnjax.inference.export.quantize import export_quantized
+from cnnjax.inference.export.quantized_proof import Quantization
 from cnnjax.inference.export.weights_file import export_weights
 from cnnjax.inference.load import load
 
@@ -34,6 +36,7 @@ def export_run(
     data: str | None = None,
     split: str | None = None,
     verify: bool = True,
+    quantize: Quantization | None = None,
 ) -> tuple[Path, Mapping[str, Any]]:
     """Exports the trained model of a run, and verifies the file.
 
@@ -46,6 +49,8 @@ def export_run(
         data: a source of images to compare on, instead of the run's own data.
         split: the split to compare on; by default the test split.
         verify: whether to compare the file with the checkpoint.
+        quantize: for an ONNX file with 8-bit integers, by default
+            ``model.int8.onnx``, which is kept if it is accurate enough.
 
     Returns:
         The path of the file, and facts about it, such as its ``certificate``.
@@ -63,8 +68,16 @@ def export_run(
     """
     if form not in EXPORTERS:
         raise ConfigError(str(unknown_name("format", form, EXPORTERS)))
+    if quantize is not None:
+        quantize.check()
+        if form != "onnx":
+            raise ConfigError(
+                f"--quantize is given, but the format is {form!r}: only --format=onnx"
+                " can be quantized"
+            )
     ending = ENDINGS.get(form, form)
-    path = Path(workdir) / f"model.{ending}" if output is None else Path(output)
+    name = f"model.{ending}" if quantize is None else f"model.int8.{ending}"
+    path = Path(workdir) / name if output is None else Path(output)
     if path.suffix != f".{ending}":
         raise ConfigError(
             f"--output is {output!r}, expected a name that ends with .{ending}"
@@ -72,4 +85,7 @@ def export_run(
     if output is not None:
         check_folder_of(path)
     trained = load(workdir, step)
-    return path, EXPORTERS[form](Request(trained, path, data, split, verify))
+    request = Request(trained, path, data, split, verify)
+    if quantize is not None:
+        return path, export_quantized(request, quantize)
+    return path, EXPORTERS[form](request)

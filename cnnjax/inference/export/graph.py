@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from cnnjax.data import Split
 from cnnjax.errors import ConfigError, DataError
 from cnnjax.files import write_whole
-from cnnjax.inference.evaluate_on import read_examples
+from cnnjax.inference.evaluate_on import match_classes, read_examples
 from cnnjax.inference.export.metadata import Metadata
 from cnnjax.inference.export.program import Run
 from cnnjax.inference.export.proof import compare
@@ -74,7 +74,7 @@ def export_graph(form: GraphFormat, request: Request) -> Mapping[str, Any]:
         ConfigError: a network that the format cannot represent, a file that does not
             agree with the checkpoint, or no data to compare on.
     """
-    found = _examples(request) if request.verify else None
+    found = find_examples(request) if request.verify else None
     trained, note = form.prepare(request.trained)
     if note:
         warn(note)
@@ -94,11 +94,19 @@ def export_graph(form: GraphFormat, request: Request) -> Mapping[str, Any]:
         finally:
             draft.unlink(missing_ok=True)
         metadata = metadata._replace(certificate=proof._asdict())
-    content = form.pack(graph, metadata)
-    write_whole(request.path, content)
+    return keep(request.path, form.pack(graph, metadata), metadata)
+
+
+def keep(path: Path, content: bytes, metadata: Metadata) -> Mapping[str, Any]:
+    """Writes a file and ``FILE.json`` beside it, and returns the latter's content.
+
+    Raises:
+        OSError: a file that cannot be written; neither is then left behind.
+    """
     digest = {"file_sha256": hashlib.sha256(content).hexdigest()}
     values = metadata.as_values() | digest
-    write_whole(json_path(request.path), json.dumps(values, indent=2) + "\n")
+    write_whole(path, content)
+    write_whole(json_path(path), json.dumps(values, indent=2) + "\n")
     return values
 
 
@@ -107,15 +115,23 @@ def json_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def _examples(request: Request) -> tuple[str, str, Split]:
+def find_examples(request: Request, labeled: bool = False) -> tuple[str, str, Split]:
     """The source, the split and the examples to compare on.
+
+    Args:
+        request: names the source and the split.
+        labeled: whether labels are needed, as classes of the model.
 
     Raises:
         ConfigError: they cannot be read.
+        DataError: other data that does not fit the model.
     """
     trained, data = request.trained, request.data
     if data is not None:
-        _, split, examples = read_examples(trained, data, request.split)
+        raw, split, examples = read_examples(trained, data, request.split)
+        if labeled:
+            labels = match_classes(examples, raw.class_names, trained)
+            examples = Split(examples.images, labels)
         return data, split, examples
     split = request.split or "test"
     try:

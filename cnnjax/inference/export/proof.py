@@ -68,15 +68,12 @@ def compare(
     model = trained.description
     largest = difference = 0.0
     same = count = 0
-    for expected, actual in _outputs(trained, run, examples):
-        if actual.shape != expected.shape or not np.isfinite(actual).all():
-            raise ConfigError(
-                f"the exported file gives outputs {actual.shape} that are not finite or"
-                f" not of the shape {expected.shape}; nothing was kept"
-            )
+    for expected, actual in outputs_of(trained, run, examples):
         largest = max(largest, float(np.abs(expected).max()))
         difference = max(difference, float(np.abs(actual - expected).max()))
-        pairs = _predictions(expected, model.task) == _predictions(actual, model.task)
+        pairs = predictions_of(expected, model.task) == predictions_of(
+            actual, model.task
+        )
         same += int(pairs.reshape(len(pairs), -1).all(-1).sum())
         count += len(expected)
     relative, tolerance = difference / max(largest, 1.0), TOLERANCES[model.precision]
@@ -94,10 +91,14 @@ def compare(
     )
 
 
-def _outputs(
+def outputs_of(
     trained: TrainedModel, run: Run, examples: Split
 ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """The outputs of the model and of the file, batch by batch."""
+    """The outputs of the model and of the file, batch by batch.
+
+    Raises:
+        ConfigError: outputs of the file that are not finite or not of the right shape.
+    """
     count, size = len(examples.labels), BATCH
     batches = eval_batches(examples, size)
     for start in range(0, count, size):
@@ -108,11 +109,15 @@ def _outputs(
             expected = trained.logits(images)
         # All batches have the same size, which a runtime compiles once.
         actual = run(as_taken(images, trained.description))
-        if len(actual) == len(images):
-            actual = actual[:left]
-        yield expected[:left], actual
+        if actual.shape != expected.shape or not np.isfinite(actual).all():
+            raise ConfigError(
+                f"the exported file gives outputs {actual.shape} that are not finite or"
+                f" not of the shape {expected.shape}; nothing was kept"
+            )
+        yield expected[:left], actual[:left]
     progress.tell("comparing", count, count)
 
 
-def _predictions(outputs: np.ndarray, task: str) -> Any:
+def predictions_of(outputs: np.ndarray, task: str) -> Any:
+    """The most probable class, or for multi-label data, which classes are predicted."""
     return outputs > 0 if task == MULTILABEL else outputs.argmax(-1)
