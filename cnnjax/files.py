@@ -105,13 +105,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def check_folder_of(path: str | Path) -> None:
-    """Refuses a file to be written whose folder does not exist.
+    """Refuses a file to be written whose folder does not exist or is protected.
 
     Raises:
         ConfigError: names the file.
     """
-    if not Path(path).absolute().parent.is_dir():
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
         raise ConfigError(f"{path} cannot be written: its folder does not exist")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{path} cannot be written: nothing may be written into its folder; choose"
+            " another one"
+        )
+    if Path(path).is_dir():
+        raise ConfigError(f"{path} cannot be written: it is a folder")
 
 
 def user_cache_folder() -> Path:

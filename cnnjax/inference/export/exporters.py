@@ -85,6 +85,7 @@ def export_run(
     if output is not None:
         check_folder_of(path)
     trained = load(workdir, step)
+    check_folder_of(path)
     request = Request(trained, path, data, split, verify)
     if quantize is not None:
         return path, export_quantized(request, quantize)

@@ -88,7 +88,7 @@ def export_graph(form: GraphFormat, request: Request) -> Mapping[str, Any]:
         data, split, examples = found
         draft = request.path.with_name(f".{request.path.name}.{os.getpid()}.tmp")
         try:
-            draft.write_bytes(form.pack(graph, metadata))
+            _write(draft, form.pack(graph, metadata), request.path)
             with form.run_for_proof(draft) as run:
                 proof = compare(trained, run, examples, data, split, form.runtime())
         finally:
@@ -108,6 +108,18 @@ def keep(path: Path, content: bytes, metadata: Metadata) -> Mapping[str, Any]:
     write_whole(path, content)
     write_whole(json_path(path), json.dumps(values, indent=2) + "\n")
     return values
+
+
+def _write(draft: Path, content: bytes, path: Path) -> None:
+    """Writes a draft of ``path``.
+
+    Raises:
+        OSError: names ``path``.
+    """
+    try:
+        draft.write_bytes(content)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written ({error.strerror})") from error
 
 
 def json_path(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Exports only the weights, for PyTorch's model of the same name."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,10 +37,13 @@ def export_weights(form: str, request: Request) -> Mapping[str, Any]:
             f"--data or --split is given, but the format {form!r} holds weights alone,"
             " which are compared array by array; leave it out"
         )
-    draft = path.with_name(f".{path.name}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     leaves = jax.tree.leaves(trained.variables)
     try:
-        save_weights(trained.model, trained.variables, draft, form)
+        try:
+            save_weights(trained.model, trained.variables, draft, form)
+        except OSError as error:
+            raise OSError(f"{path} cannot be written: {error.__cause__}") from error
         if request.verify:
             shape = trained.image_shape
             read = load_variables(trained.model, draft, shape, None, 0)

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,16 @@ import onnx
 import pytest
 
 import cnnjax
+from cnnjax import files
 from cnnjax.errors import ConfigError, DataError
-from cnnjax.inference.export import export_run, onnx_file, open_exported, stablehlo_file
+from cnnjax.inference.export import (
+    export_run,
+    exporters,
+    onnx_file,
+    open_exported,
+    stablehlo_file,
+)
+from cnnjax.weights import write
 from tests.support.inference.exports import FORMATS, make_arrays
 from tests.support.inference.runs import train_small
 
@@ -173,3 +182,30 @@ def test_images_that_the_file_cannot_take_are_refused(path):
     exported.predict(images)  # whole numbers
     with pytest.raises(DataError, match="the file takes uint8: give whole numbers"):
         exported.predict(images + 0.5)
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "safetensors", "torch"])
+def test_a_file_that_cannot_be_written_is_named(workdir, tmp_path, monkeypatch, form):
+    path = tmp_path / ("a.pth" if form == "torch" else f"a.{form}")
+    path.mkdir()
+    with pytest.raises(ConfigError, match="cannot be written: it is a folder"):
+        export_run(workdir, form, str(path))
+    path.rmdir()
+    with monkeypatch.context() as changed:
+        changed.setattr(files.os, "access", lambda *_: False)
+        with pytest.raises(ConfigError, match="nothing may be written into its folder"):
+            export_run(workdir, form, str(path))
+
+    class Full(type(Path())):
+        """Files on a full disk."""
+
+        def open(self, mode="r", *others, **options):
+            if mode.startswith(("w", "x")):
+                raise OSError(28, "No space left on device", str(self))
+            return super().open(mode, *others, **options)
+
+    monkeypatch.setattr(exporters, "Path", Full)
+    monkeypatch.setattr(write, "expand_path", lambda name, _: Full(name))
+    with pytest.raises(OSError, match=r"/a\.\w+ cannot be written.*No space left"):
+        export_run(workdir, form, str(path))
+    assert not [*tmp_path.iterdir()]
