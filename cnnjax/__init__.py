@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cnnjax.api import TrainedRun, evaluate, train
     from cnnjax.compare import compare_gradients
     from cnnjax.inference import TrainedModel, load
+    from cnnjax.inference.run_report import write_report
     from cnnjax.report.callbacks import Callback
     from cnnjax.train.step.example_norms import per_example_gradient_norms
 
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "per_example_gradient_norms",
     "train",
+    "write_report",
 ]
 
 _MODULES = {
@@ -37,6 +39,7 @@ _MODULES = {
     "evaluate": "api",
     "load": "inference",
     "per_example_gradient_norms": "train.step.example_norms",
+    "write_report": "inference.run_report",
 }
 
 

@@ -81,9 +81,10 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
             found = {"data": args.data, "split": split, "step": step}
         else:
             split = args.split or "test"
-            step, score, outputs, names, augmented, files, confusion = evaluate_step(
+            scored = evaluate_step(
                 args.workdir, split, step, keep_outputs=keep, augment=augment
             )
+            step, score, outputs, names, augmented, files, confusion = scored[:7]
             found = {"split": split, "step": step}
     if args.predictions is not None and outputs is not None:
         write_predictions(args.predictions, outputs, names, files)

@@ -59,15 +59,38 @@ def draw(image: np.ndarray, scale: Scale) -> Image.Image:
         image: in the units of ``scale``. Values outside of it are clipped.
         scale: the scale of all pictures of a sheet.
     """
-    values = np.nan_to_num((image - scale.low) / (scale.high - scale.low))
-    values = np.clip(values, 0, 1)
     if image.ndim == 2:
-        return _plot(values[:, : len(COLORS)])
+        return _plot(_fractions(image, scale)[:, : len(COLORS)])
+    return _resize(_pixels(image, scale))
+
+
+def draw_small(image: np.ndarray, scale: Scale, size: int) -> Image.Image:
+    """The picture of one example, not enlarged, and at most ``size`` pixels long.
+
+    Args:
+        image: ``(*spatial, channels)``, in the units of ``scale``.
+        scale: the values that are drawn as black and white.
+        size: the longer side of the largest picture.
+    """
+    picture = draw(image, scale) if image.ndim == 2 else _pixels(image, scale)
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _pixels(image: np.ndarray, scale: Scale) -> Image.Image:
+    """An image in its own size; of a volume, the middle slice."""
+    values = _fractions(image, scale)
     if image.ndim == 4:
         values = values[len(values) // 2]
     bytes_ = np.round(255 * values).astype(np.uint8)
     color = image.shape[-1] in (3, 4)
-    return _resize(Image.fromarray(bytes_[..., :3] if color else bytes_[..., 0]))
+    return Image.fromarray(bytes_[..., :3] if color else bytes_[..., 0])
+
+
+def _fractions(image: np.ndarray, scale: Scale) -> np.ndarray:
+    """Values from 0, the scale's lower end, to 1; NaN becomes 0."""
+    values = np.nan_to_num((image - scale.low) / (scale.high - scale.low))
+    return np.clip(values, 0, 1)
 
 
 def with_map(picture: Image.Image, labels: np.ndarray) -> Image.Image:

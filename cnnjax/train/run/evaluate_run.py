@@ -1,6 +1,6 @@
 """The score of a trained run on one of its splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ from cnnjax.train.run.workdir import (
     known_normalization,
     read_config,
 )
-from cnnjax.train.step.state import TrainState
+from cnnjax.train.step.state import TrainState, count_parameters
 
 
 class Augmented(NamedTuple):
@@ -64,15 +64,21 @@ class Trained(NamedTuple):
         augmented: the score with test-time augmentation, if there is one.
         files: the name of the image file of each example, or ``None`` without files.
         confusion: for label maps, see ``Evaluation``.
+        data: the split that was scored.
+        parameters: how many the network has.
+        notes: those of the checkpoint.
     """
 
     step: int
     score: Score
     outputs: Outputs | None
     class_names: tuple[str, ...] | None
-    augmented: Augmented | None = None
-    files: np.ndarray | None = None
-    confusion: np.ndarray | None = None
+    augmented: Augmented | None
+    files: np.ndarray | None
+    confusion: np.ndarray | None
+    data: Split
+    parameters: int
+    notes: Mapping[str, Any]
 
 
 def evaluate_run(
@@ -136,8 +142,18 @@ def evaluate_step(
         another = make_evaluation(config, experiment, devices, variants=variants)
         augmented = Augmented(names, another(state, data).score)
     score, outputs, confusion = evaluation(state, data)
-    files, names = dataset.files.get(split), dataset.class_names
-    return Trained(taken, score, outputs, names, augmented, files, confusion)
+    return Trained(
+        step=taken,
+        score=score,
+        outputs=outputs,
+        class_names=dataset.class_names,
+        augmented=augmented,
+        files=dataset.files.get(split),
+        confusion=confusion,
+        data=data,
+        parameters=count_parameters(found.arrays["params"]),
+        notes=found.notes,
+    )
 
 
 def read_split(workdir: str | Path, split: str) -> Split:
