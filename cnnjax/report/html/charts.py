@@ -71,6 +71,7 @@ class Chart(NamedTuple):
         paths: of the series, in order.
         marks: dots.
         note: a sentence below it; may be empty.
+        shows_legend: whether even a single series is named.
         hover: the values to show under the pointer, for JSON.
     """
 
@@ -82,6 +83,7 @@ class Chart(NamedTuple):
     marks: Sequence[Mark]
     note: str
     hover: Mapping[str, Any]
+    shows_legend: bool = False
 
 
 class Axis(NamedTuple):

@@ -11,7 +11,7 @@ from cnnjax.report.html.facts import Predicted, shorten
 from cnnjax.report.html.numbers import percent, short
 
 MOST_MISTAKES, MOST_UNCERTAIN = 24, 12
-MOST_IN_CELLS = 240
+MOST_IN_CELLS = 400
 """Pictures for all cells of the confusion matrix together."""
 MOST_IN_CELL = 12
 LONGEST_FILE = 80
@@ -70,7 +70,7 @@ def choose_galleries(outputs: Outputs) -> list[Gallery]:
         ),
         Gallery(
             "Least certain right answers",
-            "Right predictions that were closest to being wrong.",
+            "Right predictions of which the model was least certain.",
             _first(hits, certainty[hits], MOST_UNCERTAIN),
             "No prediction is right.",
         ),

@@ -55,7 +55,8 @@ class RunFacts:
         model: the name of the network.
         options: of the network, by name.
         task: what its outputs mean.
-        class_names: one per class or output.
+        num_classes: outputs of the network.
+        class_names: one per class or output; may be empty without predictions.
         image_shape: ``(*spatial, channels)``.
         source: where the data came from.
         examples: of each split, by name.
@@ -78,6 +79,7 @@ class RunFacts:
     model: str
     options: Mapping[str, Any]
     task: str
+    num_classes: int
     class_names: Sequence[str]
     image_shape: Sequence[int]
     source: str

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from cnnjax.report.html.charts import COLORS, Chart, Series, make_chart
 from cnnjax.report.html.facts import RunFacts, shorten
@@ -53,22 +53,19 @@ def compare_curves(runs: Sequence[RunFacts]) -> list[Chart]:
         ("validation", metric)
         for metric in _further_metrics([r for run in runs for r in run.records])
     ]
-    charts = []
+    charts, points = [], max(40, min(MOST_POINTS, 4000 // len(runs)))
     for kind, metric in wanted:
         lines, marks = [], []
         for number, run in enumerate(runs):
-            points = max(40, min(MOST_POINTS, 4000 // len(runs)))
+            best, color = run.best_step, number % COLORS
             line = make_series(
-                run.records,
-                kind,
-                metric,
-                number % COLORS,
-                keep=run.best_step,
-                points=points,
+                run.records, kind, metric, color, keep=best, points=points
             )
+            if not line.xs:
+                continue
+            if kind == "validation" and best is not None:
+                marks.append((len(lines), best))
             lines.append(line._replace(name=shorten(run.name)))
-            if kind == "validation" and run.best_step is not None:
-                marks.append((number, run.best_step))
         charts.append(
             make_chart(
                 f"{kind} {shorten(metric)}",
@@ -79,7 +76,7 @@ def compare_curves(runs: Sequence[RunFacts]) -> list[Chart]:
                 note="Dots are the best validations." if marks else "",
             )
         )
-    return [chart for chart in charts if chart]
+    return [chart._replace(shows_legend=True) for chart in charts if chart]
 
 
 def make_series(
@@ -105,8 +102,7 @@ def make_series(
         (record["step"], _drawable(record[metric]))
         for record in records
         if record.get("kind") == kind
-        and is_number(record.get("step"))
-        and abs(record["step"]) < LARGE
+        and _is_finite(record.get("step"))
         and is_number(record.get(metric))
     ]
     every = -(-len(found) // points) or 1
@@ -121,48 +117,44 @@ def make_series(
 
 def time_shares(records: Sequence[Mapping[str, Any]]) -> list[Share]:
     """Where the time of a run went, as far as its metrics file tells; may be empty."""
-    logged = [r for r in records if is_number(r.get("seconds"))]
-    if not logged:
+    total = total_seconds(records)
+    if not total:
         return []
-    total = max(float(record["seconds"]) for record in logged)
     steps = waiting = validation = 0.0
-    before, trained_at = 0, {}
-    for record in logged:
-        step: Any = record.get("step")
-        if not is_number(step):
+    before, logged = 0, (0, 0.0)
+    for record in records:
+        kind, step, now = (record.get(name) for name in ("kind", "step", "seconds"))
+        if not (_is_finite(step) and _is_finite(now)):
             continue
-        if record.get("kind") == "train":
+        if kind == "train":
             seconds = _finite(record.get("step_seconds")) * max(step - before, 0)
             share = min(max(_finite(record.get("data_wait_fraction")), 0), 1)
             steps, waiting = steps + seconds * (1 - share), waiting + seconds * share
-            before, trained_at = step, {step: record["seconds"]}
-        elif record.get("kind") == "validation" and step in trained_at:
-            validation += max(record["seconds"] - trained_at[step], 0)
+            before, logged = step, (step, now)
+        elif kind == "validation" and step == logged[0]:
+            validation += max(now - logged[1], 0)
     known = [
         Share("training steps", steps, 0),
         Share("waiting for data", waiting, 1),
         Share("validation", validation, 2),
     ]
     rest = total - steps - waiting - validation
-    known.append(Share("the rest: checkpoints, test", max(rest, 0), 3))
-    return [share for share in known if math.isfinite(share.seconds)]
+    return [*known, Share("the rest: checkpoints, test", max(rest, 0), 3)]
 
 
 def last_step(records: Sequence[Mapping[str, Any]]) -> int:
     """The last step that any record is about."""
-    return max((int(r["step"]) for r in records if is_number(r.get("step"))), default=0)
+    return int(max(_numbers(records, "step"), default=0))
 
 
 def last_epoch(records: Sequence[Mapping[str, Any]]) -> float:
     """The epochs that were trained."""
-    epochs = [float(r["epoch"]) for r in records if is_number(r.get("epoch"))]
-    return max(epochs, default=0.0)
+    return max(_numbers(records, "epoch"), default=0.0)
 
 
 def total_seconds(records: Sequence[Mapping[str, Any]]) -> float:
     """How long the run took, in all its processes."""
-    found = [float(r["seconds"]) for r in records if is_number(r.get("seconds"))]
-    return max(filter(math.isfinite, found), default=0.0)
+    return max(_numbers(records, "seconds"), default=0.0)
 
 
 def is_finished(records: Sequence[Mapping[str, Any]]) -> bool:
@@ -204,11 +196,16 @@ def _further_metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _steps_per_epoch(records: Sequence[Mapping[str, Any]]) -> float:
     for record in records:
-        step: Any = record.get("step")
-        epoch: Any = record.get("epoch")
-        if is_number(step) and is_number(epoch) and epoch > 0:
+        step, epoch = record.get("step"), record.get("epoch")
+        if _is_finite(step) and _is_finite(epoch) and epoch > 1e-6:
             return round(step / epoch, 4)
     return 0.0
+
+
+def _numbers(records: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """The values called ``name`` that can be used."""
+    values = [record.get(name) for record in records]
+    return [value for value in values if _is_finite(value)]
 
 
 def _drawable(value: float) -> float:
@@ -216,4 +213,9 @@ def _drawable(value: float) -> float:
 
 
 def _finite(value: Any) -> float:
-    return float(value) if is_number(value) and math.isfinite(value) else 0.0
+    return float(value) if _is_finite(value) else 0.0
+
+
+def _is_finite(value: Any) -> TypeGuard[int | float]:
+    """Whether a value is a number of reasonable size."""
+    return is_number(value) and abs(value) < LARGE

@@ -37,6 +37,15 @@ LONGEST_LEVEL = 3
 LONGEST_VALUE = 300
 """Characters of the longest value of a setting that is shown whole."""
 
+_CAPTIONS = {
+    CLASSIFICATION: "Each caption has the true class, the prediction with its"
+    " probability, and the file.",
+    MULTILABEL: "Each caption has the true classes, the predicted ones with their"
+    " probabilities, the loss and the file.",
+    REGRESSION: "Each caption has the true values, the predicted ones, the loss and the"
+    " file.",
+}
+
 
 class Slice(NamedTuple):
     """A part of a run's time, with its share of the whole."""
@@ -78,7 +87,6 @@ def _run_values(facts: RunFacts, charts: list[Chart]) -> dict[str, Any]:
     others = [s for s in facts.settings if not s.is_changed]
     return {
         "title": shorten(facts.name),
-        "facts": facts,
         "scores": [
             (shorten(name), value_text(facts.score[name], name))
             for name in names
@@ -100,7 +108,9 @@ def _run_values(facts: RunFacts, charts: list[Chart]) -> dict[str, Any]:
         "machine": _pairs(facts.machine),
         "versions": _pairs(facts.versions),
         "commands": _commands(facts),
-        "task": facts.task,
+        "problem": printable(facts.problem),
+        "task": shorten(facts.task),
+        "caption_text": _CAPTIONS.get(facts.task, ""),
         "is_known_task": facts.task in (CLASSIFICATION, MULTILABEL, REGRESSION),
         "pictures": found.pictures,
         "cells": found.cells,
@@ -149,7 +159,7 @@ def _describe_run(facts: RunFacts) -> list[tuple[str, str]]:
         ("parameters", value_text(facts.parameters)),
         ("data", facts.source),
         ("examples", splits or "unknown"),
-        ("images", f"{shape}, {len(facts.class_names):,} {what}"),
+        ("images", f"{shape}, {facts.num_classes:,} {what}"),
         ("trained", f"{epochs:.4g} epochs, {step:,} steps"),
         ("time", duration_text(total_seconds(facts.records))),
         ("best step", _best(facts)),

@@ -1,0 +1,102 @@
+"""Reports of runs on disk: with data, without, of several, and of what is no run."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import cnnjax
+from cnnjax.cli import main
+from cnnjax.inference.run_report import read_facts
+from tests.support.inference.runs import NAMES, SETTINGS, make_split
+from tests.support.report.html import Page
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short run on an archive."""
+    folder = tmp_path_factory.mktemp("project")
+    images, labels = make_split()
+    names = np.array(NAMES)
+    np.savez(folder / "set.npz", images=images, labels=labels, class_names=names)
+    settings = SETTINGS | {"duration": "4 steps", "eval_every": "2 steps"}
+    data = f"npz:{folder / 'set.npz'}"
+    cnnjax.train(settings, data=data, workdir=folder / "one", progress="none")
+    return folder
+
+
+def read(path):
+    return Page(path.read_text("utf-8"))
+
+
+def test_the_facts_are_those_of_the_run(trained):
+    facts = read_facts(trained / "one", "one")
+    assert facts.class_names == NAMES and facts.num_classes == 3
+    assert facts.step == 4 and facts.problem == ""
+    score = cnnjax.evaluate(trained / "one")
+    assert facts.score["accuracy"] == score.accuracy
+    outputs = facts.predicted.outputs
+    assert (outputs.predictions == outputs.classes).mean() == pytest.approx(
+        score.accuracy
+    )
+    np.testing.assert_array_equal(facts.predicted.split.labels, outputs.labels)
+    assert facts.examples["test"] == len(outputs.labels)
+    assert facts.parameters > 1000 and "cpu" in facts.machine["devices"]
+    changed = {s.name for s in facts.settings if s.is_changed}
+    assert {"duration", "model.widths", "data.source"} <= changed
+
+
+def test_the_command_writes_one_file(trained, capsys):
+    before = {path.name for path in (trained / "one").iterdir()}
+    assert main(["report", str(trained / "one")]) == 0
+    out = trained / "one" / "report.html"
+    assert capsys.readouterr().out == f"{out}\n"
+    assert {path.name for path in out.parent.iterdir()} - before == {"report.html"}
+    page = read(out)
+    assert "Confusion matrix" in page.text
+    assert any(tag == "img" for tag, _ in page.elements)
+
+
+def test_runs_are_compared_on_the_same_examples(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained / "one", trained / "two", dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    out = cnnjax.write_report([trained / "one", trained / "two"])
+    page = read(tmp_path / out)
+    assert "+0.00 points +0.00 to +0.00 0 / 0 1.000" in page.text
+    assert "the difference may be chance" in page.text
+    assert "All settings are the same." in page.text
+
+
+def test_without_data_the_report_says_why(trained, tmp_path):
+    shutil.copytree(trained / "one", tmp_path / "one")
+    config = tmp_path / "one" / "config.json"
+    config.write_text(config.read_text().replace("set.npz", "gone.npz"))
+    facts = read_facts(tmp_path / "one", "one")
+    assert facts.predicted is None and "gone.npz" in facts.problem
+    assert facts.parameters > 1000 and facts.machine["devices"]
+    page = read(cnnjax.write_report(tmp_path / "one"))
+    assert "are not shown: " in page.text and "gone.npz" in page.text
+    assert "test accuracy" in page.text
+
+
+def test_a_run_on_arrays_has_a_report_without_predictions(run):
+    facts = read_facts(run.workdir, "a")
+    assert facts.predicted is None and facts.problem
+    assert facts.score["accuracy"] == run.test.accuracy
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{one}", "--out=a.txt"], "--out is 'a.txt', expected a name that ends with"),
+        (["{one}", "--out=/none/a.html"], "its folder does not exist"),
+        (["/none"], "RUN is '/none', but there is no /none/config.json"),
+        (["{one}", "{one}"], "a run is named twice"),
+        (["{one}"] * 21, "there are 21 runs to report, expected 1 to 20"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused(trained, capsys, words, message):
+    words = [word.format(one=trained / "one") for word in words]
+    assert main(["report", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and message in err and err.count("\n") == 1
