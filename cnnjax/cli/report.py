@@ -21,7 +21,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
         " chance. The file needs no network. The test split is evaluated once.",
     )
     report.add_argument(
-        "runs", nargs="+", metavar="RUN", help="working directory of a run"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="working directory of a run, or one of its checkpoints",
     )
     report.add_argument(
         "--out",

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def _train(config: Config, workdir: Path, resume: str) -> int:
         if test.accuracy is not None:
             result = f"accuracy {test.accuracy:.2%}"
         reporter.message(f"test {result} ({test.examples:,} {test.unit})")
+        reporter.message(f"for a report: cnnjax report {shlex.quote(str(workdir))}")
         status = 0
     except Interrupted as stopped:
         reporter.message(str(stopped))

@@ -48,7 +48,7 @@ def write_report(
     why.
 
     Args:
-        workdirs: the working directory of a run, or several.
+        workdirs: the working directory of a run, or one of its checkpoints; or several.
         out: the file to write; by default ``report.html``, in the working directory of
             the run, or for several runs in the current folder.
 
@@ -76,27 +76,28 @@ def write_report(
         raise ConfigError(
             f"there are {len(names)} runs to report, expected 1 to {MOST_RUNS}"
         )
-    folders = [find_run(os.fspath(name), "RUN").folder for name in names]
+    origins = [find_run(os.fspath(name), "RUN") for name in names]
     if out is None:
-        out = folders[0] / NAME if len(folders) == 1 else Path(NAME)
+        out = origins[0].folder / NAME if len(origins) == 1 else Path(NAME)
     out = expand_path(os.fspath(out), "--out")
     check_folder_of(out)
-    titles = _titles(folders)
-    runs = [read_facts(f, title) for f, title in zip(folders, titles, strict=True)]
+    titles = _titles(origins)
+    runs = [read_facts(o, title) for o, title in zip(origins, titles, strict=True)]
     write_whole(out, make_page(runs))
     return out
 
 
-def read_facts(folder: Path, name: str) -> RunFacts:
+def read_facts(origin: Origin, name: str) -> RunFacts:
     """The facts about a run.
 
     Args:
-        folder: its working directory.
+        origin: its working directory, and which of its states is scored.
         name: what to call it.
 
     Raises:
         ConfigError: no run there, or damaged files.
     """
+    folder = origin.folder
     config, model = stored_settings(folder), model_file.read(folder)
     try:
         records = read_metrics(folder / METRICS)
@@ -105,7 +106,7 @@ def read_facts(folder: Path, name: str) -> RunFacts:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{error}; without it, there is nothing to report") from error
     identity = _read_identity(folder)
-    trained, problem = _evaluate(folder, model.task)
+    trained, problem = _evaluate(origin, model.task)
     noted = next((r for r in reversed(records) if r.get("kind") == "test"), {})
     score = trained.score.as_record() if trained else _numbers(noted)
     predicted, parameters, machine = None, None, {}
@@ -114,7 +115,7 @@ def read_facts(folder: Path, name: str) -> RunFacts:
         if trained.outputs is not None:
             predicted = Predicted(trained.outputs, trained.data, trained.files)
     else:
-        parameters, machine = _read_state(folder)
+        parameters, machine = _read_state(origin)
     best = (model.best or {}).get("step")
     return RunFacts(
         name=name,
@@ -142,19 +143,21 @@ def read_facts(folder: Path, name: str) -> RunFacts:
     )
 
 
-def _evaluate(folder: Path, task: str) -> _Scored:
+def _evaluate(origin: Origin, task: str) -> _Scored:
+    folder, step = origin
+    keep = task in TASKS
     try:
-        keep = task in TASKS
-        found = evaluate_step(folder, "test", keep_outputs=keep, augment=())
-        return _Scored(found)
+        return _Scored(
+            evaluate_step(folder, "test", step, keep_outputs=keep, augment=())
+        )
     except _FAILURES as error:
         return _Scored(problem=str(error))
 
 
-def _read_state(folder: Path) -> tuple[int | None, dict[str, str]]:
+def _read_state(origin: Origin) -> tuple[int | None, dict[str, str]]:
     """Parameters and machine, from a checkpoint alone; nothing if none is intact."""
     try:
-        found = find_state(Origin(folder), False, None, check_settings=False)
+        found = find_state(origin, False, None, check_settings=False)
         return count_parameters(found.arrays.get("params", {})), _machine(found.notes)
     except _FAILURES:
         return None, {}
@@ -210,10 +213,13 @@ def _versions() -> dict[str, str]:
     return {"cnnjax": __version__, "python": python, **libraries}
 
 
-def _titles(folders: Sequence[Path]) -> list[str]:
+def _titles(origins: Sequence[Origin]) -> list[str]:
     """A name for each run: that of its folder, or its path if names repeat."""
-    names = [folder.absolute().name or str(folder) for folder in folders]
-    paths = [str(folder) for folder in folders]
+    ends = ["" if step is None else f" step {step}" for _, step in origins]
+    paths = [f"{o.folder}{end}" for o, end in zip(origins, ends, strict=True)]
+    names = [
+        f"{o.folder.absolute().name}{end}" for o, end in zip(origins, ends, strict=True)
+    ]
     titles = names if len({*names}) == len(names) else paths
     if len({*titles}) < len(titles):
         raise ConfigError(f"a run is named twice: {show(paths)}; name each once")

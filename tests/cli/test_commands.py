@@ -44,7 +44,8 @@ def test_train_then_evaluate_without_tensorflow(tmp_path):
     trained = run(*words, PYTHONPATH=path)
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr == ""
-    last = trained.stdout.splitlines()[-1]
+    last, hint = trained.stdout.splitlines()[-2:]
+    assert hint == f"for a report: cnnjax report {workdir}"
     assert last.startswith("test accuracy ")
     assert last.endswith("(359 examples)")
     files = {path.name for path in Path(workdir).iterdir()}

@@ -8,6 +8,7 @@ import pytest
 import cnnjax
 from cnnjax.cli import main
 from cnnjax.inference.run_report import read_facts
+from cnnjax.train.run.workdir import Origin
 from tests.support.inference.runs import NAMES, SETTINGS, make_split
 from tests.support.report.html import Page
 
@@ -30,7 +31,7 @@ def read(path):
 
 
 def test_the_facts_are_those_of_the_run(trained):
-    facts = read_facts(trained / "one", "one")
+    facts = read_facts(Origin(trained / "one"), "one")
     assert facts.class_names == NAMES and facts.num_classes == 3
     assert facts.step == 4 and facts.problem == ""
     score = cnnjax.evaluate(trained / "one")
@@ -65,13 +66,16 @@ def test_runs_are_compared_on_the_same_examples(trained, tmp_path, monkeypatch):
     assert "+0.00 points +0.00 to +0.00 0 / 0 1.000" in page.text
     assert "the difference may be chance" in page.text
     assert "All settings are the same." in page.text
+    newest = trained / "one" / "checkpoints" / "4"
+    out = cnnjax.write_report([trained / "one", newest], tmp_path / "steps.html")
+    assert "one step 4" in read(out).text
 
 
 def test_without_data_the_report_says_why(trained, tmp_path):
     shutil.copytree(trained / "one", tmp_path / "one")
     config = tmp_path / "one" / "config.json"
     config.write_text(config.read_text().replace("set.npz", "gone.npz"))
-    facts = read_facts(tmp_path / "one", "one")
+    facts = read_facts(Origin(tmp_path / "one"), "one")
     assert facts.predicted is None and "gone.npz" in facts.problem
     assert facts.parameters > 1000 and facts.machine["devices"]
     page = read(cnnjax.write_report(tmp_path / "one"))
@@ -80,7 +84,7 @@ def test_without_data_the_report_says_why(trained, tmp_path):
 
 
 def test_a_run_on_arrays_has_a_report_without_predictions(run):
-    facts = read_facts(run.workdir, "a")
+    facts = read_facts(Origin(run.workdir), "a")
     assert facts.predicted is None and facts.problem
     assert facts.score["accuracy"] == run.test.accuracy
 
