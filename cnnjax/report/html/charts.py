@@ -179,9 +179,9 @@ def make_chart(
 
 def round_values(low: float, high: float, count: int) -> list[float]:
     """About ``count`` round values between ``low`` and ``high``: 1, 2 or 5 apart."""
-    raw = (high - low) / max(count, 1)
-    base = 10.0 ** math.floor(math.log10(raw))
-    step = next(base * n for n in (1, 2, 5, 10) if base * n >= raw * 0.999)
+    least = (high - low) / (count + 1.5)
+    base = 10.0 ** math.floor(math.log10(least))
+    step = next(base * n for n in (1, 2, 5, 10) if base * n >= least * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{n * step:.10g}") for n in range(first, last + 1)]
 

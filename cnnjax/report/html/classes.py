@@ -100,7 +100,7 @@ def class_table(
         outputs: for examples with a label.
         names: one per class.
     """
-    headings = ["class", "precision", "recall", "F1", "examples"]
+    headings = ["class", "precision", "recall", "F1", "support"]
     scores = [list(score) for score in score_classes(outputs)]
     if outputs.task == MULTILABEL:
         headings.insert(4, "average precision")

@@ -17,6 +17,8 @@ from cnnjax.report.lines import duration_text
 
 MOST_FOR_PAIRS = 5
 """Up to so many runs, each is compared with each; of more, each with the first."""
+MOST_METRICS = 20
+"""Columns of the table of results."""
 MOST_CHARACTERS = 200
 
 
@@ -45,7 +47,7 @@ def result_table(runs: Sequence[RunFacts]) -> tuple[list[str], list[Row]]:
     """The headings and the rows of the table of results."""
     metrics = dict.fromkeys(name for run in runs for name in run.score)
     metrics.pop("examples", None)
-    names = sorted(metrics, key=lambda name: name != "accuracy")
+    names = sorted(metrics, key=lambda name: name != "accuracy")[:MOST_METRICS]
     headings = ["run", *map(shorten, names), "parameters", "epochs", "steps", "time"]
     rows = []
     for run in runs:

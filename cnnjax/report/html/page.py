@@ -30,8 +30,8 @@ from cnnjax.report.lines import duration_text
 from cnnjax.streams import printable
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-MAX_BYTES = 3_000_000
-"""The largest file, which a phone still opens."""
+MOST_VALUES = 40
+"""Scores, and rows of a list of facts."""
 LONGEST_LEVEL = 3
 """Characters of names above a confusion matrix; longer ones are turned."""
 LONGEST_VALUE = 300
@@ -82,7 +82,7 @@ def _run_values(facts: RunFacts, charts: list[Chart]) -> dict[str, Any]:
     calibration = _number([both.chart, both.counts] if both else [], charts)
     shares = time_shares(facts.records)
     whole = sum(share.seconds for share in shares) or 1
-    names = sorted(facts.score, key=lambda name: name != "accuracy")
+    names = sorted(facts.score, key=lambda name: name != "accuracy")[:MOST_VALUES]
     changed = [s for s in facts.settings if s.is_changed]
     others = [s for s in facts.settings if not s.is_changed]
     return {
@@ -185,7 +185,8 @@ def _setting(setting: Any) -> tuple[str, str, str]:
 
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(shorten(k), shorten(v, LONGEST_VALUE)) for k, v in values.items()]
+    found = [(shorten(k), shorten(v, LONGEST_VALUE)) for k, v in values.items()]
+    return found[:MOST_VALUES]
 
 
 def _commands(facts: RunFacts) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from cnnjax.report.html.charts import Series, make_chart, round_values
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0, 1, [0, 0.5, 1]),
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
         (0, 787, [0, 200, 400, 600]),
         (0.983, 0.998, [0.985, 0.99, 0.995]),
         (-3, 5, [-2, 0, 2, 4]),
