@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnjax.data import Normalization
-from cnnjax.report.pictures import Scale, describe, draw, find_scale, undo
+from cnnjax.report.pictures import Scale, describe, draw, draw_small, find_scale, undo
 
 BYTES = Scale(0, 255)
 RANDOM = np.random.default_rng(0)
@@ -87,3 +87,16 @@ def test_values_beyond_the_scale_are_clipped():
 def test_channels_that_are_left_out(channels, sentence):
     assert describe((8, 8, channels)) == [sentence]
     assert describe((8, 8, 1)) == describe((8, 8, 3)) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((7, 5, 1), (5, 7)),
+        ((200, 100, 3), (48, 96)),
+        ((3, 9, 8, 1), (8, 9)),
+        ((50, 2), (96, 72)),
+    ],
+)
+def test_a_small_picture_is_never_enlarged(shape, size):
+    assert draw_small(np.zeros(shape), BYTES, 96).size == size

@@ -56,6 +56,8 @@ def why_not_comparable(first: RunFacts, second: RunFacts) -> str:
     outputs = [run.predicted.outputs for run in (first, second) if run.predicted]
     if not np.array_equal(outputs[0].labels, outputs[1].labels):
         return "Their test examples have different labels."
+    if not all(np.isfinite(_values(each)).all() for each in outputs):
+        return "Some predictions are not finite."
     return ""
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 from dataclasses import replace
 
@@ -111,6 +112,16 @@ def test_other_tasks_show_what_fits_them():
     unknown = replace(make_facts(predicted=None), task="segmentation")
     _, page = page_of(unknown)
     assert "no tables for predictions of the task “segmentation”" in page.text
+
+
+@pytest.mark.parametrize("task", [CLASSIFICATION, MULTILABEL, REGRESSION])
+def test_predictions_that_are_not_finite_are_shown(task):
+    facts = make_facts(task)
+    facts.predicted.outputs.logits[3:5] = [[math.nan], [math.inf]]
+    facts.predicted.outputs.losses[3] = math.nan
+    _, page = page_of(facts)
+    json.loads(page.scripts[0], parse_constant=pytest.fail)
+    page_of(facts, make_facts(task, name="b"))
 
 
 def test_what_is_missing_is_said():

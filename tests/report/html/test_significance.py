@@ -79,4 +79,7 @@ def test_only_runs_on_the_same_examples_are_compared():
         make_facts(identity={}), make_facts(identity={})
     )
     assert "no predictions" in why_not_comparable(one, make_facts(predicted=None))
+    numbers = make_facts(REGRESSION)
+    numbers.predicted.outputs.logits[3] = np.nan
+    assert "not finite" in why_not_comparable(numbers, make_facts(REGRESSION))
     assert "different tasks" in why_not_comparable(one, make_facts(REGRESSION))
