@@ -138,7 +138,7 @@ def read_facts(origin: Origin, name: str) -> RunFacts:
         predicted=predicted,
         problem=problem,
         identity=identity.get("test", {}),
-        machine=machine,
+        machine=machine | _author(folder),
         versions=_versions(),
     )
 
@@ -169,6 +169,12 @@ def _machine(notes: Any) -> dict[str, str]:
     options = {k: v for k, v in notes.items() if k.lower().startswith(("jax_", "xla_"))}
     shown = {name: str(value) for name, value in (found | options).items()}
     return {k: v for k, v in shown.items() if v not in ("", "None")}
+
+
+def _author(folder: Path) -> dict[str, str]:
+    """The version of cnnjax that wrote the model's description last."""
+    found = read_json(folder / model_file.NAME).get("cnnjax_version")
+    return {"cnnjax": found} if isinstance(found, str) else {}
 
 
 def _read_identity(folder: Path) -> dict[str, Any]:

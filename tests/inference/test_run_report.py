@@ -43,6 +43,7 @@ def test_the_facts_are_those_of_the_run(trained):
     np.testing.assert_array_equal(facts.predicted.split.labels, outputs.labels)
     assert facts.examples["test"] == len(outputs.labels)
     assert facts.parameters > 1000 and "cpu" in facts.machine["devices"]
+    assert facts.machine["cnnjax"] == cnnjax.__version__
     changed = {s.name for s in facts.settings if s.is_changed}
     assert {"duration", "model.widths", "data.source"} <= changed
 
