@@ -11,6 +11,7 @@ from cnnjax.files import write_whole
 from cnnjax.report.inputs_sheet import draw_inputs
 from cnnjax.report.sheet import as_png
 from cnnjax.streams import printable
+from cnnjax.train.run.first_failure import describe_example, describe_failure
 from cnnjax.train.step.state import named_leaves
 
 if TYPE_CHECKING:
@@ -107,61 +108,20 @@ def describe_replay(replay: "Replay", folder: Path) -> list[str]:
         else "its update was repeated up to rounding: the program that gives single"
         " gradients is compiled apart from that of training"
     )
+    failure = describe_failure(replay)
     lines = [
         f"step {replay.step}, rebuilt from {start}: loss {metrics.loss:.6g}, gradient"
         f" norm {metrics.gradient_norm:.6g}, learning rate {metrics.learning_rate:.4g};"
         f" {proof}",
-        *describe_failure(replay),
+        *([failure] if failure else []),
         "examples with the largest gradients:",
     ]
     norms = np.nan_to_num(replay.norms.total, nan=np.inf)
     for position in np.argsort(-norms, kind="stable")[:LISTED]:
         lines.append(
-            f"  {_describe_example(replay, int(position))}: loss"
+            f"  {describe_example(replay, int(position))}: loss"
             f" {replay.norms.losses[position]:.4g}, gradient norm"
             f" {replay.norms.total[position]:.4g}"
         )
     names = ", ".join((IMAGES, EXAMPLES, LAYERS, PARAMETERS))
     return [*lines, f"written to {printable(str(folder))}: {names}"]
-
-
-def describe_failure(replay: "Replay") -> list[str]:
-    """Where values that are not finite began; nothing if all are finite."""
-    previous = np.abs(replay.inputs.images).reshape(len(replay.inputs.labels), -1)
-    previous = previous.max(1)
-    if not np.isfinite(previous).all():
-        return [_blame(replay, "the input", previous, previous)]
-    for name, sizes in replay.norms.outputs.items():
-        if not np.isfinite(sizes).all():
-            return [_blame(replay, f"the output of {name}", sizes, previous)]
-        previous = sizes
-    if not np.isfinite(replay.norms.losses).all():
-        return [_blame(replay, "the loss", replay.norms.losses, previous)]
-    for name, sizes in reversed(list(replay.norms.slopes.items())):
-        if not np.isfinite(sizes).all():
-            what = f"the gradient of the output of {name}"
-            return [_blame(replay, what, sizes, previous)]
-    for name, gradient in named_leaves(replay.gradients):
-        if not np.isfinite(gradient).all():
-            return [f"the first values that are not finite: the gradient of {name}"]
-    return []
-
-
-def _blame(replay: "Replay", what: str, sizes: Any, before: Any) -> str:
-    """Names the example that began it: the one with the largest values before."""
-    bad = np.flatnonzero(~np.isfinite(sizes))
-    worst = int(bad[np.argmax(np.nan_to_num(before[bad], nan=np.inf, posinf=np.inf))])
-    count = f"{len(bad)} of {len(sizes)} examples" if len(bad) > 1 else "one example"
-    image = np.abs(replay.inputs.images[worst]).max()
-    return (
-        f"the first values that are not finite: {what}, for {count}; it began with"
-        f" {_describe_example(replay, worst)}, whose normalized image has values up to"
-        f" {image:.4g}"
-    )
-
-
-def _describe_example(replay: "Replay", position: int) -> str:
-    number = int(replay.inputs.numbers[position])
-    files = replay.experiment.dataset.files.get("train")
-    file = "" if files is None else f" ({printable(str(files[number]))})"
-    return f"example {number}{file}, at position {position} of the batch"

@@ -127,7 +127,8 @@ class Meter:
             check_metrics(step, values)
             if values.skipped:
                 self._reporter.message(
-                    f"step {step} is skipped: its loss of {values.loss:.4g} is a spike"
+                    f"step {step} is skipped: its loss of {values.loss:.4g} is a spike;"
+                    f" cnnjax replay --step={step} shows why"
                 )
             self._steps += 1
             self._sums = [a + b for a, b in zip(self._sums, values, strict=True)]

@@ -124,6 +124,13 @@ def replay(workdir: str | Path, step: int) -> Replay:
             f"step is {step}, expected a whole number from 1 to {total}, the last step"
             " of the run"
         )
+    return replay_step(origin, config, experiment, devices, step)
+
+
+def replay_step(
+    origin: Origin, config: Config, experiment: Experiment, devices: Devices, step: int
+) -> Replay:
+    """One step of a run whose parts are there, see ``replay``."""
     state = _nearest(origin, config, experiment, devices, step - 1)
     start = int(state.step)
     batches = train_batches(

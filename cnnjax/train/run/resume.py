@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from cnnjax.config import Config
@@ -19,9 +20,11 @@ from cnnjax.train.run.changes import (
 )
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.fine_tuning import start_from
+from cnnjax.train.run.first_failure import describe_failure
 from cnnjax.train.run.freezing import check_freezing
 from cnnjax.train.run.prepare import Run
 from cnnjax.train.run.progress import Progress, read_progress
+from cnnjax.train.run.replay import replay_step
 from cnnjax.train.run.stored import Restored
 from cnnjax.train.run.workdir import Origin, checkpoint_folder
 from cnnjax.train.step.state import TrainState
@@ -89,7 +92,7 @@ def roll_back(
     """
     settings, count = run.config.rollback, progress.rollbacks + 1
     if run.config.on_nan != "rollback":
-        raise error
+        raise _explained(run, error) from error
     run.hold.check()
     if count > settings.times:
         raise NonFiniteLossError(
@@ -108,6 +111,30 @@ def roll_back(
     )
     state = state._replace(rate_scale=np.float32(scale))
     return run.devices.put_state(state), progress._replace(rollbacks=count)
+
+
+def _explained(run: Run, error: NonFiniteLossError) -> NonFiniteLossError:
+    """The error with the layer and the example where it began.
+
+    The step is repeated from the checkpoint before it, by one process.
+    """
+    if error.step is None or jax.process_count() > 1:
+        return error
+    run.reporter.message(
+        f"the loss or its gradient is not finite at step {error.step}; repeating it to"
+        " find out why"
+    )
+    origin = Origin(run.hold.workdir)
+    try:
+        failed = replay_step(
+            origin, run.config, run.experiment, run.devices, error.step
+        )
+        cause = describe_failure(failed)
+    except Exception as failure:  # the first error matters
+        cause = f"why is unknown, because repeating the step failed: {failure}"
+    if cause:
+        cause = f". {cause[0].upper()}{cause[1:]}"
+    return NonFiniteLossError(f"{error}{cause}", error.step)
 
 
 def _place(found: Restored, run: Run) -> tuple[TrainState, Progress]:

@@ -293,9 +293,8 @@ class TrainStep:
             return Gradients(sums, grads, more.statistics), None
 
         one = jax.tree.map(lambda x: x[0], parts)
-        shapes = jax.eval_shape(
-            self._part_gradients, state, state.statistics, one, key, 0
-        )
+        of_part = self._part_gradients
+        shapes = jax.eval_shape(of_part, state, state.statistics, one, key, 0)
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         start = zeros._replace(statistics=state.statistics)
         return lax.scan(add, start, (parts, jnp.arange(self.accumulate_steps)))[0]
