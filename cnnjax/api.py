@@ -19,7 +19,7 @@ from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data import Dataset, RawDataset, make_dataset
 from cnnjax.errors import ConfigError, show
 from cnnjax.files import expand_path
-from cnnjax.report import Callback, make_callbacks, make_reporter, read_metrics
+from cnnjax.report import Callback, make_reporter, read_metrics
 from cnnjax.report.reporters import METRICS
 from cnnjax.train.machine.platform import check_platform
 from cnnjax.train.run import loop
@@ -42,7 +42,8 @@ class TrainedRun:
         test: its score on the test split.
         history: the logged metrics as arrays, by kind and name:
             ``history["validation"]["accuracy"]``. Kinds are "train", "validation" and
-            "test"; each has "step" and "epoch".
+            "test"; each has "step" and "epoch". Empty if the setting ``report`` leaves
+            out "jsonl".
     """
 
     workdir: Path
@@ -149,14 +150,15 @@ def train(
         dataset = _dataset(data, checked)
     folder = _folder(workdir, config)
     check_platform()
-    own = make_callbacks(checked.reporters)
-    reporter = make_reporter(folder, [*own, *callbacks], progress)
+    reporter = make_reporter(
+        folder, checked.report, dict(flatten(checked.to_dict())), callbacks, progress
+    )
     try:
         parts = Parts(dataset, module)
         test = loop.train(checked, folder, reporter, resume, parts=parts).test
     finally:
         reporter.close()
-    return TrainedRun(folder, test, _history(folder), module)
+    return TrainedRun(folder, test, _history(folder, checked.report), module)
 
 
 def evaluate(
@@ -227,9 +229,11 @@ def _folder(workdir: Any, config: Any) -> Path:
     return Path(tempfile.mkdtemp(prefix="cnnjax-")) / "run"
 
 
-def _history(workdir: Path) -> dict[str, dict[str, np.ndarray]]:
+def _history(workdir: Path, report: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
     """The records of a metrics file as arrays, by kind and name."""
     kinds: dict[str, list[Mapping[str, Any]]] = {}
+    if "jsonl" not in report:
+        return {}
     for record in read_metrics(workdir / METRICS):
         kinds.setdefault(str(record["kind"]), []).append(record)
     return {

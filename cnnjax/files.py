@@ -104,6 +104,25 @@ def write_whole(path: Path, content: str | bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
+def append_whole(descriptor: int, content: bytes) -> None:
+    """Appends all of ``content`` to a file, or nothing.
+
+    Args:
+        descriptor: of a file that was opened for appending.
+        content: goes to the operating system at once.
+
+    Raises:
+        OSError: there is no room; the file is as it was.
+    """
+    size = os.fstat(descriptor).st_size
+    try:
+        while content:
+            content = content[os.write(descriptor, content) :]
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
 def check_folder_of(path: str | Path) -> None:
     """Refuses a file to be written whose folder does not exist or is protected.
 

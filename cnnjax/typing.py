@@ -1,7 +1,7 @@
 """Types of arrays and sizes that every folder shares, and the role ``Reporter``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Array: TypeAlias = Any
 """A JAX or NumPy array: no type covers both."""
@@ -44,24 +44,26 @@ class Window(NamedTuple):
     backend: str = "auto"
 
 
-class Reporter(Protocol):
-    """An observer of a training run; ``start`` is called first."""
+class Reporter:
+    """An observer of a training run; a subclass has the methods that do something.
+
+    ``start`` is called first, ``close`` last.
+    """
 
     def start(self, info: Mapping[str, Any]) -> None:
         """Called once, before the first step, with a description of the run.
 
         Args:
             info: name, total_steps, examples (of the training set), epochs, batch_size,
-                parameters (how many), device, workdir.
+                parameters (how many), device, workdir, metrics (their names in an
+                evaluation).
         """
-        ...
 
     def rewind(self, step: int) -> None:
         """Called when training returns to ``step``; 0 before a new run.
 
         The steps after it are computed again.
         """
-        ...
 
     def step(self, record: Mapping[str, Any]) -> None:
         """Called after each training step, so it must be quick.
@@ -70,7 +72,6 @@ class Reporter(Protocol):
             record: step, epoch, loss, learning_rate, images_per_second, as Python
                 numbers.
         """
-        ...
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Called with the metrics of some steps of training or of an evaluation.
@@ -79,11 +80,9 @@ class Reporter(Protocol):
             record: kind ("train", "validation" or "test"), step, epoch, and the metrics
                 by name; flat, of strings and numbers.
         """
-        ...
 
     def message(self, text: str) -> None:
         """Called with a sentence for people."""
-        ...
 
     def progress(self, task: str, done: int, total: int | None, unit: str) -> None:
         """Called by work that may take long, so it must be quick.
@@ -94,18 +93,52 @@ class Reporter(Protocol):
             total: of how many; ``None`` if it is unknown.
             unit: what is counted, such as "images".
         """
-        ...
 
     def checkpoint(self, step: int, folder: str) -> None:
         """Called once the checkpoint of ``step`` is complete on disk, in ``folder``.
 
         Saving runs beside training, so this may be some steps after ``step``.
         """
-        ...
+
+    def inputs(self, shown: Sequence[Any], dataset: Any, normalization: Any) -> None:
+        """Called after ``start`` with some images as the network sees them.
+
+        Like ``layers`` and ``outputs``, only if the setting ``report`` has a tracker
+        that shows them.
+
+        Args:
+            shown: parts of a sheet, see ``cnnjax.train.run.inputs.Shown``.
+            dataset: that the images belong to.
+            normalization: of the images.
+        """
+
+    def layers(
+        self, step: int, scalars: Mapping[str, float], arrays: Mapping[str, Array]
+    ) -> None:
+        """Called before some training steps with the state of each layer.
+
+        Args:
+            step: that is about to be taken.
+            scalars: such as ``"gradient_norm/Conv_0"``.
+            arrays: weights before the step and their gradients, such as
+                ``"weights/Conv_0.kernel"``.
+        """
+
+    def outputs(
+        self, kind: str, step: int, outputs: Any, class_names: Sequence[str] | None
+    ) -> None:
+        """Called after ``log`` with what an evaluation is computed from, if it is kept.
+
+        Args:
+            kind: "validation" or "test".
+            step: of the state.
+            outputs: of each example, see ``cnnjax.metrics.Outputs``.
+            class_names: one per class or output, if they have names.
+        """
 
     def wants_stop(self) -> bool:
         """Whether the run should save a checkpoint and end after the current step."""
-        ...
+        return False
 
     def end(self, info: Mapping[str, Any]) -> None:
         """Called when training has ended and its last checkpoint is complete.
@@ -114,8 +147,6 @@ class Reporter(Protocol):
             info: step, reason ("finished", "early stopping", "callback", or the name of
                 a signal).
         """
-        ...
 
     def close(self) -> None:
         """Called when the run is over, whether it succeeded or not."""
-        ...

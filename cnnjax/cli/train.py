@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnjax import streams
 from cnnjax.cli.start_jax import load_jax
-from cnnjax.config import Config
+from cnnjax.config import Config, flatten
 from cnnjax.config.files import load_config
 from cnnjax.errors import ConfigError, Interrupted
 
@@ -78,10 +78,10 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
 
 
 def _train(config: Config, workdir: Path, resume: str) -> int:
-    from cnnjax.report import make_callbacks, make_reporter
+    from cnnjax.report import make_reporter
     from cnnjax.train.run.loop import train
 
-    reporter = make_reporter(workdir, make_callbacks(config.reporters))
+    reporter = make_reporter(workdir, config.report, dict(flatten(config.to_dict())))
     try:
         test = train(config, workdir, reporter, resume).test
         result = f"loss {test.loss:.4g}"

@@ -16,7 +16,7 @@ Config: TypeAlias = Any
 OPEN_SECTIONS = ("model", "optimizer")
 """Further keys here are options of the chosen model or optimizer, which checks them."""
 
-RENAMED_SETTINGS: dict[str, str] = {}
+RENAMED_SETTINGS: dict[str, str] = {"reporters": "report"}
 """Settings that had another name: the old dotted name, and the new one."""
 
 RENAMED = {("backend", "onednn"): "native"}

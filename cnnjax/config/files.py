@@ -121,6 +121,8 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
         name = RENAMED_SETTINGS.get(old, old)
         if name in settings:
             raise ConfigError(f"{name} is set twice, once by the name that it had")
+        if old == "reporters" and isinstance(value, tuple):  # beside the usual ones
+            value = (*BY_NAME[name].default, *value)
         if isinstance(value, str):
             value = RENAMED.get((name, value), value)
         settings[name] = value
@@ -214,7 +216,8 @@ def _section(config, name):
 def _unknown(config, name):
     if name in RENAMED_SETTINGS:
         new = RENAMED_SETTINGS[name]
-        return UnknownSettingError(f"{name} is called {new!r} now", name)
+        text = f"{name} is called {new!r} now, with default {BY_NAME[new].default!r}"
+        return UnknownSettingError(text, name)
     valid = [known for known, _ in flatten(config.to_dict())]
     return UnknownSettingError(str(unknown_name("setting", name, valid)), name)
 

@@ -107,11 +107,6 @@ PART = Rule("a number above 0, at most 1", lambda v: 0 < v <= 1)
 ABOVE_ONE = Rule("a number above 1", lambda v: 1 < v < float("inf"))
 MULTIPLIER = Rule("a number above 0, at most 1000", lambda v: 0 < v <= 1000)
 
-PATHS = Rule(
-    "import paths, such as ('my_module:attribute',)",
-    lambda values: all(isinstance(v, str) and is_import_path(v) for v in values),
-)
-
 AUGMENTATIONS = Rule(
     "augmentations, such as ('random_crop(4)', 'flip'), or import paths",
     lambda values: all(isinstance(v, str) for v in values),
@@ -124,6 +119,11 @@ VARIANTS = Rule(
 
 METRICS = Rule(
     "names of metrics and import paths, such as ('top5', 'my_module:metric')",
+    lambda values: all(isinstance(v, str) for v in values),
+)
+
+REPORTERS = Rule(
+    "names of reporters and import paths, such as ('terminal', 'my_module:callback')",
     lambda values: all(isinstance(v, str) for v in values),
 )
 

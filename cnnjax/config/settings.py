@@ -22,9 +22,9 @@ from cnnjax.config.rules import (
     NUMBERS,
     ORIGIN,
     PART,
-    PATHS,
     PATTERN,
     POSITIVE,
+    REPORTERS,
     SEED,
     SHARE,
     SIZE,
@@ -234,6 +234,13 @@ SETTINGS = (
             "Time between validations."),
     Setting("log_every", str, "50 steps", DURATION, "",
             "Time between lines of training metrics."),
+    Setting("report", tuple, ("terminal", "jsonl"), REPORTERS, "",
+            "Where a run reports: `terminal`, `jsonl` (the file `metrics.jsonl`),"
+            " `tensorboard`, `wandb`, `mlflow`, and your own subclasses of"
+            " `cnnjax.Callback`."),
+    Setting("report_every", str, "1 epoch", DURATION, "",
+            "Time between reports on each layer's gradients, weights and activations,"
+            " for `tensorboard`, `wandb` and `mlflow`."),
 
     Setting("checkpoint.every", str, "1 epoch", TIME, "",
             "Time between checkpoints. The last state is always saved."),
@@ -245,8 +252,6 @@ SETTINGS = (
     Setting("metrics", tuple, (), METRICS, "",
             "Metrics, reported beside loss and accuracy in evaluation: names such as"
             " `top5` or `auc`, and your own functions."),
-    Setting("reporters", tuple, (), PATHS, "",
-            "Your own subclasses of `cnnjax.Callback`, called during training."),
     Setting("monitor", str, "loss",
             Rule("'loss', 'accuracy', a name in metrics; 'max:NAME' or 'min:NAME' for"
                  " your own function"), "",

@@ -1,6 +1,6 @@
 """What people look at while a network trains, and afterwards."""
 
-from cnnjax.report.callbacks import Callback, CallbackReporter, make_callbacks
+from cnnjax.report.callbacks import Callback, CallbackReporter, make_callback
 from cnnjax.report.metrics_file import MetricsFile, check_records, read_metrics
 from cnnjax.report.reporters import Reporters, make_reporter
 from cnnjax.report.terminal import make_terminal_reporter
@@ -11,7 +11,7 @@ __all__ = [
     "MetricsFile",
     "Reporters",
     "check_records",
-    "make_callbacks",
+    "make_callback",
     "make_reporter",
     "make_terminal_reporter",
     "read_metrics",

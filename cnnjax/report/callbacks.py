@@ -6,6 +6,7 @@ from typing import Any
 
 from cnnjax.config.import_path import failure, resolve, wrong_kind
 from cnnjax.errors import ConfigError
+from cnnjax.typing import Reporter
 
 
 class Callback:
@@ -29,7 +30,8 @@ class Callback:
 
         Args:
             info: name (of the model), total_steps, examples (of the training split),
-                epochs, batch_size, parameters (how many), device, workdir.
+                epochs, batch_size, parameters (how many), device, workdir, metrics
+                (their names in an evaluation).
         """
 
     def on_step(self, record: Mapping[str, Any]) -> bool | None:
@@ -66,31 +68,29 @@ class Callback:
         """
 
 
-def make_callbacks(paths: Sequence[str]) -> list[Callback]:
-    """The callbacks that the setting ``reporters`` names.
+def make_callback(path: str) -> Callback:
+    """The callback that the setting ``report`` names.
 
     Args:
-        paths: import paths of subclasses of ``Callback`` that need no arguments.
+        path: import path of a subclass of ``Callback`` that needs no arguments.
 
     Raises:
         ConfigError: a path that names something else.
     """
-    return [_make_callback(path) for path in paths]
-
-
-def _make_callback(path: str) -> Callback:
     expected = "a subclass of cnnjax.Callback that needs no arguments"
-    found = resolve("reporters", path, expected)
+    found = resolve("report", path, expected)
     if not (inspect.isclass(found) and issubclass(found, Callback)):
-        raise wrong_kind("reporters", path, found, expected)
+        raise wrong_kind("report", path, found, expected)
     try:
         return found()
     except Exception as error:  # a user's own code
-        raise ConfigError(failure("reporters", path, error)) from error
+        raise ConfigError(failure("report", path, error)) from error
 
 
-class CallbackReporter:
+class CallbackReporter(Reporter):
     """A reporter that passes on what it receives to callbacks, in order.
+
+    After a rollback, they see repeated steps again.
 
     Args:
         callbacks: whose methods are called.
@@ -105,9 +105,6 @@ class CallbackReporter:
         for callback in self._callbacks:
             self._stop |= callback.on_start(info) is True
 
-    def rewind(self, step: int) -> None:
-        """Do nothing: callbacks see repeated steps again."""
-
     def step(self, record: Mapping[str, Any]) -> None:
         """Call ``on_step``."""
         for callback in self._callbacks:
@@ -119,12 +116,6 @@ class CallbackReporter:
             return
         for callback in self._callbacks:
             self._stop |= callback.on_evaluation(record) is True
-
-    def message(self, text: str) -> None:
-        """Do nothing: messages are for people."""
-
-    def progress(self, task: str, done: int, total: int | None, unit: str) -> None:
-        """Do nothing: callbacks are about steps."""
 
     def checkpoint(self, step: int, folder: str) -> None:
         """Call ``on_checkpoint``."""
@@ -139,6 +130,3 @@ class CallbackReporter:
         """Call ``on_end``."""
         for callback in self._callbacks:
             callback.on_end(info)
-
-    def close(self) -> None:
-        """Do nothing: ``on_end`` was called."""

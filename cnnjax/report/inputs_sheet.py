@@ -16,8 +16,7 @@ from cnnjax.report.pictures import (
     undo,
     with_map,
 )
-from cnnjax.report.sheet import Part, draw_sheet, has_glyphs
-from cnnjax.streams import printable
+from cnnjax.report.sheet import Part, draw_sheet, drawn_names
 
 if TYPE_CHECKING:
     from cnnjax.train.run.inputs import Inputs, Shown
@@ -91,12 +90,10 @@ def _describe_scale(scale: Scale, axes: int) -> str:
 def _names(dataset: Dataset) -> list[str]:
     """The name to show for each class; its number if it has no name to show."""
     what = "output" if dataset.task == REGRESSION else "class"
-    numbers = [f"{what} {number}" for number in range(dataset.num_classes)]
-    names = map(printable, dataset.class_names or numbers)
-    return [
-        name if has_glyphs(name) else number
-        for name, number in zip(names, numbers, strict=True)
-    ]
+    return drawn_names(
+        dataset.class_names,
+        [f"{what} {number}" for number in range(dataset.num_classes)],
+    )
 
 
 def _captions(inputs: "Inputs", names: Sequence[str], task: str) -> list[list[str]]:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnjax.errors import NotRegularError
-from cnnjax.files import open_regular, write_whole
+from cnnjax.files import append_whole, open_regular, write_whole
 from cnnjax.json_file import parse_json
 from cnnjax.streams import warn
+from cnnjax.typing import Reporter
 
 # JSON has no such numbers.
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-class MetricsFile:
+class MetricsFile(Reporter):
     """A reporter that appends each logged record to a file as one line of JSON.
 
     Each line goes to the operating system when it is logged, so a killed process loses
@@ -39,9 +40,6 @@ class MetricsFile:
         self._waiting: list[dict[str, Any]] = []
         self._failure = ""
 
-    def start(self, info: Mapping[str, Any]) -> None:
-        """Do nothing: the config describes the run."""
-
     def rewind(self, step: int) -> None:
         """Remove the records of steps that will be repeated, and of the final test.
 
@@ -55,9 +53,6 @@ class MetricsFile:
         if self._path.parent.is_dir():
             self._write()
 
-    def step(self, record: Mapping[str, Any]) -> None:
-        """Do nothing: single steps are not recorded."""
-
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a flat record of strings and of Python or NumPy numbers."""
         self._waiting.append(dict(record))
@@ -67,7 +62,9 @@ class MetricsFile:
         """Writes the waiting records, or tells why they have to wait."""
         try:
             self._file = self._file or _open(self._path)
-            _append(self._file, "".join(map(_line, self._waiting)).encode())
+            append_whole(
+                self._file.fileno(), "".join(map(_line, self._waiting)).encode()
+            )
         except NotRegularError:
             raise
         except OSError as error:
@@ -82,22 +79,6 @@ class MetricsFile:
         if self._failure:
             self._tell(f"the metrics that waited have been written to {self._path}")
         self._waiting, self._failure = [], ""
-
-    def message(self, text: str) -> None:
-        """Do nothing: messages are for people."""
-
-    def progress(self, task: str, done: int, total: int | None, unit: str) -> None:
-        """Do nothing: the file holds results."""
-
-    def checkpoint(self, step: int, folder: str) -> None:
-        """Do nothing: the file holds metrics only."""
-
-    def wants_stop(self) -> bool:
-        """Never."""
-        return False
-
-    def end(self, info: Mapping[str, Any]) -> None:
-        """Do nothing: the file holds metrics only."""
 
     def close(self) -> None:
         """Close the file.
@@ -136,17 +117,6 @@ def _open(path: Path) -> BinaryIO:
     file = open_regular(path, "ab", follow_links=False)
     file.truncate(len(_whole_lines(path)))
     return file
-
-
-def _append(file: BinaryIO, content: bytes) -> None:
-    """Appends all of ``content`` to a file, or nothing."""
-    number, size = file.fileno(), os.fstat(file.fileno()).st_size
-    try:
-        while content:
-            content = content[os.write(number, content) :]
-    except OSError:
-        os.ftruncate(number, size)
-        raise
 
 
 def _cut(path: Path, last_step: int) -> None:

@@ -14,12 +14,13 @@ from rich.text import Text
 from cnnjax.report.lines import duration_text, fit, header, log_line, step_text
 from cnnjax.report.work import BAR_AFTER_SECONDS, Task
 from cnnjax.streams import printable
+from cnnjax.typing import Reporter
 
 REFRESH_SECONDS = 0.2
 _SHORTEST_BAR = 10
 
 
-class ProgressBar:
+class ProgressBar(Reporter):
     """A reporter that keeps a progress bar on the last line of a terminal.
 
     The training thread draws the bar, at most every ``REFRESH_SECONDS``; in between, a
@@ -115,16 +116,6 @@ class ProgressBar:
             transient=transient,
             get_renderable=self._render,
         )
-
-    def checkpoint(self, step: int, folder: str) -> None:
-        """Do nothing: one line per checkpoint would be too many."""
-
-    def wants_stop(self) -> bool:
-        """Never."""
-        return False
-
-    def end(self, info: Mapping[str, Any]) -> None:
-        """Do nothing: the run says how it ended."""
 
     def close(self) -> None:
         """Draw the bar once more and release the terminal."""

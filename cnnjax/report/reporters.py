@@ -1,12 +1,14 @@
 """The reporters of a training run, and several as one."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnjax.errors import ConfigError
-from cnnjax.report.callbacks import Callback, CallbackReporter
+from cnnjax.config.import_path import is_import_path
+from cnnjax.errors import ConfigError, unknown_name
+from cnnjax.report.callbacks import Callback, CallbackReporter, make_callback
 from cnnjax.report.metrics_file import MetricsFile, check_records
 from cnnjax.report.terminal import make_terminal_reporter
 from cnnjax.streams import warn
@@ -16,7 +18,7 @@ from cnnjax.typing import Reporter
 METRICS = "metrics.jsonl"
 
 
-class Reporters:
+class Reporters(Reporter):
     """Several reporters as one: each call goes to all of them, in order.
 
     Args:
@@ -65,6 +67,25 @@ class Reporters:
         """Whether any of the reporters asks the run to stop."""
         return any(reporter.wants_stop() for reporter in self._reporters)
 
+    def inputs(self, shown: Sequence[Any], dataset: Any, normalization: Any) -> None:
+        """Give all reporters images as the network sees them."""
+        for reporter in self._reporters:
+            reporter.inputs(shown, dataset, normalization)
+
+    def layers(
+        self, step: int, scalars: Mapping[str, float], arrays: Mapping[str, Any]
+    ) -> None:
+        """Tell all reporters about each layer."""
+        for reporter in self._reporters:
+            reporter.layers(step, scalars, arrays)
+
+    def outputs(
+        self, kind: str, step: int, outputs: Any, class_names: Sequence[str] | None
+    ) -> None:
+        """Give all reporters the outputs of an evaluation."""
+        for reporter in self._reporters:
+            reporter.outputs(kind, step, outputs, class_names)
+
     def end(self, info: Mapping[str, Any]) -> None:
         """Tell all reporters that training has ended."""
         for reporter in self._reporters:
@@ -78,30 +99,91 @@ class Reporters:
 
 
 def make_reporter(
-    workdir: Path, callbacks: Sequence[Callback] = (), progress: str = "auto"
+    workdir: Path,
+    names: Sequence[str] = ("terminal", "jsonl"),
+    settings: Mapping[str, Any] = {},
+    callbacks: Sequence[Callback] = (),
+    progress: str = "auto",
 ) -> Reporters:
-    """The reporters of a run: the terminal, ``metrics.jsonl``, and callbacks.
+    """The reporters of a run.
 
     Processes other than the first report nothing.
 
     Args:
         workdir: the run's working directory.
-        callbacks: called after the others.
+        names: keys of ``REPORTERS``, and import paths of callbacks.
+        settings: of the run by dotted names, for those who show them.
+        callbacks: called after those of ``names``.
         progress: ``"bar"``, ``"lines"``, ``"none"``, or ``"auto"``, which is a bar on a
             terminal and lines elsewhere.
 
     Raises:
-        ConfigError: the file exists, but does not hold metrics.
+        ConfigError: an unknown name, a package that is not installed, or a file or
+            folder in the way.
     """
+    _check(names)
+    own = [make_callback(name) for name in names if is_import_path(name)]
     if not is_first():
         return Reporters()
-    metrics = workdir / METRICS
+    reporters: list[Reporter] = []
+    tell = warn
+    if "terminal" in names and progress != "none":
+        reporters.append(make_terminal_reporter(progress=progress))
+        tell = reporters[0].message
+    for name in names:
+        if name in TRACKERS:
+            reporters.append(TRACKERS[name](workdir, settings, tell))
+    return Reporters(*reporters, CallbackReporter([*own, *callbacks]))
+
+
+def _check(names: Sequence[str]) -> None:
+    """Refuses names of no reporter, and those that stand twice.
+
+    Raises:
+        ConfigError: the first of them.
+    """
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ConfigError(f"report names {name!r} twice")
+        if name != "terminal" and name not in TRACKERS and not is_import_path(name):
+            known = ["terminal", *TRACKERS]
+            error = unknown_name("reporter", name, known)
+            raise ConfigError(f"report: {error}; or give 'module:attribute'")
+
+
+def _make_metrics_file(
+    workdir: Path, settings: Mapping[str, Any], tell: Callable[[str], None]
+) -> Reporter:
+    path = workdir / METRICS
     try:
-        check_records(metrics)
+        check_records(path)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         raise ConfigError(f"{error}; move the file away") from error
-    shown = [] if progress == "none" else [make_terminal_reporter(progress=progress)]
-    tell = shown[0].message if shown else warn
-    return Reporters(*shown, MetricsFile(metrics, tell), CallbackReporter(callbacks))
+    return MetricsFile(path, tell)
+
+
+def _make_tensorboard(
+    workdir: Path, settings: Mapping[str, Any], tell: Callable[[str], None]
+) -> Reporter:
+    from cnnjax.report.tensorboard import make_tensorboard  # which takes time to load
+
+    return make_tensorboard(workdir, settings, tell)
+
+
+def _make_service(
+    name: str, workdir: Path, settings: Mapping[str, Any], tell: Callable[[str], None]
+) -> Reporter:
+    from cnnjax.report.services import SERVICES
+
+    return SERVICES[name](name, workdir, settings, tell)
+
+
+TRACKERS: dict[str, Callable[..., Reporter]] = {
+    "jsonl": _make_metrics_file,
+    "tensorboard": _make_tensorboard,
+    "wandb": functools.partial(_make_service, "wandb"),
+    "mlflow": functools.partial(_make_service, "mlflow"),
+}
+"""Makers of reporters from a working directory, settings, and what tells people."""

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+from cnnjax.streams import printable
+
 FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
 """Tried in this order; Pillow's own font, the last resort, has few characters."""
 WIDTH, MARGIN, GAP = 1140, 16, 12
@@ -60,9 +62,22 @@ def has_glyphs(text: str) -> bool:
     return all(char == " " or _glyph(char) != missing for char in text)
 
 
+def drawn_names(names: Sequence[str] | None, numbers: Sequence[str]) -> list[str]:
+    """The names of classes as they can be drawn.
+
+    Args:
+        names: of the classes, if they have any.
+        numbers: drawn in place of a name that is missing or has no glyphs.
+    """
+    return [
+        name if has_glyphs(name) else number
+        for name, number in zip(map(printable, names or numbers), numbers, strict=True)
+    ]
+
+
 @functools.cache
 def _glyph(char: str) -> bytes:
-    mask: Any = _font(CAPTION).getmask(char)
+    mask: Any = font_of(CAPTION).getmask(char)
     return bytes(mask)
 
 
@@ -98,14 +113,14 @@ def _draw_pictures(
         pen.rectangle((left - 1, y - 1, left + width, y + height), None, "#c0c0c0")
         for index, text in enumerate(caption):
             place = left, y + height + 4 + index * line
-            pen.text(place, _shorten(text, cell), "black", _font(CAPTION))
+            pen.text(place, shorten(text, cell), "black", font_of(CAPTION))
     rows = -(-len(part.pictures) // columns)
     return top + rows * row_height - GAP
 
 
 def _write(pen: ImageDraw.ImageDraw, top: int, text: str, size: int, color: str) -> int:
     """Writes text, wrapped to the sheet's width; returns the bottom edge."""
-    font = _font(size)
+    font = font_of(size)
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -118,9 +133,9 @@ def _write(pen: ImageDraw.ImageDraw, top: int, text: str, size: int, color: str)
     return top + len(lines) * (size + 5)
 
 
-def _shorten(text: str, width: int) -> str:
-    """The text, cut and ended with dots if it is wider than ``width``."""
-    length: Callable[[str], float] = _font(CAPTION).getlength
+def shorten(text: str, width: int) -> str:
+    """The text as a caption, cut and ended with dots if it is wider than ``width``."""
+    length: Callable[[str], float] = font_of(CAPTION).getlength
     if length(text) <= width:
         return text
     end = next(n for n in range(len(text), -1, -1) if length(text[:n] + "...") <= width)
@@ -128,7 +143,8 @@ def _shorten(text: str, width: int) -> str:
 
 
 @functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font_of(size: int) -> ImageFont.FreeTypeFont:
+    """The first of ``FONTS`` that is installed, in a size in pixels."""
     for name in FONTS:
         try:
             return ImageFont.truetype(name, size)

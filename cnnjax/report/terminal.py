@@ -33,7 +33,7 @@ def make_terminal_reporter(
     return ProgressBar(target)
 
 
-class PlainLines:
+class PlainLines(Reporter):
     """A reporter that prints one line for each logged record, and nothing for steps.
 
     Args:
@@ -51,12 +51,6 @@ class PlainLines:
         for line in header(info):
             self.message(line)
 
-    def rewind(self, step: int) -> None:
-        """Do nothing: printed lines stay."""
-
-    def step(self, record: Mapping[str, Any]) -> None:
-        """Do nothing: one line per step would be too many."""
-
     def log(self, record: Mapping[str, Any]) -> None:
         """Print a record."""
         self.message(log_line(record, total_steps=self._total_steps))
@@ -64,16 +58,3 @@ class PlainLines:
     def message(self, text: str) -> None:
         """Print a sentence."""
         print(printable(text), file=self._stream, flush=True)
-
-    def checkpoint(self, step: int, folder: str) -> None:
-        """Do nothing: one line per checkpoint would be too many."""
-
-    def wants_stop(self) -> bool:
-        """Never."""
-        return False
-
-    def end(self, info: Mapping[str, Any]) -> None:
-        """Do nothing: the run says how it ended."""
-
-    def close(self) -> None:
-        """Do nothing: each line has been flushed."""

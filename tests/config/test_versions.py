@@ -40,6 +40,14 @@ def test_settings_and_values_that_were_renamed_are_migrated(monkeypatch):
         load_config(DIGITS, {"data.mirror": "true"})
 
 
+def test_old_callbacks_stand_beside_the_usual_reporters():
+    config = from_file('{"reporters": ["my_parts:Append"]}')
+    assert config.report == ("terminal", "jsonl", "my_parts:Append")
+    assert from_file('{"reporters": []}').report == default_config().report
+    with pytest.raises(ConfigError, match=r"called 'report' now, with default \('term"):
+        load_config(DIGITS, {"reporters": "('my_parts:Append',)"})
+
+
 def test_an_unknown_setting_is_named_with_the_version_that_wrote_it():
     tree = {"format_version": 1, "cnnjax_version": "0.3.0", "data": {"warp": 9}}
     with pytest.raises(UnknownSettingError) as caught:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cnnjax.report.reporters import Reporters
+from cnnjax.errors import ConfigError
+from cnnjax.report.reporters import Reporters, make_reporter
 
 
 class Recorder:
@@ -48,3 +49,23 @@ def test_all_are_closed_when_one_raises():
     with pytest.raises(OSError, match="disk full"):
         Reporters(broken, Recorder("b", calls)).close()
     assert calls == [("a", "close"), ("b", "close")]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("tensorbord",), "unknown reporter 'tensorbord'; did you mean 'tensorboard'?"),
+        (("jsonl", "jsonl"), "report names 'jsonl' twice"),
+        (("nowhere_to_be:found",), "report is 'nowhere_to_be:found', but there is no"),
+    ],
+)
+def test_names_of_no_reporter_are_refused(tmp_path, names, message):
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+        make_reporter(tmp_path, names)
+
+
+def test_only_the_reporters_that_are_named_write(tmp_path):
+    reporter = make_reporter(tmp_path, ())
+    reporter.log({"kind": "train", "step": 1, "loss": 0.5})
+    reporter.close()
+    assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_reque
 from cnnjax.train.machine.footprint import check_footprint
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.machine.stop_request import WIDTH, StopRequest, encode
-from cnnjax.train.run.evaluation import Evaluation, Score, evaluate
+from cnnjax.train.run.evaluation import Evaluation, evaluate
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.step.eval_step import EvalStep
@@ -180,7 +180,11 @@ def eval_step_on_devices(
 def over_devices(devices: Devices, function, sharded: int, **options) -> Any:
     """A function of a state and of sharded arrays, jitted to run on every device.
 
-    Its results must be the same on all of them.
+    Args:
+        devices: where it runs.
+        function: its results must be the same on all of them.
+        sharded: how many arguments follow the state.
+        **options: of ``jax.jit`` or ``jax.pmap``.
     """
     if devices.kind == "pmap":
         return jax.pmap(
@@ -240,14 +244,6 @@ def make_evaluation(
         )
 
     return evaluation
-
-
-def make_score(
-    config: Config, experiment: Experiment, devices: Devices
-) -> Callable[[TrainState, Split], Score]:
-    """The function ``(state, split) -> score``, which counts each example once."""
-    evaluation = make_evaluation(config, experiment, devices)
-    return lambda state, split: evaluation(state, split).score
 
 
 def make_initial_state(experiment: Experiment, config: Config) -> TrainState:

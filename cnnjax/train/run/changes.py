@@ -49,7 +49,8 @@ HARMLESS = (
     "eval_batch_size",
     "log_every",
     "parallel",
-    "reporters",
+    "report",
+    "report_every",
     "shard_optimizer",
 )
 

@@ -49,7 +49,7 @@ def named_paths(config: Config) -> list[tuple[str, str]]:
         ("schedule.name", config.schedule.name),
         *(("data.augment", path) for path in config.data.augment),
         *(("metrics", path) for path in config.metrics),
-        *(("reporters", path) for path in config.reporters),
+        *(("report", path) for path in config.report),
     ]
     return [(setting, path) for setting, path in named if is_import_path(path)]
 
@@ -75,7 +75,7 @@ def import_recorded(workdir: Path, config: Config | None = None) -> None:
     """Imports the code that the settings of a run on disk name, from where it was.
 
     That is the folder that the run recorded, then the current one; or an installed
-    package, from which only networks are taken. Reporters are left out: only training
+    package, from which only networks are taken. Callbacks are left out: only training
     calls them.
 
     Args:
@@ -87,7 +87,7 @@ def import_recorded(workdir: Path, config: Config | None = None) -> None:
             that is not what a run may name.
     """
     config = stored_settings(workdir) if config is None else config
-    paths = [pair for pair in named_paths(config) if pair[0] != "reporters"]
+    paths = [pair for pair in named_paths(config) if pair[0] != "report"]
     import_paths(workdir, paths)
 
 

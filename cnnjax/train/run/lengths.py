@@ -15,6 +15,7 @@ _DURATIONS = (
     "duration",
     "eval_every",
     "log_every",
+    "report_every",
     "checkpoint.every",
     "checkpoint.keep_every",
     "schedule.warmup",
@@ -28,6 +29,7 @@ class Lengths(NamedTuple):
         total: its length.
         eval_every: between validations.
         log_every: between lines of training metrics.
+        report_every: between reports on each layer.
         save_every: between saves, unless they go by the clock.
         save_seconds: between saves that go by the clock, else ``None``.
         keep_every: between checkpoints that are kept for good; ``None`` for none.
@@ -39,6 +41,7 @@ class Lengths(NamedTuple):
     total: int
     eval_every: int
     log_every: int
+    report_every: int
     save_every: int
     save_seconds: float | None
     keep_every: int | None
@@ -111,6 +114,7 @@ def make_lengths(config: Config, examples: int) -> Lengths:
         total=total,
         eval_every=steps("eval_every", config.eval_every, total),
         log_every=steps("log_every", config.log_every, total),
+        report_every=steps("report_every", config.report_every, total),
         save_every=total
         if seconds
         else steps("checkpoint.every", settings.every, total),

@@ -16,6 +16,7 @@ from cnnjax.train.machine.compile import compile_step
 from cnnjax.train.machine.signals import watch
 from cnnjax.train.machine.stop_request import StopRequest, decode
 from cnnjax.train.run.checkpoint import Checkpoints
+from cnnjax.train.run.details import make_layer_report, report_outputs
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import ALL_FROM_CONFIG, Parts
 from cnnjax.train.run.freezing import describe_trained, stage_after
@@ -98,7 +99,7 @@ def train(
         state, progress = resume_run(run, checkpoints)
         if rates := describe_rates(run.config, run.experiment):
             run.reporter.message(rates)
-        train_step = _compile(run, state)
+        train_step, report_layers = _compile(run, state), make_layer_report(run)
         meter = _start_meter(run, progress)
         lengths, step = run.experiment.lengths, int(state.step)
         first, batches, running = step, run.batches(step), None
@@ -113,9 +114,14 @@ def train(
                         train_step = _compile(run, state)
                 if running and not batches.is_ready():
                     jax.block_until_ready(running.metrics)  # no wait for data so far
+                with meter.host_work():
+                    batch = meter.next_batch(batches)
+                if report_layers and step % lengths.report_every == 0:
+                    jax.block_until_ready(running and running.metrics)
+                    with meter.pause():
+                        report_layers(step, state, batch)
                 with meter.host_work():  # which ends once the step is dispatched
                     request = _request(stop, run, last_save)
-                    batch = meter.next_batch(batches)
                     state, metrics, requests = train_step(state, batch, request)
                 running, done = Running(step, metrics, requests), running
                 if watch_state:
@@ -218,10 +224,11 @@ def _validate(
 ) -> Progress:
     """The progress after a validation, which is reported."""
     step, settings = int(state.step), run.config.early_stopping
-    score = run.score(state, run.experiment.dataset.validation)
-    meter.log("validation", step, score.as_record())
-    least = settings.min_improvement
-    return judge(progress, step, score, monitor=run.experiment.monitor, least=least)
+    found = run.evaluate(state, run.experiment.dataset.validation)
+    meter.log("validation", step, found.score.as_record())
+    report_outputs(run, "validation", state, found)
+    monitor, least = run.experiment.monitor, settings.min_improvement
+    return judge(progress, step, found.score, monitor=monitor, least=least)
 
 
 def _save(
@@ -284,7 +291,8 @@ def _finish(
                 f"the best state, of step {best}, is missing or damaged; taking the"
                 f" last one, of step {step}"
             )
-    test = run.score(state, run.experiment.dataset.test)
-    meter.log("test", int(state.step), test.as_record())
+    test = run.evaluate(state, run.experiment.dataset.test)
+    meter.log("test", int(state.step), test.score.as_record())
+    report_outputs(run, "test", state, test)
     run.reporter.end({"step": step, "reason": reason})
-    return Result(state, test)
+    return Result(state, test.score)

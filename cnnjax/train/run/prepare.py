@@ -10,16 +10,17 @@ from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data import Batch, Split, StreamedImages, train_batches
 from cnnjax.data.image_files import count_workers
 from cnnjax.data.prefetch import Prefetch
+from cnnjax.data.tasks import REGRESSION
 from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.agreement import check_same, check_shared
-from cnnjax.train.machine.compile import describe_state, make_score
+from cnnjax.train.machine.compile import describe_state, make_evaluation
 from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
 from cnnjax.train.machine.numerics import describe_backend, describe_options
 from cnnjax.train.machine.processes import is_first
 from cnnjax.train.run import data_identity, model_file
 from cnnjax.train.run.changes import check_changes, describe_run, find_changes
 from cnnjax.train.run.checkpoint import Checkpoints
-from cnnjax.train.run.evaluation import Score
+from cnnjax.train.run.evaluation import Evaluation
 from cnnjax.train.run.experiment import Experiment, Parts, make_experiment
 from cnnjax.train.run.folder_name import check_name
 from cnnjax.train.run.from_data import make_class_order
@@ -52,7 +53,7 @@ class Run(NamedTuple):
         identity: of the data.
         origin: the run to resume: this one, or another that it branches off; ``None``
             where a new run starts.
-        score: ``(state, split) -> Score``, compiled.
+        evaluate: ``(state, split) -> Evaluation``, compiled.
     """
 
     config: Config
@@ -63,7 +64,7 @@ class Run(NamedTuple):
     shapes: TrainState
     identity: data_identity.Identity
     origin: Origin | None
-    score: Callable[[TrainState, Split], Score]
+    evaluate: Callable[[TrainState, Split], Evaluation]
 
     @property
     def examples(self) -> int:
@@ -147,7 +148,14 @@ class Run(NamedTuple):
             "parameters": count_parameters(state.params),
             "device": describe_devices(self.devices),
             "workdir": str(self.hold.workdir),
+            "metrics": self._metric_names(),
         }
+
+    def _metric_names(self) -> list[str]:
+        """Of the numbers of an evaluation."""
+        if self.experiment.dataset.task == REGRESSION:
+            return ["loss", *self.experiment.metrics]
+        return ["loss", "accuracy", *self.experiment.metrics]
 
     def _model_name(self) -> str:
         name = self.config.model.name
@@ -224,5 +232,5 @@ def prepare(
             shapes=describe_state(experiment, config, training=True),
             identity=identity,
             origin=origin,
-            score=make_score(config, experiment, devices),
+            evaluate=make_evaluation(config, experiment, devices),
         )

@@ -19,6 +19,7 @@ from cnnjax.train.run.changes import (
     noted_config,
 )
 from cnnjax.train.run.checkpoint import Checkpoints
+from cnnjax.train.run.details import report_inputs
 from cnnjax.train.run.fine_tuning import start_from
 from cnnjax.train.run.first_failure import describe_failure
 from cnnjax.train.run.freezing import check_freezing
@@ -62,6 +63,7 @@ def resume_run(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress
         state, progress = _place(found, run)
         _check_finished(run, folder, int(state.step), progress, changes)
     run.reporter.start(run.summary(state))
+    report_inputs(run)
     run.reporter.rewind(int(state.step))
     for change in changes:
         same = "; the data is the same" if change.name == "data.source" else ""

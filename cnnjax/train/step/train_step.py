@@ -229,6 +229,13 @@ class TrainStep:
         other = self.loss_function(logits, partner(batch.labels))
         return shares * losses + (1 - shares) * other * partner(weights)
 
+    def mean_gradients(self, gradients: Gradients) -> tuple[Array, Params]:
+        """The weight of a whole batch, and the gradients of its mean loss."""
+        weight = gradients.sums.weight
+        weight = jnp.where(weight > 0, weight, 1)  # all labels may be unknown
+        grads = jax.tree.map(lambda g: (g / weight).astype(g.dtype), gradients.grads)
+        return weight, grads
+
     def update(
         self, state: TrainState, gradients: Gradients
     ) -> tuple[TrainState, TrainMetrics]:
@@ -238,9 +245,8 @@ class TrainStep:
             state: before the step.
             gradients: over the whole batch.
         """
-        (loss, weight, correct, count), grads, statistics = gradients
-        weight = jnp.where(weight > 0, weight, 1)  # all labels may be unknown
-        grads = jax.tree.map(lambda g: (g / weight).astype(g.dtype), grads)
+        (loss, _, correct, count), _, statistics = gradients
+        weight, grads = self.mean_gradients(gradients)
         metrics = TrainMetrics(
             loss=loss / weight,
             accuracy=correct / jnp.maximum(count, 1),

@@ -17,7 +17,11 @@ import numpy as np
 from cnnjax.config.files import load_config
 from cnnjax.data import train_batches
 from cnnjax.train.machine import processes, shutdown
-from cnnjax.train.machine.compile import compile_step, make_initial_state, make_score
+from cnnjax.train.machine.compile import (
+    compile_step,
+    make_evaluation,
+    make_initial_state,
+)
 from cnnjax.train.machine.devices import make_devices
 from cnnjax.train.machine.stop_request import StopRequest
 from cnnjax.train.run.experiment import make_experiment
@@ -77,8 +81,8 @@ def main(out, kind, count, accumulate, shard, norm):
     for batch in batches:
         state, metrics, _ = step(state, batch, StopRequest())
         losses.append(float(metrics.loss))
-    score = make_score(config, experiment, devices)
-    scores = [score(state, split)[:3] for split in experiment.dataset[:3]]
+    score = make_evaluation(config, experiment, devices)
+    scores = [score(state, split).score[:3] for split in experiment.dataset[:3]]
     arrays = devices.fetch(state)
     if processes.is_first():
         leaves = jax.tree.leaves(arrays)

@@ -7,7 +7,7 @@ from cnnjax.native import library
 from cnnjax.ops import backend
 from cnnjax.ops.backend import VARIABLE
 from cnnjax.train.machine import numerics
-from cnnjax.train.machine.compile import lower_step, make_initial_state, make_score
+from cnnjax.train.machine.compile import lower_step, make_evaluation, make_initial_state
 from cnnjax.train.machine.devices import devices_of
 from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.experiment import make_experiment
@@ -66,7 +66,7 @@ def test_scoring_is_traced_with_the_backend_too(small_config, monkeypatch, paral
     experiment, devices = make_experiment(config), devices_of(config)
     state = devices.put_state(make_initial_state(experiment, config))
     seen.clear()
-    make_score(config, experiment, devices)(state, experiment.dataset.test)
+    make_evaluation(config, experiment, devices)(state, experiment.dataset.test)
     assert set(seen) == {"xla"}
 
 

@@ -5,7 +5,7 @@ import pytest
 from cnnjax import Callback
 from cnnjax.config.import_path import make_importable
 from cnnjax.errors import ConfigError
-from cnnjax.report import CallbackReporter, make_callbacks
+from cnnjax.report import CallbackReporter, make_callback
 from cnnjax.train.run.loop import train
 
 
@@ -102,4 +102,4 @@ def test_what_is_no_callback_is_refused(path, tmp_path):
     )
     make_importable(tmp_path)
     with pytest.raises(ConfigError, match=BAD[path]):
-        make_callbacks([path])
+        make_callback(path)
