@@ -18,6 +18,8 @@ from cnnjax.train.step.state import TrainState, named_leaves, step_key
 from cnnjax.train.step.train_step import Gradients, TrainStep
 from cnnjax.typing import Array, Params
 
+ROOT = "network"
+"""The layer of parameters that belong to the whole network itself."""
 _METHODS = ("__call__", "and_relu")  # of a layer, which give its output
 
 
@@ -124,9 +126,9 @@ def _activations(train_step, state, part, key, first) -> dict[str, Array]:
     layers, found = set(_layers(state.params)), {}
     for path, x in jax.tree_util.tree_leaves_with_path(variables["intermediates"]):
         *names, method, _ = (str(getattr(key, "key", None)) for key in path)
-        name = ".".join(names)
-        is_output = method in _METHODS and jnp.issubdtype(x.dtype, jnp.floating)
-        if name in layers and is_output and x.ndim:
+        name = ".".join(names) or ROOT
+        is_output = method in _METHODS and name in layers
+        if is_output and x.ndim and jnp.issubdtype(x.dtype, jnp.floating):
             calls = sum(known.partition("#")[0] == name for known in found)
             found[f"{name}#{calls + 1}" if calls else name] = x
     return found
@@ -148,7 +150,7 @@ def _layers(params: Params) -> dict[str, list[Array]]:
     """The arrays of each layer, by the layer's name."""
     layers: dict[str, list[Array]] = {}
     for name, array in named_leaves(params):
-        layers.setdefault(name.rpartition(".")[0], []).append(array)
+        layers.setdefault(name.rpartition(".")[0] or ROOT, []).append(array)
     return layers
 
 

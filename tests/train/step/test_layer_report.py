@@ -1,5 +1,7 @@
 """What is reported of each layer, against NumPy and Flax."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,7 @@ class Net(nn.Module):
         x = layers.Conv(3, (3, 3), name="fused").and_relu(x)
         twice = layers.Conv(3, (1, 1), name="twice")
         x = layers.relu(twice(twice(x))).mean((1, 2))
+        x = x * self.param("scale", nn.initializers.ones, ())
         return nn.remat(Block)(name="block")(x)
 
 
@@ -45,6 +48,7 @@ class Stock(nn.Module):
         again = twice(once)
         inner = nn.Dense(4, name="inner")(nn.relu(again).mean((1, 2)))
         return {
+            "network": inner,
             "fused": fused,
             "twice": once,
             "twice#2": again,
@@ -96,6 +100,7 @@ def test_activations_are_those_of_the_layers(state, batch, accumulate_steps):
     found = report(make(accumulate_steps), state, batch).scalars
     params = dict(state.params)
     params |= params.pop("block")
+    del params["scale"]
     expected = Stock().apply({"params": params}, batch.images)
     names = {name.partition("/")[2] for name in found if name.startswith("dead_units")}
     assert names == set(expected)
@@ -109,12 +114,27 @@ def test_activations_are_those_of_the_layers(state, batch, accumulate_steps):
     assert found["dead_units/fused"] == np.float32(1 / 3)
 
 
+def test_devices_measure_the_whole_batch_together(state, batch):
+    whole = jax.jit(lambda *args: measure_activations(make(), *args))(state, batch)
+    step = replace(make(), axis_name="devices")
+    halves = jax.tree.map(lambda x: x.reshape(2, 3, *x.shape[1:]), batch)
+    look = jax.vmap(
+        lambda half: measure_activations(step, state, half), axis_name="devices"
+    )
+    for name, both in jax.jit(look)(halves).items():
+        for found, expected in zip(both, whole[name], strict=True):
+            np.testing.assert_allclose(found[0], expected, 1e-5, 1e-6, err_msg=name)
+            np.testing.assert_array_equal(found[0], found[1])
+
+
 def test_norms_are_those_of_the_step(state, batch):
     step = make()
     found = report(step, state, batch)
     after, metrics = jax.jit(step)(state, batch)
-    norms = [found.scalars[f"gradient_norm/{x}"] for x in ("fused", "block.inner")]
-    np.testing.assert_allclose(np.hypot(*norms), metrics.gradient_norm, rtol=1e-5)
+    norms = [
+        found.scalars[f"gradient_norm/{x}"] for x in ("fused", "block.inner", "network")
+    ]
+    np.testing.assert_allclose(np.linalg.norm(norms), metrics.gradient_norm, rtol=1e-5)
     for name in ("fused", "twice"):
         old, new = (
             np.concatenate([np.ravel(x) for x in params[name].values()], dtype=float)
