@@ -47,6 +47,7 @@ def test_history_has_an_array_for_each_metric(tmp_path):
     assert run.history["validation"]["step"].tolist() == [3, 6]
     assert run.history["test"]["accuracy"].tolist() == [run.test.accuracy]
     assert np.isfinite(run.history["train"]["loss"]).all()
+    assert not train(tmp_path / "a", SHORT | {"report": ()}, data="digits").history
 
 
 def test_a_config_is_a_dict_a_config_dict_or_a_file(tmp_path):

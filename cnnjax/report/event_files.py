@@ -113,7 +113,8 @@ class EventFiles:
             if not self._failure:
                 self._tell(
                     f"events for TensorBoard cannot be written to {self._folder}"
-                    f" ({error.strerror}); training continues, and they wait in memory"
+                    f" ({error.strerror or error}); training continues, and they wait"
+                    " in memory"
                 )
             self._failure = error.strerror or str(error)
             return
@@ -132,12 +133,20 @@ class EventFiles:
             )
         self._close_file()
         self._folder.mkdir(exist_ok=True)  # never the working directory itself
-        name = f"events.out.tfevents.{self._number()}.{_host()}.{os.getpid()}.{kind}"
+        path = (
+            self._folder
+            / f"events.out.tfevents.{self._number()}.{_host()}.{os.getpid()}.{kind}"
+        )
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(self._folder / name, flags, 0o666)
-        self._open = file, descriptor
+        descriptor = os.open(path, flags, 0o666)
         version = Event(wall_time=time.time(), file_version=VERSION)
-        append_whole(descriptor, _frame(version.SerializeToString()))
+        try:
+            append_whole(descriptor, _frame(version.SerializeToString()))
+        except OSError:  # no file without its version
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        self._open = file, descriptor
         return descriptor
 
     def _number(self) -> str:

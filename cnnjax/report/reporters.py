@@ -111,7 +111,7 @@ def make_reporter(
 
     Args:
         workdir: the run's working directory.
-        names: keys of ``REPORTERS``, and import paths of callbacks.
+        names: ``"terminal"``, keys of ``MAKERS``, and import paths of callbacks.
         settings: of the run by dotted names, for those who show them.
         callbacks: called after those of ``names``.
         progress: ``"bar"``, ``"lines"``, ``"none"``, or ``"auto"``, which is a bar on a
@@ -131,8 +131,8 @@ def make_reporter(
         reporters.append(make_terminal_reporter(progress=progress))
         tell = reporters[0].message
     for name in names:
-        if name in TRACKERS:
-            reporters.append(TRACKERS[name](workdir, settings, tell))
+        if name in MAKERS:
+            reporters.append(MAKERS[name](workdir, settings, tell))
     return Reporters(*reporters, CallbackReporter([*own, *callbacks]))
 
 
@@ -145,8 +145,8 @@ def _check(names: Sequence[str]) -> None:
     for number, name in enumerate(names):
         if name in names[:number]:
             raise ConfigError(f"report names {name!r} twice")
-        if name != "terminal" and name not in TRACKERS and not is_import_path(name):
-            known = ["terminal", *TRACKERS]
+        if name != "terminal" and name not in MAKERS and not is_import_path(name):
+            known = ["terminal", *MAKERS]
             error = unknown_name("reporter", name, known)
             raise ConfigError(f"report: {error}; or give 'module:attribute'")
 
@@ -180,7 +180,7 @@ def _make_service(
     return SERVICES[name](name, workdir, settings, tell)
 
 
-TRACKERS: dict[str, Callable[..., Reporter]] = {
+MAKERS: dict[str, Callable[..., Reporter]] = {
     "jsonl": _make_metrics_file,
     "tensorboard": _make_tensorboard,
     "wandb": functools.partial(_make_service, "wandb"),

@@ -186,6 +186,17 @@ def test_events_that_found_no_room_to_the_end_are_told_and_no_error(tmp_path):
     assert "the last 5 events for TensorBoard could not be written" in told[-1]
 
 
+def test_no_file_is_left_without_its_version(tmp_path):
+    folder = tmp_path / "tensorboard"
+    with room(10):
+        board = write(tmp_path, train(1))
+        assert not list(folder.iterdir())
+    board.log(train(2))
+    board.close()
+    assert read_scalars(folder)["train/loss"] == [(1, 1), (2, 0.5)]
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_a_removed_folder_is_made_anew(tmp_path):
     told, folder = [], tmp_path / "tensorboard"
     board = write(tmp_path, train(1), told=told)
