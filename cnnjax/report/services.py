@@ -137,7 +137,7 @@ class MLflow(Service):
         """Begin or continue a run."""
         run = self._module.start_run(run_id=known, run_name=self._workdir.name)
         if known is None:
-            self._module.log_params(self._settings)
+            self.attempt(self._module.log_params, self._settings)
         return run.info.run_id
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
