@@ -21,9 +21,8 @@ from cnnjax.train.run.evaluation import Evaluation, evaluate
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.step.eval_step import EvalStep
-from cnnjax.train.step.loss import is_sigmoid
+from cnnjax.train.step.loss import TrainMetrics, is_sigmoid
 from cnnjax.train.step.state import TrainState, make_state
-from cnnjax.train.step.train_step import TrainMetrics
 
 
 def compile_step(

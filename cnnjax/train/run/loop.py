@@ -28,8 +28,8 @@ from cnnjax.train.run.resume import resume_run, roll_back
 from cnnjax.train.run.trained import wants_best
 from cnnjax.train.run.training_step import describe_rates
 from cnnjax.train.step.divergence import check_weights
+from cnnjax.train.step.loss import TrainMetrics
 from cnnjax.train.step.state import TrainState
-from cnnjax.train.step.train_step import TrainMetrics
 from cnnjax.typing import Reporter
 
 

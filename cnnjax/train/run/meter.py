@@ -11,7 +11,7 @@ from cnnjax.data import Batch
 from cnnjax.data.prefetch import Prefetch
 from cnnjax.train.run.lengths import Lengths
 from cnnjax.train.step.divergence import check_metrics
-from cnnjax.train.step.train_step import TrainMetrics
+from cnnjax.train.step.loss import TrainMetrics
 from cnnjax.typing import Reporter
 
 LATE = 0.1  # the share of the time that training may wait for data without a hint

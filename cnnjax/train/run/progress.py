@@ -8,7 +8,7 @@ from cnnjax.config import Config
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.meter import Interval
 from cnnjax.train.run.metrics import Monitor
-from cnnjax.train.step.train_step import TrainMetrics
+from cnnjax.train.step.loss import TrainMetrics
 
 
 class Progress(NamedTuple):

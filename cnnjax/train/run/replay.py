@@ -53,9 +53,10 @@ from cnnjax.train.run.workdir import (
 )
 from cnnjax.train.step.example_norms import ExampleNorms, per_example_gradient_norms
 from cnnjax.train.step.freezing import inference_layers
+from cnnjax.train.step.loss import TrainMetrics
 from cnnjax.train.step.pixels import as_pixels
 from cnnjax.train.step.state import TrainState, step_key
-from cnnjax.train.step.train_step import TrainMetrics, TrainStep
+from cnnjax.train.step.train_step import TrainStep
 from cnnjax.typing import Params
 
 

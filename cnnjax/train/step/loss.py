@@ -81,6 +81,25 @@ class Sums(NamedTuple):
     count: Array
 
 
+class TrainMetrics(NamedTuple):
+    """Scalars of one training step.
+
+    Attributes:
+        loss: mean over the step's examples, or over their labeled pixels.
+        accuracy: fraction of them that are classified correctly; 0 for regression,
+            where nothing reports it.
+        gradient_norm: of all gradients together, before clipping.
+        learning_rate: of the step.
+        skipped: 1 if the loss was a spike and nothing was updated, else 0.
+    """
+
+    loss: Array
+    accuracy: Array
+    gradient_norm: Array
+    learning_rate: Array
+    skipped: Array
+
+
 def example_weights(batch: Batch, class_weights: np.ndarray | None) -> Array:
     """How much the loss of each example, or of each pixel, counts.
 

@@ -28,7 +28,13 @@ from cnnjax.train.step.freezing import (
     merge,
     split,
 )
-from cnnjax.train.step.loss import Loss, Sums, example_weights, is_correct
+from cnnjax.train.step.loss import (
+    Loss,
+    Sums,
+    TrainMetrics,
+    example_weights,
+    is_correct,
+)
 from cnnjax.train.step.pixels import as_pixels, move_maps
 from cnnjax.train.step.state import TrainState, map_named, step_key
 from cnnjax.typing import Array, Params
@@ -40,25 +46,6 @@ class Gradients(NamedTuple):
     sums: Sums
     grads: Params
     statistics: Any
-
-
-class TrainMetrics(NamedTuple):
-    """Scalars of one training step.
-
-    Attributes:
-        loss: mean over the step's examples, or over their labeled pixels.
-        accuracy: fraction of them that are classified correctly; 0 for regression,
-            where nothing reports it.
-        gradient_norm: of all gradients together, before clipping.
-        learning_rate: of the step.
-        skipped: 1 if the loss was a spike and nothing was updated, else 0.
-    """
-
-    loss: Array
-    accuracy: Array
-    gradient_norm: Array
-    learning_rate: Array
-    skipped: Array
 
 
 @dataclass(frozen=True, eq=False)
