@@ -80,7 +80,8 @@ def test_labels_and_shares_are_those_of_the_mixed_images():
     np.testing.assert_array_equal(inputs.labels, train.labels[chosen])
     np.testing.assert_array_equal(inputs.others, train.labels[chosen][other])
     np.testing.assert_array_equal(inputs.stored, train.images[chosen])
-    assert [len(x) for x in inputs.first(3)] == [3] * 5
+    np.testing.assert_array_equal(inputs.numbers, chosen)
+    assert [len(x) for x in inputs.first(3)] == [3] * 6
 
 
 def test_validation_inputs_are_plain_and_in_order():

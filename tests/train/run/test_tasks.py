@@ -204,7 +204,7 @@ def test_the_command_line_tells_numbers_and_sets(tmp_path, small_config, capsys)
         (
             FLAGS,
             {"loss__name": "sigmoid", "metrics": "('top1',)"},
-            "'top1', which is for classification, but",
+            "'top1', which is for classification or segmentation, but",
         ),
         (NUMBERS, {"loss__name": "huber", "loss__focal_gamma": "2"}, "no such setting"),
         (NUMBERS, {"loss__name": "mse", "loss__label_smoothing": "0.1"}, "no such"),

@@ -105,7 +105,7 @@ def test_layers_are_reported_on_schedule(whole):
 
 def test_the_page_lists_every_name(whole):
     folder, _ = whole
-    page = (Path(__file__).parents[3] / "docs" / "reports.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reporters.md").read_text()
     for tag in read_scalars(folder / "tensorboard"):
         what, _, layer = tag.partition("/")
         assert f"`{what}/LAYER`" in page if layer in LAYERS else f"`{tag}`" in page
