@@ -11,6 +11,7 @@ from flax import linen as nn
 from cnnjax import layers
 from cnnjax.data import Batch, Normalization
 from cnnjax.optim import make_optimizer
+from cnnjax.train.step.freezing import Frozen
 from cnnjax.train.step.layer_report import measure_activations, report_layers
 from cnnjax.train.step.loss import make_loss
 from cnnjax.train.step.state import make_state
@@ -68,7 +69,7 @@ def make(accumulate_steps=1):
         optimizer=make_optimizer("sgd", schedule),
         schedule=schedule,
         accumulate_steps=accumulate_steps,
-        freeze="twice.*",
+        frozen=Frozen("twice.*"),
     )
 
 
