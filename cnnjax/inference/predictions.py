@@ -93,6 +93,28 @@ def make_predictions(logits: np.ndarray, model: ModelFile, k: int) -> list[Any]:
     return predictions
 
 
+def predicted_text(logits: np.ndarray, model: ModelFile, names: Sequence[str]) -> str:
+    """A prediction in a few words, such as ``"cat 98%"``, for a caption.
+
+    Args:
+        logits: of one image.
+        model: what they mean.
+        names: to show for the classes.
+    """
+    if model.task == REGRESSION:
+        values = zip(names, logits.tolist(), strict=True)
+        return ", ".join(f"{name} {value:.4g}" for name, value in values)
+    if model.task == SEGMENTATION:
+        found: list[int] = np.unique(logits.argmax(axis=-1)).tolist()
+        return ", ".join(names[number] for number in found)
+    shares = probabilities(logits[None], model.is_sigmoid)[0]
+    best = [int(shares.argmax())]
+    if model.task == MULTILABEL:
+        best = np.flatnonzero(logits > 0).tolist()
+    texts = [f"{names[n]} {shares[n]:.0%}" for n in best]
+    return ", ".join(texts) or "none"
+
+
 def _make_map(labels: np.ndarray, names: Sequence[str]) -> LabelMap:
     counts = np.bincount(labels.ravel(), minlength=len(names)).tolist()
     order = sorted(range(len(names)), key=lambda number: -counts[number])

@@ -44,7 +44,7 @@ def draw_inputs(
         text.append("Beside each image is its label map; pixels to ignore are white.")
     if not all(np.isfinite(x).all() for x in values):
         text.append("Some values are not finite; NaN is drawn as the smallest value.")
-    names = _names(dataset)
+    names = shown_names(dataset.class_names, dataset.num_classes, dataset.task)
     parts = [
         Part(
             each.heading,
@@ -87,21 +87,22 @@ def _describe_scale(scale: Scale, axes: int) -> str:
     )
 
 
-def _names(dataset: Dataset) -> list[str]:
+def shown_names(
+    class_names: Sequence[str] | None, num_classes: int, task: str
+) -> list[str]:
     """The name to show for each class; its number if it has no name to show."""
-    what = "output" if dataset.task == REGRESSION else "class"
+    what = "output" if task == REGRESSION else "class"
     return drawn_names(
-        dataset.class_names,
-        [f"{what} {number}" for number in range(dataset.num_classes)],
+        class_names, [f"{what} {number}" for number in range(num_classes)]
     )
 
 
 def _captions(inputs: "Inputs", names: Sequence[str], task: str) -> list[list[str]]:
     """The label of each image; in a mix, both labels with their shares."""
-    labels = [_label(label, names, task) for label in inputs.labels]
+    labels = [label_text(label, names, task) for label in inputs.labels]
     if inputs.shares is None or inputs.others is None:
         return [[label] for label in labels]
-    others = [_label(label, names, task) for label in inputs.others]
+    others = [label_text(label, names, task) for label in inputs.others]
     return [
         [f"{share:.0%} {label}", f"{1 - share:.0%} {other}"]
         for share, label, other in zip(inputs.shares, labels, others, strict=True)
@@ -117,7 +118,7 @@ def _pictures(
     return [with_map(draw(image, scale), labels) for image, labels in pairs]
 
 
-def _label(label: np.ndarray, names: Sequence[str], task: str) -> str:
+def label_text(label: np.ndarray, names: Sequence[str], task: str) -> str:
     """A label as text: a class, several, the most probable one, or numbers by name."""
     if task == MULTILABEL:
         present = np.flatnonzero(label > 0.5).tolist()

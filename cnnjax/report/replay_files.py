@@ -1,7 +1,5 @@
 """What ``cnnjax replay`` prints and writes about a past step."""
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +8,7 @@ import numpy as np
 from cnnjax.files import write_whole
 from cnnjax.report.inputs_sheet import draw_inputs
 from cnnjax.report.sheet import as_png
+from cnnjax.report.table_file import write_table
 from cnnjax.streams import printable
 from cnnjax.train.run.first_failure import describe_example, describe_failure
 from cnnjax.train.step.state import named_leaves
@@ -45,14 +44,9 @@ def write_replay(replay: "Replay", folder: Path, examples: int = 64) -> None:
         replay.experiment.normalization,
     )
     write_whole(folder / IMAGES, as_png(sheet))
-    for name, rows in (
-        (EXAMPLES, _example_rows(replay)),
-        (LAYERS, _layer_rows(replay)),
-        (PARAMETERS, _parameter_rows(replay)),
-    ):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        write_whole(folder / name, text.getvalue())
+    write_table(folder / EXAMPLES, _example_rows(replay))
+    write_table(folder / LAYERS, _layer_rows(replay))
+    write_table(folder / PARAMETERS, _parameter_rows(replay))
 
 
 def _example_rows(replay: "Replay") -> list[list[Any]]:

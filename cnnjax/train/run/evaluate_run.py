@@ -156,8 +156,10 @@ def evaluate_step(
     )
 
 
-def read_split(workdir: str | Path, split: str) -> Split:
-    """One of the splits of a run, as it was when the run was trained.
+def read_dataset(workdir: str | Path, split: str) -> Dataset:
+    """The data of a run, as it was when the run was trained.
+
+    Of the splits other than ``split``, only the sizes may be there.
 
     Raises:
         ConfigError: no run in ``workdir``, or other data than it was trained with.
@@ -165,7 +167,12 @@ def read_split(workdir: str | Path, split: str) -> Split:
     """
     origin = Origin(Path(workdir))
     experiment, _ = _open(origin, read_config(origin.folder), split)
-    return getattr(experiment.dataset, split)
+    return experiment.dataset
+
+
+def read_split(workdir: str | Path, split: str) -> Split:
+    """One of the splits of a run; see ``read_dataset``."""
+    return getattr(read_dataset(workdir, split), split)
 
 
 def _open(
