@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from cnnjax.cli.start_jax import load_jax
 from cnnjax.config import Config, flatten
 from cnnjax.config.files import load_config
 from cnnjax.errors import ConfigError, Interrupted
+
+_STEPS = re.compile(r"(\d{1,12}):(\d{1,12})", re.ASCII)
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -39,6 +42,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="auto (default): resume the run in the working directory if there is one;"
         " never: refuse to; DIR: start a new run from the state of the run in DIR",
     )
+    train.add_argument(
+        "--profile",
+        metavar="START:STOP",
+        help="trace these steps, without STOP, for TensorBoard or Perfetto, into"
+        " profile in the working directory",
+    )
     many = train.add_argument_group(
         "several processes", "detected automatically under Slurm and mpirun"
     )
@@ -59,6 +68,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     launch = find_launch(Launch(args.coordinator, args.num_processes, args.process_id))
     try:
         config = load_config(args.config, overrides)
+        steps = _parse_steps(args.profile)
     except ConfigError as error:
         if launch.num_processes != 1:  # the others would wait for this process
             streams.tell_error(error)
@@ -74,16 +84,34 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
 
     join(launch)
     with streams.lasting_output(), leave_together():
-        return _train(config, workdir, args.resume)
+        return _train(config, workdir, args.resume, steps)
 
 
-def _train(config: Config, workdir: Path, resume: str) -> int:
+def _parse_steps(text: str | None) -> range:
+    """The steps that ``--profile=START:STOP`` names, as in Python: without ``STOP``.
+
+    Raises:
+        ConfigError: something else, or no step.
+    """
+    if text is None:
+        return range(0)
+    found = _STEPS.fullmatch(text)
+    steps = range(*map(int, found.groups())) if found else range(0)
+    if not steps or steps.start < 1:
+        raise ConfigError(
+            f"--profile is {text!r}, expected START:STOP with 1 <= START < STOP, such"
+            " as 100:110 for the ten steps from 100 to 109"
+        )
+    return steps
+
+
+def _train(config: Config, workdir: Path, resume: str, profile: range) -> int:
     from cnnjax.report import make_reporter
     from cnnjax.train.run.loop import train
 
     reporter = make_reporter(workdir, config.report, dict(flatten(config.to_dict())))
     try:
-        test = train(config, workdir, reporter, resume).test
+        test = train(config, workdir, reporter, resume, profile=profile).test
         result = f"loss {test.loss:.4g}"
         if test.accuracy is not None:
             result = f"accuracy {test.accuracy:.2%}"

@@ -25,6 +25,7 @@ from cnnjax.train.run.meter import Meter
 from cnnjax.train.run.prepare import Run, prepare
 from cnnjax.train.run.progress import Progress, judge
 from cnnjax.train.run.resume import resume_run, roll_back
+from cnnjax.train.run.trace import tracing
 from cnnjax.train.run.trained import wants_best
 from cnnjax.train.run.training_step import describe_rates
 from cnnjax.train.step.divergence import check_weights
@@ -61,6 +62,7 @@ def train(
     resume: str = "auto",
     watch_state: Callable[[TrainState], None] | None = None,
     parts: Parts = ALL_FROM_CONFIG,
+    profile: range = range(0),
 ) -> Result:
     """Trains as ``config`` says and leaves everything in ``workdir``.
 
@@ -80,6 +82,7 @@ def train(
             continues exactly.
         watch_state: is shown the state after each step, for checks.
         parts: of the run that a Python caller has made.
+        profile: the steps to trace; the trace goes to ``profile`` in ``workdir``.
 
     Raises:
         ConfigError: invalid settings, settings with which the run cannot be resumed, or
@@ -93,10 +96,12 @@ def train(
     with (
         shown_by(reporter.progress),
         prepare(config, Path(workdir), reporter, resume, parts) as run,
+        tracing(profile, run) as trace,
         watch() as stop,
         contextlib.closing(run.open_checkpoints()) as checkpoints,
     ):
         state, progress = resume_run(run, checkpoints)
+        trace.tell_resumed(int(state.step))
         if rates := describe_rates(run.config, run.experiment):
             run.reporter.message(rates)
         train_step, report_layers = _compile(run, state), make_layer_report(run)
@@ -120,10 +125,12 @@ def train(
                     jax.block_until_ready(running and running.metrics)
                     with meter.pause():
                         report_layers(step, state, batch)
-                with meter.host_work():  # which ends once the step is dispatched
+                # The host's work ends once the step is dispatched.
+                with trace.step(step, state), meter.host_work():
                     request = _request(stop, run, last_save)
                     state, metrics, requests = train_step(state, batch, request)
                 running, done = Running(step, metrics, requests), running
+                trace.stop_after(step, state)
                 if watch_state:
                     watch_state(state)
                 if done:  # the step before: fetch, check and report its metrics
