@@ -26,6 +26,7 @@ from cnnjax.cli import (
     replay,
     report,
     show,
+    sweep,
     train,
     verify_resume,
 )
@@ -41,6 +42,7 @@ from cnnjax.process import end_with, keep_freed_memory
 
 COMMANDS = (
     train,
+    sweep,
     evaluate,
     predict,
     export,

@@ -1,4 +1,4 @@
-"""scripts/slurm.sbatch, with other programs in the place of srun and scontrol."""
+"""The scripts for sbatch, with other programs in the place of srun and scontrol."""
 
 import os
 import re
@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm.sbatch"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPT, ARRAY = SCRIPTS / "slurm.sbatch", SCRIPTS / "sweep_array.sbatch"
+TASK = {"SLURM_JOB_ID": "4713", "SLURM_ARRAY_JOB_ID": "4711"}
+TASK |= {"SLURM_ARRAY_TASK_ID": "2"}
 
 
 @pytest.fixture
@@ -20,13 +23,13 @@ def run(tmp_path):
         program.write_text(f'#!/bin/sh\necho {name} "$@" >> {calls}\nexit {status}\n')
         program.chmod(0o755)
 
-    def begin(status, *words):
+    def begin(status, *words, script=SCRIPT, variables=(("SLURM_JOB_ID", "4711"),)):
         put("srun", status)
         put("scontrol", 0)
         path = f"{tmp_path}:{os.environ['PATH']}"
         done = subprocess.run(
-            ["bash", SCRIPT, *words],
-            env=os.environ | {"PATH": path, "SLURM_JOB_ID": "4711"},
+            ["bash", script, *words],
+            env=os.environ | {"PATH": path, **dict(variables)},
             capture_output=True,
             text=True,
         )
@@ -36,13 +39,14 @@ def run(tmp_path):
     return begin
 
 
-def test_its_options_ask_for_a_signal_and_a_second_start():
-    text = SCRIPT.read_text()
+@pytest.mark.parametrize("script", [SCRIPT, ARRAY], ids=["run", "array"])
+def test_its_options_ask_for_a_signal_and_a_second_start(script):
+    text = script.read_text()
     options = re.findall(r"^#SBATCH (\S+)$", text, re.M)
     assert {"--requeue", "--signal=USR1@120", "--open-mode=append"} <= set(options)
     # Slurm reads options up to the first command only.
     assert text.rindex("\n#SBATCH") < text.index("\nset -")
-    subprocess.run(["bash", "-n", SCRIPT], check=True)
+    subprocess.run(["bash", "-n", script], check=True)
 
 
 def test_words_are_those_of_the_run(run):
@@ -65,3 +69,18 @@ def test_a_run_whose_time_is_up_is_started_again(run, status):
     ended, [_, requeue] = run(status)
     assert ended == status
     assert requeue == "scontrol requeue 4711"
+
+
+def test_a_task_of_an_array_trains_its_run_of_the_sweep(run):
+    words = ["--config=a b.py", "--set", "seed=0:4"]
+    status, [call] = run(0, *words, script=ARRAY, variables=TASK)
+    assert status == 0
+    assert call == "srun cnnjax sweep --config=a b.py --set seed=0:4 --only=2"
+    status, [*_, requeue] = run(138, script=ARRAY, variables=TASK)
+    assert (status, requeue) == (138, "scontrol requeue 4711_2")
+
+
+def test_the_array_is_not_forgotten():
+    done = subprocess.run(["bash", ARRAY], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "give sbatch --array=0-N" in done.stderr

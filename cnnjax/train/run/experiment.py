@@ -125,7 +125,7 @@ def make_experiment(
         ConfigError: settings that contradict each other or the data.
         DataError: data that cannot be read.
     """
-    _check_early(config, parts.model)
+    check_early(config, parts.model)
     with progress.elapsing("loading the data"):
         dataset = parts.dataset or load_dataset(
             config.data.source,
@@ -188,7 +188,7 @@ def file_settings(config: Config) -> FileSettings:
     )
 
 
-def _check_early(config, model):
+def check_early(config: Config, model: nn.Module | None = None) -> None:
     """Builds what needs no data, so that mistakes are found before data is read."""
     check_durations(config)
     check_backend(config)

@@ -1,0 +1,1 @@
+"""Many runs of one config with other settings: ``cnnjax sweep``."""
