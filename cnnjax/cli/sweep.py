@@ -52,6 +52,31 @@ def add(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="print the runs with their numbers and states, and train nothing",
     )
+    search = sweep.add_argument_group(
+        "search", "Optuna proposes the values (pip install 'cnnjax[sweep]')"
+    )
+    search.add_argument(
+        "--search",
+        choices=("random", "tpe"),
+        help="random values, or tpe: values near good ones (tree-structured Parzen"
+        " estimator)",
+    )
+    search.add_argument(
+        "--trials", type=int, metavar="N", help="how many runs there are in the end"
+    )
+    search.add_argument(
+        "--search-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the proposals; default: 0",
+    )
+    search.add_argument(
+        "--no-pruning",
+        action="store_true",
+        help="finish runs even if their validations are worse than the median of the"
+        " others",
+    )
     sweep.add_argument(
         "--only",
         type=int,
@@ -65,6 +90,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Trains the runs and prints the table; 1 if a run is not finished."""
     if args.jobs < 1:
         raise ConfigError(f"--jobs is {args.jobs}, expected 1 or more")
+    _check_search(args)
     load_jax()
     import jax
 
@@ -77,9 +103,43 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     if args.only is not None:
         command.become(request, args.only)
     with streams.lasting_output():
+        if args.search:
+            from cnnjax.sweep.proposals import Method
+            from cnnjax.sweep.search import search
+
+            prunes = not args.no_pruning
+            method = Method(args.search, args.trials, args.search_seed, prunes)
+            return search(request, method, _tell)
         if args.list:
             return command.list_grid(request, _tell)
         return command.sweep_grid(request, _tell)
+
+
+def _check_search(args: argparse.Namespace) -> None:
+    """Refuses arguments that do not go together.
+
+    Raises:
+        ConfigError: with what to do.
+    """
+    if not args.search:
+        if args.trials is not None:
+            raise ConfigError("--trials needs --search=random or --search=tpe")
+        return
+    if args.trials is None or args.trials < 1:
+        raise ConfigError(
+            f"--trials is {args.trials}, expected 1 or more: how many runs --search"
+            " trains in the end"
+        )
+    if not 0 <= args.search_seed < 2**32:
+        raise ConfigError(
+            f"--search-seed is {args.search_seed}, expected a whole number from 0 to"
+            " 4294967295"
+        )
+    if args.list or args.only is not None:
+        raise ConfigError(
+            "--list and --only are for grids, whose runs are known before they start;"
+            " remove them, or remove --search"
+        )
 
 
 def _tell(text: str) -> None:

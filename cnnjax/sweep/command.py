@@ -28,6 +28,7 @@ from cnnjax.train.run.lock import lock
 from cnnjax.train.run.metrics import Monitor
 from cnnjax.train.run.workdir import CONFIG
 
+WHERE = f"what each run prints is in its {OUTPUT}"
 MOST_REPORTED = 5
 """Runs in the command that is proposed at the end."""
 
@@ -77,8 +78,7 @@ class Sweep:
 
     def started(self, run: PlannedRun) -> None:
         """Tells that a run started."""
-        output = self.folder / run.name / OUTPUT
-        self.tell(f"{self._place(run)} training; output in {printable(output)}")
+        self.tell(f"{self._place(run)} training")
 
     def ended(self, run: PlannedRun, status: int) -> None:
         """Tells how a run ended."""
@@ -112,7 +112,7 @@ def sweep_grid(request: Request, tell: Callable[[str], None]) -> int:
     with lock(request.folder):
         rows = [sweep.row(run) for run in runs]
         waiting = [row.run for row in rows if row.outcome.state != FINISHED]
-        tell(describe(rows))
+        tell(f"{describe(rows)}; {WHERE}")
         never = Events(sweep.started, lambda run: False, sweep.ended)
         stopped = train_runs(
             iter(waiting), request.folder, request.config, never, request.jobs
@@ -192,7 +192,7 @@ def describe(rows: Sequence[table.Row]) -> str:
     """How many runs there are, and in which states."""
     states = [row.outcome.state for row in rows]
     counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
-    return f"{len(rows)} runs: {counts}"
+    return f"{len(rows)} runs" + (f": {counts}" if counts else "")
 
 
 def finish(sweep: Sweep, rows: Sequence[table.Row], stopped: int | None) -> int:

@@ -92,12 +92,14 @@ def _group(members: Sequence[Row], monitor: Monitor) -> Group:
 def run_table(rows: Sequence[Row], monitor: Monitor) -> list[list[str]]:
     """The sorted runs as texts, with a row of headings."""
     labels = short_labels([*rows[0].run.values]) if rows else {}
-    head = [*labels.values(), f"validation {monitor.name}", "at step", "state"]
+    name = f"validation {monitor.name}"
+    head = ["run", *labels.values(), name, "at step", "state"]
     return [
         head,
         *(
             [
-                *map(value_text, row.run.values.values()),
+                str(row.run.number),
+                *map(short_text, row.run.values.values()),
                 metric_text(row.outcome.best.get(monitor.name), monitor.name),
                 str(row.outcome.best.get("step", "-")),
                 row.outcome.state,
@@ -119,13 +121,18 @@ def group_table(rows: Sequence[Row], monitor: Monitor) -> list[list[str]]:
         head,
         *(
             [
-                *map(value_text, group.values.values()),
+                *map(short_text, group.values.values()),
                 str(group.count),
                 *(metric_text(value, monitor.name) for value in group[2:]),
             ]
             for group in groups
         ),
     ]
+
+
+def short_text(value: Any) -> str:
+    """A value of a setting, with up to six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else value_text(value)
 
 
 def lines(table: Sequence[Sequence[str]]) -> list[str]:

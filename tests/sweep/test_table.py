@@ -58,9 +58,11 @@ def test_means_and_spreads_over_the_seeds():
 
 def test_texts():
     head, *rows = table.run_table(make_rows(), LOSS)
-    assert head == ["learning_rate", "seed", "validation loss", "at step", "state"]
-    assert rows[0] == ["0.2", "0", "0.125", "7", "finished"]
-    assert rows[-1] == ["0.2", "1", "-", "-", "failed"]
+    assert head[:3] == ["run", "learning_rate", "seed"]
+    assert head[3:] == ["validation loss", "at step", "state"]
+    assert rows[0] == ["2", "0.2", "0", "0.125", "7", "finished"]
+    assert rows[-1] == ["3", "0.2", "1", "-", "-", "failed"]
+    assert table.short_text(0.08311303692) == "0.083113"
     assert table.group_table(make_rows(), LOSS)[2][1:4] == ["2", "0.375", "0.1768"]
     assert table.lines([["a\n", "b"], ["ccc", "d"]]) == ["a\\n  b", "ccc  d"]
 
