@@ -15,6 +15,7 @@ from cnnjax.streams import printable
 from cnnjax.sweep import table
 from cnnjax.sweep.choices import Choices, Interval, parse_sets
 from cnnjax.sweep.outcome import FAILED, FINISHED, PRUNED, read_outcome
+from cnnjax.sweep.page import make_page
 from cnnjax.sweep.plan import PlannedRun, find_monitor, plan_grid
 from cnnjax.sweep.train_runs import (
     OUTPUT,
@@ -200,6 +201,8 @@ def finish(sweep: Sweep, rows: Sequence[table.Row], stopped: int | None) -> int:
     monitor, folder, tell = sweep.monitor, sweep.folder, sweep.tell
     write_whole(folder / "sweep.json", table.to_json(rows, monitor))
     write_whole(folder / "sweep.csv", table.to_csv(rows, monitor))
+    title = f"Sweep {folder.absolute().name}"
+    write_whole(folder / "sweep.html", make_page(title, rows, monitor))
     for each in (table.run_table(rows, monitor), table.group_table(rows, monitor)):
         if len(each) > 1:
             for line in ["", *table.lines(each)]:
@@ -208,7 +211,8 @@ def finish(sweep: Sweep, rows: Sequence[table.Row], stopped: int | None) -> int:
     for row in rows:
         if row.outcome.state == FAILED:
             tell(f"failed: {row.run.name}: {printable(row.outcome.reason)}")
-    files = ", ".join(printable(folder / f"sweep.{kind}") for kind in ("csv", "json"))
+    names = [folder / f"sweep.{kind}" for kind in ("csv", "json", "html")]
+    files = ", ".join(map(printable, names))
     tell(f"the table is in {files}")
     best = [r for r in table.sort_rows(rows, monitor) if r.outcome.state == FINISHED]
     if len(best) > 1:

@@ -3,12 +3,14 @@
 import csv
 import json
 import math
+import re
 import statistics
 
 import pytest
 
 from cnnjax.sweep import table
 from cnnjax.sweep.outcome import FAILED, FINISHED, UNFINISHED, Outcome
+from cnnjax.sweep.page import make_page
 from cnnjax.sweep.plan import PlannedRun
 from cnnjax.train.run.metrics import Monitor
 
@@ -78,3 +80,37 @@ def test_files():
     assert lines[0]["optimizer.learning_rate"] == "0.2"
     assert (lines[0]["validation_loss"], lines[0]["best_step"]) == ("0.125", "7")
     assert (lines[3]["state"], lines[3]["reason"]) == ("failed", "it broke")
+
+
+def test_the_page_shows_the_runs_and_escapes_their_texts():
+    rows = make_rows()
+    evil = "<script>alert(1)</script>\x1b"
+    values = {"data.source": evil, "seed": 0}
+    run = rows[0].run._replace(name=evil, values=values)
+    failed = rows[3].outcome._replace(reason=evil)
+    odd = [
+        table.Row(run, rows[0].outcome),
+        table.Row(run._replace(values=values | {"seed": 1}), failed),
+    ]
+    for shown in (rows, odd, [rows[0]], rows[3:]):
+        page = make_page(f"Sweep {evil}", shown, LOSS)
+        assert "<script>alert" not in page
+        assert "\x1b" not in page
+        assert not re.search(r"(src|href)=|url\(|https?://", page)
+        assert (page.count('class="run') > 0) == (shown != rows[3:])
+    page = make_page("Sweep", rows, LOSS)
+    assert page.count('class="run open"') == 1
+    assert "Means over the seeds" in page
+    assert page.index(">0.125<") < page.index(">0.375<")
+
+
+def test_a_sweep_of_seeds_alone_has_one_mean():
+    rows = [
+        row._replace(run=row.run._replace(values={"seed": row.run.number}))
+        for row in make_rows()
+    ]
+    head, line = table.group_table(rows, LOSS)
+    assert head[0] == "runs"
+    assert line[:2] == ["3", "0.2917"]
+    page = make_page("Sweep", rows, LOSS)
+    assert re.search(r'<td data-value="0.29166\d+">0.2917</td>', page)

@@ -70,7 +70,7 @@ def make_page(runs: Sequence[RunFacts]) -> str:
         template, values = "run.html.j2", _run_values(runs[0], charts)
     else:
         template, values = "runs.html.j2", _comparison_values(runs, charts)
-    return _render(template, values, charts)
+    return render(template, values, charts)
 
 
 def _run_values(facts: RunFacts, charts: list[Chart]) -> dict[str, Any]:
@@ -202,7 +202,14 @@ def _commands(facts: RunFacts) -> list[tuple[str, str]]:
     return [(name, printable(command)) for name, command in found]
 
 
-def _render(name: str, values: Mapping[str, Any], charts: Sequence[Chart]) -> str:
+def render(name: str, values: Mapping[str, Any], charts: Sequence[Chart]) -> str:
+    """A template filled with values, as one file with its style and script.
+
+    Args:
+        name: of the template.
+        values: what it shows; ``pictures`` and ``cells`` are for the script.
+        charts: for the script.
+    """
     import jinja2
     from markupsafe import Markup
 
