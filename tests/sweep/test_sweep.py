@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -57,6 +58,18 @@ def test_a_stopped_sweep_continues(tmp_path, capfd):
     assert float(lines[0]["validation_loss"]) == best
     assert {line["state"] for line in lines} == {"finished"}
     assert json.loads((folder / "sweep.json").read_text())["runs"][0]["number"] == 1
+
+
+def test_one_run_alone_is_trained_in_this_process(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(os, "execv", lambda path, words: found.extend([path, *words]))
+    command = [*SWEEP, f"--workdir={tmp_path / 'sweep'}", "--set", "seed=5:8"]
+    main([*command, "--only=1"])
+    path, *words = found
+    assert path == words[0] == sys.executable
+    assert words[1:5] == ["-P", "-m", "cnnjax.cli", "train"]
+    assert words[5:7] == [DIGITS, f"--workdir={tmp_path / 'sweep' / 'seed=6'}"]
+    assert {*TINY, "--config.seed=6", "--config.eval_every=200 steps"} <= {*words[7:]}
 
 
 def test_bad_commands_are_refused_before_any_run(tmp_path, capfd):
