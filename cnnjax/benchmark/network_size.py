@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cnnjax.benchmark.flops import count_forward
+from cnnjax.benchmark.flops import count_products
 from cnnjax.models import make_model
 from cnnjax.models.catalog import CATALOG
 
@@ -29,7 +29,13 @@ def published_size(name: str) -> Size:
     model = make_model(name, num_classes=entry.num_classes)
     x = jax.ShapeDtypeStruct((1, *entry.shape), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    variables = jax.eval_shape(lambda key, x: model.init(key, x, train=False), key, x)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    sizes = []
+
+    def run(key, x):
+        y, variables = model.init_with_output(key, x, train=False)
+        sizes.extend(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        return y
+
     # Two operations, a product and a sum, are one multiply-add.
-    return Size(parameters, sum(count_forward(model, variables, x)) // 2)
+    multiply_adds = sum(count_products(run, key, x)) // 2
+    return Size(sum(sizes), multiply_adds)

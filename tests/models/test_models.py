@@ -8,6 +8,7 @@ import pytest
 
 from cnnjax import models, ops
 from cnnjax.models.initializers import INITIALIZERS, make_initializer
+from tests.support.shallow import shallow
 
 KEY = jax.random.key(0)
 # One of each kind: the others are deeper, wider, or a variant of the same blocks.
@@ -20,6 +21,12 @@ KINDS = [
     "vgg11",
 ]
 MORE_KINDS = ["convnext_tiny", "mobilenet_v3_small"]  # with operations of their own
+SMALL = {
+    "mobilenet_v2": {"multiplier": 0.1},
+    "resnet20": {"widths": (4, 4, 4), "blocks": (2, 2, 2)},
+    "simple_cnn": {"widths": (4, 4), "dense": (8,), "batch_norm": True},
+    "vgg11": {"widths": (4, 4, 4, 4, 4), "dense": (32, 32)},
+}
 WITH_DROPOUT = [name for name in KINDS if hasattr(models.MODELS[name], "dropout")]
 
 
@@ -66,7 +73,7 @@ def test_one_logit_for_each_class_and_image(name):
     keys = {"params": KEY, "dropout": KEY}
 
     def run(classes):
-        model = models.make_model(name, num_classes=classes)
+        model = models.make_model(name, num_classes=classes, **shallow(name))
         return jax.eval_shape(lambda: model.init_with_output(keys, x, train=True))
 
     logits, variables = run(7)
@@ -105,9 +112,11 @@ def test_options_reach_the_network():
 
 @pytest.mark.parametrize("name", WITH_DROPOUT)
 def test_dropout_is_active_only_in_training(name):
-    model = models.make_model(name, num_classes=3, dropout=0.5)
+    model = models.make_model(name, num_classes=3, dropout=0.5, **SMALL.get(name, {}))
     x = np.random.default_rng(0).standard_normal((2, 32, 32, 1), np.float32)
-    variables = jax.jit(lambda: model.init(KEY, x, train=False))()
+    shapes = jax.eval_shape(lambda: model.init(KEY, x, train=False))
+    params = some(shapes.pop("params"))
+    variables = {"params": params} | jax.tree.map(lambda s: np.ones(s.shape), shapes)
 
     @jax.jit
     def run(key):
@@ -190,12 +199,6 @@ def test_value_and_gradient_lower_for_every_platform(name):
     value, *gradients = exported.out_avals
     assert value.shape == ()
     assert [g.shape for g in gradients] == [p.shape for p in jax.tree.leaves(params)]
-
-
-SMALL = {
-    "resnet20": {"widths": (4, 4, 4)},
-    "simple_cnn": {"widths": (4, 4), "dense": (8,), "batch_norm": True},
-}
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20", "simple_cnn"])

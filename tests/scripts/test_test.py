@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-FLAG = "--xla_cpu_use_fusion_emitters=false"
+SPLIT = "--xla_cpu_parallel_codegen_split_count=1"
+EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ def test_without_arguments_every_test_runs(run):
     for call in (compiling, others):
         assert "-m not alone" in call
         assert "first-cases" not in call
-    assert compiling.endswith(f"with 1 {FLAG}")
-    assert others.endswith("with 1")
+    assert compiling.endswith(f"with 1 {SPLIT} {EMITTERS}")
+    assert others.endswith(f"with 1 {SPLIT}")
     paths = [word for word in compiling.split() if word.startswith("tests/")]
     left_out = [word for word in others.split() if word.startswith("--ignore=")]
     assert left_out == [f"--ignore={path}" for path in paths]
@@ -100,14 +101,15 @@ def test_other_arguments_go_to_pytest(run):
     assert chosen == "pytest tests/ops -m not slow with"
 
 
-def test_a_release_of_xla_without_the_flag_goes_without(run):
-    _, compiling, _, _ = run(flag_exists=False)
+def test_a_release_of_xla_without_a_flag_goes_without(run):
+    _, compiling, others, _ = run(flag_exists=False)
     assert compiling.endswith("with 1")
+    assert others.endswith("with 1")
 
 
 def test_the_flags_of_the_environment_stay(run):
     _, compiling, _, _ = run(XLA_FLAGS="--xla_dump_to=x")
-    assert compiling.endswith(f"with 1 --xla_dump_to=x {FLAG}")
+    assert compiling.endswith(f"with 1 --xla_dump_to=x {SPLIT} {EMITTERS}")
 
 
 def test_first_cases_are_chosen_after_marks(tmp_path):

@@ -1,5 +1,7 @@
 """Erased rectangles and squares: where they are, how large, how often."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -42,19 +44,24 @@ def test_a_rectangle_that_does_not_fit_erases_nothing():
     assert not zeros_of(make_erase(1, (1, 1), (4, 4)), (8, 8, 1), 20).any()
 
 
+@functools.cache
+def centers(sizes):
+    """The drawn center of each of 30 images."""
+    keys = jax.vmap(jax.random.key)(np.arange(30))
+    draw = jax.vmap(lambda k: jax.random.randint(k, (len(sizes),), 0, np.array(sizes)))
+    return np.asarray(jax.jit(draw)(keys))
+
+
 @pytest.mark.parametrize("shape", [(9, 2), (7, 5, 3), (4, 6, 5, 1)])
 @pytest.mark.parametrize("size", [1, 2, 3, 50])
 def test_cutout(shape, size):
     sizes = shape[:-1]
     zero = zeros_of(make_cutout(size), shape, 30)
-    for seed, mask in enumerate(zero):
-        center = jax.random.randint(
-            jax.random.key(seed), (len(sizes),), 0, np.array(sizes)
-        )
+    for center, mask in zip(centers(sizes), zero, strict=True):
         expected = np.zeros(sizes, bool)
         for place in np.ndindex(*sizes):
             expected[place] = all(
                 c - size // 2 <= p < c - size // 2 + size
-                for p, c in zip(place, np.asarray(center), strict=True)
+                for p, c in zip(place, center, strict=True)
             )
         np.testing.assert_array_equal(mask, expected)

@@ -18,6 +18,12 @@ def normal(shape):
     return jax.random.normal(jax.random.key(0), shape)
 
 
+def run(texts, x, first=0):
+    """``mix`` as one program; op by op, each operation would be one."""
+    ways = [make_augmentation(text) for text in texts]
+    return jax.jit(lambda key, x: mix(ways, key, x, first))(KEY, x)
+
+
 def swapped(x):
     x = np.asarray(x)
     return x[np.arange(len(x)) ^ 1]
@@ -26,7 +32,7 @@ def swapped(x):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_mixup_is_the_weighted_mean_of_the_pair(shape):
     x = normal(shape)
-    mixed, shares = mix([make_augmentation("mixup(0.4)")], KEY, x, 0)
+    mixed, shares = run(["mixup(0.4)"], x)
     s = np.asarray(shares).reshape(-1, *[1] * (x.ndim - 1))
     np.testing.assert_allclose(mixed, s * x + (1 - s) * swapped(x), 1e-5, 1e-5)
     np.testing.assert_array_equal(shares, swapped(shares))
@@ -36,7 +42,7 @@ def test_mixup_is_the_weighted_mean_of_the_pair(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_cutmix_takes_a_box_of_the_other_and_counts_its_pixels(shape):
     x = normal(shape)
-    mixed, shares = mix([make_augmentation("cutmix")], KEY, x, 0)
+    mixed, shares = run(["cutmix"], x)
     own = np.asarray(jnp.isclose(mixed, x, atol=1e-5).all(-1))
     other = np.asarray(jnp.isclose(mixed, swapped(x), atol=1e-5).all(-1))
     assert (own ^ other).all()
@@ -52,7 +58,7 @@ def test_cutmix_takes_a_box_of_the_other_and_counts_its_pixels(shape):
 
 def test_shares_follow_the_beta_distribution():
     x = jnp.zeros((8000, 2, 2, 1))
-    _, shares = mix([make_augmentation("mixup(0.5)")], KEY, x, 0)
+    _, shares = run(["mixup(0.5)"], x)
     shares = np.asarray(shares)[::2]
     # Beta(1/2, 1/2) is the arcsine distribution.
     quantiles = np.sin(np.pi / 2 * np.array([0.25, 0.5, 0.75])) ** 2
@@ -61,8 +67,7 @@ def test_shares_follow_the_beta_distribution():
 
 def test_each_pair_gets_one_of_the_ways():
     x = normal((400, 6, 6, 1))
-    ways = [make_augmentation("mixup(1)"), make_augmentation("cutmix(1)")]
-    mixed, _ = mix(ways, KEY, x, 0)
+    mixed, _ = run(["mixup(1)", "cutmix(1)"], x)
     boxes = np.asarray(
         (
             jnp.isclose(mixed, x, atol=1e-6) | jnp.isclose(mixed, swapped(x), atol=1e-6)
@@ -74,9 +79,10 @@ def test_each_pair_gets_one_of_the_ways():
 def test_a_divided_batch_is_mixed_in_the_same_way():
     x = normal((12, 7, 5, 3))
     ways = [make_augmentation("mixup"), make_augmentation("cutmix")]
-    whole, shares = mix(ways, KEY, x, 0)
+    divided = jax.jit(lambda x, first: mix(ways, KEY, x, first))
+    whole, shares = divided(x, 0)
     for first in (0, 4, 8):
-        part, some = mix(ways, KEY, x[first : first + 4], first)
+        part, some = divided(x[first : first + 4], first)
         np.testing.assert_array_equal(part, whole[first : first + 4])
         np.testing.assert_array_equal(some, shares[first : first + 4])
 

@@ -3,6 +3,7 @@
 ``scripts/record_logits.py`` recorded their logits.
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -24,6 +25,17 @@ RECORDED = sorted(path.stem for path in LOGITS.glob("*.json"))
 OPTIONS = {"mobilenet_v3_small-timm": {"epsilon": 1e-5}}
 
 
+@functools.cache
+def traced(model, shape):
+    """The shapes of its variables, and its logits as a compiled function of them.
+
+    Networks with weights in two libraries follow each other: they share a program.
+    """
+    x = jnp.zeros(shape)
+    leaves = jax.eval_shape(lambda key: model.init(key, x, False), jax.random.key(0))
+    return flatten_dict(leaves), jax.jit(lambda v, x: model.apply(v, x, train=False))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recorded", RECORDED)
 def test_logits_are_those_of_the_library(recorded):
@@ -32,14 +44,12 @@ def test_logits_are_those_of_the_library(recorded):
     images = jnp.asarray(np.moveaxis(make_images(known["images"]), 1, -1))
     name, options = recorded.partition("-")[0], OPTIONS.get(recorded, {})
     model = make_model(name, num_classes=expected.shape[1], **options)
-    leaves = flatten_dict(
-        jax.eval_shape(lambda key: model.init(key, images, False), jax.random.key(0))
-    )
+    leaves, run = traced(model, images.shape)
     shapes = {array_name(keys): leaf.shape for keys, leaf in leaves.items()}
     arrays = {key: make_array(key, shape) for key, shape in known["shapes"].items()}
     fitted = fit(model, shapes, arrays, known["library"]).arrays
     variables = unflatten_dict({keys: fitted[array_name(keys)] for keys in leaves})
-    logits = jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, images)
+    logits = run(variables, images)
     error = np.abs(logits - expected).max() / np.abs(expected).max()
     assert error < 1e-4
 

@@ -1,6 +1,6 @@
 """Prints the all-reduces of the compiled step on the devices there are: a program."""
 
-import sys
+import json
 from pathlib import Path
 
 import jax
@@ -13,8 +13,8 @@ from cnnjax.train.run.experiment import make_experiment
 DIGITS = Path(__file__).parents[3] / "configs" / "digits.py"
 
 
-def main(kind: str, half: bool) -> None:
-    """Compiles the step of the digits; ``half`` has its dense layers in bfloat16."""
+def all_reduces(kind: str, half: bool) -> list[str]:
+    """Of the step of the digits; ``half`` has its first dense layer in bfloat16."""
     config = load_config(DIGITS, {})
     devices = make_devices(kind)
     experiment = make_experiment(config)
@@ -26,10 +26,17 @@ def main(kind: str, half: bool) -> None:
         state = state._replace(params=params, opt_state=opt_state)
     state = devices.put_state(state)
     text = lower_step(config, experiment, devices, state).compile().as_text()
-    for line in text.splitlines():
-        if " all-reduce(" in line or " all-reduce-start(" in line:
-            print(line.partition("=")[2].partition(" all-reduce")[0].strip())
+    return [
+        line.partition("=")[2].partition(" all-reduce")[0].strip()
+        for line in text.splitlines()
+        if " all-reduce(" in line or " all-reduce-start(" in line
+    ]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2] == "half")
+    found = {
+        f"{kind} {precision}": all_reduces(kind, precision == "half")
+        for kind in ("jit", "pmap")
+        for precision in ("full", "half")
+    }
+    print(json.dumps(found))

@@ -1,10 +1,11 @@
 """Fifty steps in float64 on the devices of this process, or of many: a program.
 
-    steps_on_devices.py OUT KIND DEVICES ACCUMULATE SHARD NORM [COORDINATOR N I]
+    steps_on_devices.py OUT WAYS [COORDINATOR N I]
 
-It trains a network with augmentation, dropout and, where NORM is 1, synchronised batch
-normalization, on a training split that no batch divides, and writes losses, parameters
-and scores to the file OUT.
+For each of WAYS, such as ``jit-8-1-0-1,pmap-8-1-0-1``, of the form
+KIND-DEVICES-ACCUMULATE-SHARD-NORM, it trains a network with augmentation, dropout and,
+where NORM is 1, synchronised batch normalization, on a training split that no batch
+divides, and writes losses, parameters and scores to the file OUT/WAY-N.npz.
 """
 
 import sys
@@ -66,11 +67,13 @@ def in_float64(experiment, config):
     return jax.tree.map(widen, make_initial_state(experiment, config))
 
 
-def main(out, kind, count, accumulate, shard, norm):
+def main(out, way, total):
     """Trains, and writes what came out."""
-    settings = make_settings(Path(out).parent, accumulate, shard, norm)
+    kind, *numbers = way.split("-")
+    count, accumulate, shard, norm = map(int, numbers)
+    settings = make_settings(out, accumulate, shard, norm)
     config = load_config(DIGITS, settings)
-    devices = make_devices(kind, count, shards_optimizer=shard)
+    devices = make_devices(kind, count, shards_optimizer=bool(shard))
     experiment = make_experiment(config)
     state = devices.put_state(in_float64(experiment, config))
     step = compile_step(config, experiment, devices, state)
@@ -87,14 +90,16 @@ def main(out, kind, count, accumulate, shard, norm):
     if processes.is_first():
         leaves = jax.tree.leaves(arrays)
         named = {f"leaf{i:03}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-        np.savez(out, losses=losses, scores=np.array(scores), **named)
+        path = Path(out) / f"{way}-{total}.npz"
+        np.savez(path, losses=losses, scores=np.array(scores), **named)
 
 
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
-    out, kind, count, *flags = sys.argv[1:7]
-    if sys.argv[7:]:
-        coordinator, total, number = sys.argv[7:]
+    out, ways, *place = sys.argv[1:]
+    if place:
+        coordinator, total, number = place
         processes.join(processes.Launch(coordinator, int(total), int(number)))
     with shutdown.leave_together():
-        main(out, kind, int(count), int(flags[0]), flags[1] == "1", flags[2] == "1")
+        for way in ways.split(","):
+            main(out, way, place[1] if place else 1)

@@ -1,5 +1,6 @@
 """One step function on one device, on many, and in many processes: the same numbers."""
 
+import json
 import os
 import re
 import socket
@@ -34,7 +35,7 @@ def start(devices, *words):
 
 def finish(*started):
     try:
-        ends = [process.communicate(timeout=120) for process in started]
+        ends = [process.communicate(timeout=300) for process in started]
     finally:
         for process in started:
             process.kill()
@@ -48,20 +49,37 @@ def free_port():
         return connection.getsockname()[1]
 
 
-def train(folder, kind="jit", devices=1, *, accumulate=1, shard=0, norm=1, processes=1):
-    """The arrays that the program writes."""
-    out = folder / f"{kind}{devices}{accumulate}{shard}{norm}{processes}.npz"
+def name_way(kind="jit", devices=1, *, accumulate=1, shard=0, norm=1):
+    return f"{kind}-{devices}-{accumulate}-{shard}-{norm}"
+
+
+def train(folder, processes=1, **how):
+    """The arrays that the program writes.
+
+    The first call for one process runs all ways of ``IN_ONE_PROCESS`` after each other,
+    where a start takes as long as one of them; the way on one device has its own.
+    """
+    way = name_way(**how)
+    out = folder / f"{way}-{processes}.npz"
     if not out.exists():
-        words = [out, kind, devices, accumulate, shard, norm]
-        if processes == 1:
-            finish(start(devices, *words))
-        else:
-            place = f"localhost:{free_port()}"
-            many = [
-                start(devices, *words, place, processes, i) for i in range(processes)
-            ]
-            finish(*many)
+        ways, devices = way, how.get("devices", 1)
+        if processes == 1 and how in IN_ONE_PROCESS:
+            ways, devices = ",".join(name_way(**each) for each in IN_ONE_PROCESS), 8
+        places = [[]]
+        if processes > 1:
+            port = f"localhost:{free_port()}"
+            places = [[port, processes, i] for i in range(processes)]
+        finish(*[start(devices, folder, ways, *place) for place in places])
     return dict(np.load(out))
+
+
+EQUAL = [
+    {"devices": 8},
+    {"kind": "pmap", "devices": 4},
+    {"devices": 4, "shard": 1},
+]
+ACCUMULATED = [{"accumulate": 4}, {"accumulate": 3, "devices": 4}]
+IN_ONE_PROCESS = [*EQUAL, {"norm": 0}, *({"norm": 0, **how} for how in ACCUMULATED)]
 
 
 def among_processes(**how):
@@ -85,11 +103,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize(
     "how",
     [
-        {"devices": 4},
-        {"devices": 8},
-        {"kind": "pmap", "devices": 4},
-        {"kind": "pmap", "devices": 8},
-        {"devices": 4, "shard": 1},
+        *EQUAL,
         among_processes(devices=2, processes=2),
         among_processes(devices=2, processes=3),
         among_processes(kind="pmap", devices=2, processes=2),
@@ -104,7 +118,7 @@ def test_fifty_steps_are_the_same_everywhere(folder, how):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [{"accumulate": 4}, {"accumulate": 3, "devices": 4}])
+@pytest.mark.parametrize("how", ACCUMULATED, ids=str)
 def test_accumulated_gradients_are_those_of_the_large_batch(folder, how):
     """Without batch normalization, whose moments are those of a part."""
     assert_same(train(folder, norm=0), train(folder, norm=0, **how))
@@ -133,22 +147,29 @@ def test_one_device_is_a_mesh_of_one():
     assert (devices.count, devices.local_count, devices.part.count) == (1, 1, 1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["jit", "pmap"])
-@pytest.mark.parametrize(("precision", "dtypes"), [("full", 1), ("half", 2)])
-def test_one_all_reduce_carries_all_gradients_of_a_dtype(kind, precision, dtypes):
-    program = PROGRAM.with_name("hlo_on_devices.py")
+@pytest.fixture(scope="module")
+def all_reduces():
+    """Those of the step on eight devices, by kind and precision."""
     done = subprocess.run(
-        [sys.executable, str(program), kind, precision],
+        [sys.executable, str(PROGRAM.with_name("hlo_on_devices.py"))],
         env=os.environ | {"JAX_NUM_CPU_DEVICES": "8"},
         capture_output=True,
         text=True,
         check=True,
     )
-    sums = done.stdout.splitlines()
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["jit", "pmap"])
+@pytest.mark.parametrize(("precision", "dtypes"), [("full", 1), ("half", 2)])
+def test_one_all_reduce_carries_all_gradients_of_a_dtype(
+    all_reduces, kind, precision, dtypes
+):
+    sums = all_reduces[f"{kind} {precision}"]
     # XLA may join those of two dtypes in one message.
     assert 1 <= len(sums) <= dtypes, sums
-    assert len(re.findall(r"f32\[|bf16\[", done.stdout)) == dtypes
+    assert len(re.findall(r"f32\[|bf16\[", " ".join(sums))) == dtypes
     sizes = [int(size) for line in sums for size in re.findall(r"\[(\d+)\]", line)]
     # 141,450 parameters, and the sums of losses, right answers and examples.
     assert sum(sizes) == 141_450 + len(Sums._fields)

@@ -13,6 +13,7 @@ from cnnjax.train.run.evaluate_run import evaluate_run
 from cnnjax.train.run.experiment import make_experiment
 from cnnjax.train.run.loop import train
 from cnnjax.train.run.verify_resume import verify_resume
+from tests.support.shallow import shallow
 from tests.support.train.faults import StopAt, assert_same
 from tests.train.conftest import CONFIGS
 
@@ -33,7 +34,7 @@ def half(small_config):
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_model_computes_in_bfloat16_with_float32_weights_and_logits(name):
-    model = models.make_model(name, num_classes=7, dtype="bfloat16")
+    model = models.make_model(name, num_classes=7, dtype="bfloat16", **shallow(name))
     spatial = {1: (64,), 2: (32, 40), 3: (4, 8, 6)}[getattr(model, "rank", 2)]
     x = jax.ShapeDtypeStruct((2, *spatial, 2), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
