@@ -1,5 +1,7 @@
 """Shapes, sizes and refusals of every network, and that it lowers for any platform."""
 
+import functools
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -64,21 +66,31 @@ def test_parameters_on_images_of_28_by_28(name, parameters):
     assert count(init(model, (1, 28, 28, 1))) == parameters
 
 
-@pytest.mark.parametrize("name", [name for name in models.MODELS if name != "unet"])
-def test_one_logit_for_each_class_and_image(name):
-    """Of an odd size, in training; with 0 classes, the features that they come from."""
+CLASSIFIERS = [name for name in models.MODELS if name != "unet"]
+OF_EACH_CODE = {models.MODELS[name].__call__: name for name in reversed(CLASSIFIERS)}
+
+
+@functools.cache
+def train_shapes(name, classes):
+    """The output and the variables for three images of an odd size, in training."""
     sizes = {1: (71,), 2: (43, 35), 3: (5, 11, 9)}
     rank = getattr(models.MODELS[name], "rank", 2)
     x = jnp.zeros((3, *sizes[rank], 2))
     keys = {"params": KEY, "dropout": KEY}
+    model = models.make_model(name, num_classes=classes, **shallow(name))
+    return jax.eval_shape(lambda: model.init_with_output(keys, x, train=True))
 
-    def run(classes):
-        model = models.make_model(name, num_classes=classes, **shallow(name))
-        return jax.eval_shape(lambda: model.init_with_output(keys, x, train=True))
 
-    logits, variables = run(7)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_one_logit_for_each_class_and_image(name):
+    logits, _ = train_shapes(name, 7)
     assert (logits.shape, logits.dtype) == ((3, 7), jnp.float32)
-    features, headless = run(0)
+
+
+@pytest.mark.parametrize("name", OF_EACH_CODE.values())
+def test_with_0_classes_the_features_that_logits_come_from(name):
+    _, variables = train_shapes(name, 7)
+    features, headless = train_shapes(name, 0)
     params = dict(variables["params"])
     last = max((n for n in params if n.startswith("Dense_")), key=lambda n: int(n[6:]))
     assert params.pop(last)["kernel"].shape == (features.shape[-1], 7)
