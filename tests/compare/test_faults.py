@@ -8,6 +8,8 @@ from jax import lax
 
 from cnnjax import cli
 from cnnjax.compare.grid import CASES, compare_case
+from cnnjax.compare.model import compare_problem, make_problem
+from cnnjax.config.files import load_config
 from cnnjax.ops import activation, bias
 from cnnjax.ops.conv import xla
 from cnnjax.ops.norm import maps as norm
@@ -112,9 +114,16 @@ def test_an_unknown_operation_is_refused(capsys):
     assert "did you mean 'max_pool'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("fault", [wrong_rotation, bias_over_the_wrong_axes])
-def test_a_fault_is_seen_in_the_network_of_a_config(fault, monkeypatch, capsys):
-    fault(monkeypatch)
+def test_a_fault_is_seen_in_the_network_of_a_config(monkeypatch):
+    wrong_rotation(monkeypatch)
+    config = load_config(DIGITS, {"model.widths": "(4, 8)", "batch_size": "16"})
+    comparison = compare_problem(make_problem(config))
+    assert not comparison.ok
+    assert any(row.failures for row in comparison.rows)
+
+
+def test_the_command_prints_a_fault_in_the_network(monkeypatch, capsys):
+    bias_over_the_wrong_axes(monkeypatch)
     small = ["--config.model.widths=(4, 8)", "--config.batch_size=16"]
     assert cli.main(["compare", f"--config={DIGITS}", *small]) == 1
     out = capsys.readouterr().out
