@@ -135,6 +135,7 @@ def test_names_are_shown_without_control_characters():
         "timed_calls": None,
         "layers": [layer],
         "element_wise": {"relu": 2},
+        "learning_rates": [],
     }
     text = layer_lines(values, 80)
     assert all(line.isprintable() for line in text.split("\n"))

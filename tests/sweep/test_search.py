@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import cnnjax.sweep.command  # noqa: F401  # before one of its parts is replaced
 from cnnjax.cli import main
 from cnnjax.config.versions import to_file
 from cnnjax.errors import ConfigError

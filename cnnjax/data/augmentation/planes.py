@@ -75,10 +75,10 @@ def shift_hue(x: Planes, shift: Any) -> Planes:
     chroma = value - low
     divisor = jnp.where(chroma > 0, chroma, 1)
     hue = jnp.where(
-        value == red,
+        (red >= green) & (red >= blue),
         (green - blue) / divisor,
         jnp.where(
-            value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor
+            green >= blue, 2 + (blue - red) / divisor, 4 + (red - green) / divisor
         ),
     )
     hue = hue + 6 * shift

@@ -49,6 +49,10 @@ class Lengths(NamedTuple):
     boundaries: tuple[int, ...]
     unfreeze: tuple[int, ...] = ()
 
+    def saves_after(self, step: int) -> bool:
+        """Whether a checkpoint is due after ``step``, whatever the clock says."""
+        return any(n and step % n == 0 for n in (self.save_every, self.keep_every))
+
 
 def check_durations(config: Config) -> None:
     """Refuses texts that are no durations.

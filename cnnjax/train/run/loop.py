@@ -20,14 +20,12 @@ from cnnjax.train.run.details import make_layer_report, report_outputs
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import ALL_FROM_CONFIG, Parts
 from cnnjax.train.run.freezing import describe_trained, stage_after
-from cnnjax.train.run.lengths import Lengths
 from cnnjax.train.run.meter import Meter
 from cnnjax.train.run.prepare import Run, prepare
 from cnnjax.train.run.progress import Progress, judge
 from cnnjax.train.run.resume import resume_run, roll_back
 from cnnjax.train.run.trace import tracing
 from cnnjax.train.run.trained import wants_best
-from cnnjax.train.run.training_step import describe_rates
 from cnnjax.train.step.divergence import check_weights
 from cnnjax.train.step.loss import TrainMetrics
 from cnnjax.train.step.state import TrainState
@@ -102,8 +100,6 @@ def train(
     ):
         state, progress = resume_run(run, checkpoints)
         trace.tell_resumed(int(state.step))
-        if rates := describe_rates(run.config, run.experiment):
-            run.reporter.message(rates)
         train_step, report_layers = _compile(run, state), make_layer_report(run)
         meter = _start_meter(run, progress)
         lengths, step = run.experiment.lengths, int(state.step)
@@ -137,7 +133,7 @@ def train(
                     meter.step(done.step, done.metrics)
                 request = _agree(done, _request(stop, run, last_save))
                 stops = request.signal or request.end
-                saves = stops or request.save or _saves_after(step, lengths)
+                saves = stops or request.save or lengths.saves_after(step)
                 validates = step == lengths.total or step % lengths.eval_every == 0
                 if not saves and not validates:
                     continue
@@ -219,11 +215,6 @@ def _agree(done: Running | None, own: StopRequest) -> StopRequest:
     if jax.process_count() == 1:
         return own
     return decode(done.requests) if done else StopRequest()
-
-
-def _saves_after(step: int, lengths: Lengths) -> bool:
-    """Whether a checkpoint is due after this step, whatever the clock says."""
-    return any(n and step % n == 0 for n in (lengths.save_every, lengths.keep_every))
 
 
 def _validate(

@@ -27,6 +27,7 @@ from cnnjax.train.run.prepare import Run
 from cnnjax.train.run.progress import Progress, read_progress
 from cnnjax.train.run.replay import replay_step
 from cnnjax.train.run.stored import Restored
+from cnnjax.train.run.training_step import describe_rates
 from cnnjax.train.run.workdir import Origin, checkpoint_folder
 from cnnjax.train.step.state import TrainState
 
@@ -65,6 +66,8 @@ def resume_run(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress
     run.reporter.start(run.summary(state))
     report_inputs(run)
     run.reporter.rewind(int(state.step))
+    if rates := describe_rates(run.config, run.experiment):
+        tell(rates)
     for change in changes:
         same = "; the data is the same" if change.name == "data.source" else ""
         tell(f"changed setting {change}{same}")
