@@ -41,7 +41,7 @@ def score(folder, kind, size, augment=()):
     state = devices.put_state(make_initial_state(experiment, config))
     variants = make_variants(augment)
     evaluation = make_evaluation(config, experiment, devices, variants=variants)
-    return evaluation(state, experiment.dataset.test)
+    return evaluation(state, experiment.dataset.test)[:2]
 
 
 def arrays(folder, kind):
