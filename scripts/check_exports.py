@@ -64,13 +64,8 @@ def checked_shape(name: str) -> tuple[int, ...]:
 
 def train(name: str, folder: Path, steps: int) -> Path:
     """The working directory of a run of a few steps."""
-    shape = checked_shape(name)
-    data = folder / f"digits_{'x'.join(map(str, shape))}.npz"
-    if not data.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(data, **make_splits(shape))  # type: ignore[arg-type]
     settings = {
-        "data.source": f"npz:{data}" + ("?channels=last" if len(shape) == 2 else ""),
+        "data.source": make_source(name, folder),
         "model.name": name,
         "optimizer": {"name": "sgd", "learning_rate": 1e-2},
         "batch_size": 32,
@@ -79,6 +74,16 @@ def train(name: str, folder: Path, steps: int) -> Path:
     }
     cnnjax.train(settings, workdir=folder / name, progress="none")
     return folder / name
+
+
+def make_source(name: str, folder: Path) -> str:
+    """Digits that a network takes as a source, in a file that is written once."""
+    shape = checked_shape(name)
+    data = folder / f"digits_{'x'.join(map(str, shape))}.npz"
+    if not data.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(data, **make_splits(shape))  # type: ignore[arg-type]
+    return f"npz:{data}" + ("?channels=last" if len(shape) == 2 else "")
 
 
 def make_splits(shape: tuple[int, ...]) -> dict[str, np.ndarray]:

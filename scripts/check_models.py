@@ -15,16 +15,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-from check_exports import SHAPES, make_splits
+from check_exports import make_source
 
 import cnnjax
 from cnnjax.benchmark.network_size import published_size
 from cnnjax.compare.model import compare_problem, make_problem
-from cnnjax.config.files import load_config
+from cnnjax.config.files import check_config
 from cnnjax.models.catalog import CATALOG
 
-NO_CONFIG = "from cnnjax.config import default_config as get_config\n"
-NO_EPOCHS = {"duration": "1 steps", "eval_every": "1 steps", "log_every": "1 steps"}
+ONE_STEP = {"duration": "1 steps", "eval_every": "1 steps", "log_every": "1 steps"}
 
 
 def main() -> int:
@@ -35,7 +34,6 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--folder", type=Path, default=Path("runs/check_models"))
     args = parser.parse_args()
-    args.folder.mkdir(parents=True, exist_ok=True)
     models = args.models or sorted(CATALOG, key=lambda n: published_size(n).parameters)
     print("| model | size | loss of a step | seconds | gradients right | seconds |")
     print("|---|---|---|---|---|---|", flush=True)
@@ -61,7 +59,7 @@ def take_step(name: str) -> tuple[str, bool]:
     split = cnnjax.data.Split(images, labels)
     data = cnnjax.data.RawDataset(split, split, split, num_classes=entry.num_classes)
     settings = {"model.name": name, "batch_size": 2, "optimizer.learning_rate": 1e-3}
-    run = cnnjax.train({**settings, **NO_EPOCHS}, data=data, progress="none")
+    run = cnnjax.train({**settings, **ONE_STEP}, data=data, progress="none")
     loss = float(run.history["train"]["loss"][-1])
     seconds = time.perf_counter() - start
     size = "x".join(map(str, shape))
@@ -70,19 +68,13 @@ def take_step(name: str) -> tuple[str, bool]:
 
 def compare(name: str, folder: Path, batch: int) -> tuple[str, bool]:
     """Compares the gradients of all parameters and of the input on digits."""
-    shape = SHAPES.get(CATALOG[name].shape, CATALOG[name].shape)
-    data = folder / f"digits_{'x'.join(map(str, shape))}.npz"
-    if not data.exists():
-        np.savez(data, **make_splits(shape))  # type: ignore[arg-type]
-    config = folder / "config.py"
-    config.write_text(NO_CONFIG)
     settings = {
-        "data.source": f"npz:{data}" + ("?channels=last" if len(shape) == 2 else ""),
+        "data.source": make_source(name, folder),
         "model.name": name,
-        "batch_size": str(batch),
+        "batch_size": batch,
     }
     start = time.perf_counter()
-    comparison = compare_problem(make_problem(load_config(config, settings)))
+    comparison = compare_problem(make_problem(check_config(settings)))
     seconds = time.perf_counter() - start
     wrong = [row for row in comparison.rows if not row.ok]
     for row in wrong:

@@ -76,8 +76,6 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
         classes=make_class_order(config, experiment.dataset),
     )
     batch = next(batches)
-    if experiment.dataset.task == SEGMENTATION:
-        batch = as_pixels(batch)
     x = np.asarray(normalize(batch.images, experiment.normalization))
     return _make_problem(config, experiment, state, batch, x)
 
@@ -85,8 +83,6 @@ def make_problem(config: Config, checkpoint: str | None = None) -> Problem:
 def problem_of_step(replayed: Replay) -> Problem:
     """The loss of one step of a run, on the batch as the network saw it."""
     batch = labeled(replayed.inputs.stored, replayed.inputs.labels)
-    if replayed.experiment.dataset.task == SEGMENTATION:
-        batch = as_pixels(batch)
     return _make_problem(
         replayed.config,
         replayed.experiment,
@@ -106,6 +102,8 @@ def _make_problem(
     shares: np.ndarray | None = None,
 ) -> Problem:
     """The mean loss of a batch, whose network sees ``x``."""
+    if experiment.dataset.task == SEGMENTATION:
+        batch = as_pixels(batch)
     model: Any = experiment.model
     rates = [name for name in ("dropout", "stochastic_depth") if hasattr(model, name)]
     model = model.clone(**dict.fromkeys(rates, 0.0)) if rates else model

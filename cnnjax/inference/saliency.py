@@ -76,7 +76,7 @@ def saliency(
         >>> saliency(model, variables, x).shape
         (2, 8, 8)
     """
-    dx = jax.grad(lambda x: _scores(model, variables, x, classes).sum())(x)
+    dx = _input_gradient(model, variables, x, classes)
     return jnp.abs(dx).max(axis=-1)
 
 
@@ -124,8 +124,7 @@ def integrated_gradients(
 
     def add(total, t):
         at = baseline + t * way
-        gradient = jax.grad(lambda x: _scores(model, variables, x, classes).sum())(at)
-        return total + gradient, None
+        return total + _input_gradient(model, variables, at, classes), None
 
     middles = (jnp.arange(steps, dtype=x.dtype) + 0.5) / steps
     total, _ = jax.lax.scan(add, jnp.zeros_like(way), middles)
@@ -184,6 +183,11 @@ def grad_cam(
     passes_negative = ((y < 0) & (dy != 0)).any(positions, keepdims=True)
     y = jnp.where(passes_negative, y, jnp.maximum(y, 0))
     return jnp.maximum((dy.mean(positions, keepdims=True) * y).sum(axis=-1), 0)
+
+
+def _input_gradient(model, variables, x, classes) -> Array:
+    """The gradient of each example's chosen logit with respect to its input."""
+    return jax.grad(lambda x: _scores(model, variables, x, classes).sum())(x)
 
 
 def largest_logits(model: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:

@@ -144,8 +144,6 @@ def noise_scale(norms: np.ndarray, mean_square: float) -> float | None:
 def _make_step(trained: TrainedModel) -> Callable[..., Any]:
     """From variables and a batch: logits, losses, norms, and the sum of gradients."""
     described, model = trained.description, trained.model
-    if getattr(model, "remat", False):
-        model = model.clone(remat=False)  # which hides the layers' inputs
     loss = make_loss(described.loss, described.loss_options, described.task)
 
     def logits_of(variables, x) -> Any:

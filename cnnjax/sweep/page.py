@@ -77,10 +77,12 @@ def _sorted_by(row: Row, monitor: Monitor) -> list[Any]:
 def _key(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number or value is None else shorten(value)
+    return value if _is_number(value) or value is None else shorten(value)
 
 
 def _plotted(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number else shorten(value)
+    return value if _is_number(value) else shorten(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

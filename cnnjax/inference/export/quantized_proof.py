@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnjax.data import Split
+from cnnjax.data.tasks import is_known
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.inference.export import onnx_file
 from cnnjax.inference.export.program import Run
@@ -115,10 +116,10 @@ def measure(
     for expected, actual in outputs_of(trained, run, examples):
         labels = np.asarray(examples.labels[start : start + len(expected)])
         start += len(expected)
-        is_known = labels >= 0 if labels.ndim == 1 else np.ones(len(labels), bool)
-        known += is_known.sum()
+        has_label = is_known(labels)
+        known += has_label.sum()
         right += [
-            (np.asarray(is_correct(each, labels, task)) & is_known).sum()
+            (np.asarray(is_correct(each, labels, task)) & has_label).sum()
             for each in (expected, actual)
         ]
         alike = predictions_of(expected, task) == predictions_of(actual, task)

@@ -128,12 +128,7 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
         ConfigError: no such step.
         DataError: images that cannot be read.
     """
-    total = experiment.lengths.total
-    if not 1 <= step <= total:
-        raise ConfigError(
-            f"step is {step}, expected a whole number from 1 to {total}, the last step"
-            " of the run"
-        )
+    check_step(step, experiment)
     train, seed = experiment.dataset.train, config.seed
     batches = TrainBatches(
         train,
@@ -154,6 +149,20 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
     others = None if shares is None else partner(labels)
     numbers, _ = batches.examples(0)
     return Inputs(batch.images, images, labels, numbers, shares, others)
+
+
+def check_step(step: int, experiment: Experiment) -> None:
+    """Refuses the number of a step that the run does not have.
+
+    Raises:
+        ConfigError: names the last one.
+    """
+    total = experiment.lengths.total
+    if not 1 <= step <= total:
+        raise ConfigError(
+            f"step is {step}, expected a whole number from 1 to {total}, the last step"
+            " of the run"
+        )
 
 
 def _with_unknown(batch: Batch) -> Array:

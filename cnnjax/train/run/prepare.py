@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from cnnjax.config import Config
 from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data import Batch, Split, StreamedImages, train_batches
+from cnnjax.data.batches import WHOLE, Part
 from cnnjax.data.image_files import count_workers
 from cnnjax.data.prefetch import Prefetch
 from cnnjax.data.tasks import REGRESSION
@@ -106,16 +107,9 @@ class Run(NamedTuple):
 
     def batches(self, first: int) -> Prefetch[Batch]:
         """This process's share of the batches that follow step ``first``."""
-        return train_batches(
-            self.experiment.dataset.train,
-            self.config.batch_size,
-            self.config.seed,
-            start_step=first,
-            num_steps=max(self.experiment.lengths.total - first, 0),
-            part=self.devices.part,
-            classes=make_class_order(self.config, self.experiment.dataset),
-            alternates=self.experiment.alternates,
-            processes=self.config.data.worker_processes,
+        last = max(self.experiment.lengths.total, first)
+        return batches_between(
+            self.config, self.experiment, first, last, self.devices.part
         )
 
     def is_finished(self, step: int, progress: Progress) -> bool:
@@ -180,6 +174,31 @@ class Run(NamedTuple):
                 model_file.write(self.hold.workdir, model)
             except OSError as error:
                 self.reporter.message(f"{error}; training continues")
+
+
+def batches_between(
+    config: Config, experiment: Experiment, first: int, last: int, part: Part = WHOLE
+) -> Prefetch[Batch]:
+    """The batches of the steps after ``first`` up to ``last``.
+
+    Args:
+        config: checked settings.
+        experiment: what they stand for.
+        first: how many steps came before.
+        last: the last step.
+        part: the share of each batch to load.
+    """
+    return train_batches(
+        experiment.dataset.train,
+        config.batch_size,
+        config.seed,
+        start_step=first,
+        num_steps=last - first,
+        part=part,
+        classes=make_class_order(config, experiment.dataset),
+        alternates=experiment.alternates,
+        processes=config.data.worker_processes,
+    )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from cnnjax.config import Config
-from cnnjax.data import Batch, train_batches
+from cnnjax.data import Batch
 from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.errors import ConfigError, show
 from cnnjax.layers.frozen import frozen_layers
@@ -34,15 +34,16 @@ from cnnjax.train.run import data_identity
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.freezing import stage_after
-from cnnjax.train.run.from_data import make_class_order
 from cnnjax.train.run.imports import import_recorded
 from cnnjax.train.run.inputs import (
     Inputs,
     Shown,
+    check_step,
     count_of,
     describe_augmentation,
     training_inputs,
 )
+from cnnjax.train.run.prepare import batches_between
 from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.run.workdir import (
     Origin,
@@ -119,12 +120,7 @@ def replay(workdir: str | Path, step: int) -> Replay:
     experiment = make_experiment(config, known_normalization(origin))
     identity = data_identity.describe(experiment.dataset)
     data_identity.check_file(origin.folder, identity, experiment.dataset)
-    total = experiment.lengths.total
-    if not 1 <= step <= total:
-        raise ConfigError(
-            f"step is {step}, expected a whole number from 1 to {total}, the last step"
-            " of the run"
-        )
+    check_step(step, experiment)
     return replay_step(origin, config, experiment, devices, step)
 
 
@@ -134,16 +130,7 @@ def replay_step(
     """One step of a run whose parts are there, see ``replay``."""
     state = _nearest(origin, config, experiment, devices, step - 1)
     start = int(state.step)
-    batches = train_batches(
-        experiment.dataset.train,
-        config.batch_size,
-        config.seed,
-        start_step=start,
-        num_steps=step - start,
-        classes=make_class_order(config, experiment.dataset),
-        alternates=experiment.alternates,
-        processes=config.data.worker_processes,
-    )
+    batches = batches_between(config, experiment, start, step)
     steps: dict[int, Any] = {}  # by the stage of unfreezing
     for number in range(start + 1, step + 1):
         stage = stage_after(number - 1, experiment.lengths)
@@ -164,7 +151,6 @@ def replay_step(
     norms = _example_norms(config, train_step, devices, before, batch)
     state, metrics, _ = steps[stage](state, batch, StopRequest())
     after = TrainState(**devices.fetch(state))
-    weight = float(gradients.sums.weight) or 1.0
     return Replay(
         step=step,
         start=start,
@@ -173,7 +159,7 @@ def replay_step(
         before=before,
         after=after,
         metrics=jax.device_get(metrics),
-        gradients=jax.tree.map(lambda g: (g / weight).astype(g.dtype), gradients.grads),
+        gradients=gradients,
         is_exact=_are_same(again, after),
         inputs=training_inputs(config, experiment, step),
         norms=norms,
@@ -229,7 +215,7 @@ def _with_gradients(config: Config, train_step: TrainStep) -> Any:
     def step(state, batch):
         with configured(config):
             found = train_step.gradients(state, batch)
-        return train_step.update(state, found), found
+        return train_step.update(state, found), train_step.mean_gradients(found)[1]
 
     return step
 
@@ -245,9 +231,6 @@ def _example_norms(
 
     Frozen parameters do not count.
     """
-    model: Any = train_step.model
-    if getattr(model, "remat", False):
-        model = model.clone(remat=False)  # which hides the layers' inputs
     parts = devices.count * config.accumulate_steps
     size = len(batch.labels) // parts
 
@@ -260,7 +243,7 @@ def _example_norms(
             if train_step.task == SEGMENTATION:
                 part = as_pixels(part)
             return per_example_gradient_norms(
-                model,
+                train_step.model,
                 state.variables,
                 part.images,
                 lambda logits: (

@@ -154,6 +154,9 @@ def per_example_gradient_norms(
         >>> norms.total.shape
         (4,)
     """
+    network: Any = model
+    if getattr(network, "remat", False):
+        network = network.clone(remat=False)  # which hides the layers' inputs
     params, batch = variables["params"], len(x)
     keys = dict(rngs) if rngs else None
     collections = [name for name in variables if name != "params"]
@@ -161,7 +164,7 @@ def per_example_gradient_norms(
     def run(zeros):
         calls = _Calls(batch, zeros)
         with nn.intercept_methods(calls):
-            logits, _ = model.apply(
+            logits, _ = network.apply(
                 variables, x, train=train, rngs=keys, mutable=collections
             )
         return calls, loss(logits)
@@ -196,7 +199,7 @@ def per_example_gradient_norms(
     names = [name for name, _ in named_leaves(params)]
     others = [name for name in names if name not in squares]
     if others and not (train and (collections or rngs)):
-        squares |= _one_by_one(model, variables, x, loss, train, others)
+        squares |= _one_by_one(network, variables, x, loss, train, others)
     return ExampleNorms(
         total=jnp.sqrt(sum(squares.values(), jnp.zeros(batch))),
         parameters={name: jnp.sqrt(squares[name]) for name in names if name in squares},
