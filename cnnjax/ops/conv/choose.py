@@ -133,7 +133,7 @@ def choose(
         fewer = " with strides: fewer rows in the" if strided else ": one"
         return Choice(use.POINTWISE, f"1x1 kernel{fewer} matrix product")
     if depthwise.suits(problem):
-        return Choice(use.DEPTHWISE, "depthwise: a loop over few taps")
+        return Choice(use.DEPTHWISE, "depthwise: a loop over taps")
     if max(problem.input_dilation) > 1:
         return Choice(use.XLA, "input dilation: only XLA's own convolution has it")
     if problem.x[0] == 0:
