@@ -19,6 +19,7 @@ from cnnjax.config.values import FROM_PYTHON
 from cnnjax.data import Dataset, RawDataset, make_dataset
 from cnnjax.errors import ConfigError, show
 from cnnjax.files import expand_path
+from cnnjax.inference.run_report import report_at_end
 from cnnjax.report import Callback, make_reporter, read_metrics
 from cnnjax.report.reporters import METRICS
 from cnnjax.train.machine.platform import check_platform
@@ -88,7 +89,9 @@ def train(
     """Trains a network, or resumes its training.
 
     Like ``cnnjax train``, it leaves everything in ``workdir``, and the same call
-    resumes a run that was stopped.
+    resumes a run that was stopped. ``report.html`` is written at the end if the run has
+    a folder of its own; leave ``"html"`` out of the setting ``report`` to save that
+    time.
 
     Args:
         config: changes to the default settings, nested or by dotted names; a
@@ -155,10 +158,12 @@ def train(
     )
     try:
         parts = Parts(dataset, module)
-        test = loop.train(checked, folder, reporter, resume, parts=parts).test
+        ended = loop.train(checked, folder, reporter, resume, parts=parts)
+        if workdir is not None or isinstance(config, str | os.PathLike):
+            report_at_end(ended, reporter.message)
     finally:
         reporter.close()
-    return TrainedRun(folder, test, _history(folder, checked.report), module)
+    return TrainedRun(folder, ended.test, _history(folder, checked.report), module)
 
 
 def evaluate(

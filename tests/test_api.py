@@ -15,6 +15,7 @@ SHORT = {
     "eval_every": "3 steps",
     "log_every": "2 steps",
     "batch_size": 16,
+    "report": ("terminal", "jsonl"),
 }
 OWN = {**SHORT, "model": {}}  # for a module of the caller's own
 

@@ -106,17 +106,22 @@ def _parse_steps(text: str | None) -> range:
 
 
 def _train(config: Config, workdir: Path, resume: str, profile: range) -> int:
+    from cnnjax.inference.run_report import report_at_end
     from cnnjax.report import make_reporter
     from cnnjax.train.run.loop import train
 
     reporter = make_reporter(workdir, config.report, dict(flatten(config.to_dict())))
     try:
-        test = train(config, workdir, reporter, resume, profile=profile).test
+        ended = train(config, workdir, reporter, resume, profile=profile)
+        test = ended.test
         result = f"loss {test.loss:.4g}"
         if test.accuracy is not None:
             result = f"accuracy {test.accuracy:.2%}"
         reporter.message(f"test {result} ({test.examples:,} {test.unit})")
-        reporter.message(f"for a report: cnnjax report {shlex.quote(str(workdir))}")
+        if (path := report_at_end(ended, reporter.message)) is not None:
+            reporter.message(f"report: {path}")
+        else:
+            reporter.message(f"for a report: cnnjax report {shlex.quote(str(workdir))}")
         status = 0
     except Interrupted as stopped:
         reporter.message(str(stopped))

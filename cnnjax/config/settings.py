@@ -234,13 +234,13 @@ SETTINGS = (
             "Time between validations."),
     Setting("log_every", str, "50 steps", DURATION, "",
             "Time between lines of training metrics."),
-    Setting("report", tuple, ("terminal", "jsonl"), REPORTERS, "",
-            "Where a run reports: `terminal`, `jsonl` (the file `metrics.jsonl`),"
-            " `tensorboard`, `wandb`, `mlflow`, and your own subclasses of"
-            " `cnnjax.Callback`."),
+    Setting("report", tuple, ("terminal", "jsonl", "html"), REPORTERS, "",
+            "Where a run reports: `terminal`, `jsonl` (`metrics.jsonl`), `html`"
+            " (`report.html`, at the end), `layers` (`layers.jsonl`), `tensorboard`,"
+            " `wandb`, `mlflow`, and your own subclasses of `cnnjax.Callback`."),
     Setting("report_every", str, "1 epoch", DURATION, "",
             "Time between reports on each layer's gradients, weights and activations,"
-            " for `tensorboard`, `wandb` and `mlflow`."),
+            " for `layers`, `tensorboard`, `wandb` and `mlflow`."),
 
     Setting("checkpoint.every", str, "1 epoch", TIME, "",
             "Time between checkpoints. The last state is always saved."),

@@ -6,6 +6,8 @@ examples want them. The norm of that gradient is the score GraNd of Paul et al. 
 (arXiv:2107.07075), here of trained weights; it also grows with the values of the image.
 """
 
+import math
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,8 +18,9 @@ import numpy as np
 from cnnjax import progress
 from cnnjax.data import Split, eval_batches, normalize
 from cnnjax.data.tasks import SEGMENTATION, check_labels, is_known
-from cnnjax.errors import ConfigError, unknown_name
+from cnnjax.errors import ConfigError, DataError, unknown_name
 from cnnjax.inference.trained_model import TrainedModel
+from cnnjax.metrics import Outputs
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.step.example_norms import per_example_gradient_norms
 from cnnjax.train.step.loss import make_loss
@@ -103,12 +106,80 @@ def rank_labels(
     known = np.flatnonzero(is_known(labels))
     mean = sum(float(np.square(a / len(known)).sum()) for a in gradient.values())
     scale = noise_scale(norms[known], mean)
-    values = losses if by == "loss" else norms
-    order = np.argsort(-np.nan_to_num(values[known], nan=np.inf), kind="stable")
-    numbers = known[order]
+    numbers = known[most_doubtful((losses if by == "loss" else norms)[known])]
     return RankedLabels(
         numbers, logits[numbers], losses[numbers], norms[numbers], scale
     )
+
+
+def most_doubtful(values: np.ndarray) -> np.ndarray:
+    """The order of examples from the largest loss or gradient; NaN comes first."""
+    return np.argsort(-np.nan_to_num(values, nan=np.inf), kind="stable")
+
+
+def find_largest_losses(
+    trained: TrainedModel,
+    examples: Split,
+    count: int,
+    *,
+    most: int = 10_000,
+    seconds: float = 3.0,
+) -> tuple[np.ndarray, Outputs, int]:
+    """The first of ``rank_labels`` by loss, among as many examples as time allows.
+
+    Needs no gradients. Of more than ``most`` examples, or if the time is up, a random
+    part is looked at.
+
+    Args:
+        trained: the model; not one of a segmentation.
+        examples: see ``rank_labels``.
+        count: how many are wanted.
+        most: examples to look at.
+        seconds: after which no further batch is begun, without compilation.
+
+    Returns:
+        Their numbers, what the model says about them, and how many were looked at.
+
+    Raises:
+        DataError: images that cannot be read.
+    """
+    described = trained.description
+    loss = make_loss(described.loss, described.loss_options, described.task)
+
+    @jax.jit
+    def step(variables, images, labels):
+        with configured(trained.config):
+            x = normalize(images, described.normalization)
+            logits: Any = trained.model.apply(variables, x, train=False)
+            return logits.astype(jnp.float32), loss(logits, labels)
+
+    known = np.flatnonzero(is_known(examples.labels))
+    if not len(known):
+        raise DataError("no training example has a known label")
+    order = np.random.default_rng(0).permutation(known)[:most]
+    size = min(BATCH, len(order))
+    kept: list[Any] = []
+    end = math.inf
+    for begin in range(0, len(order), size):
+        if time.monotonic() > end:
+            order = order[:begin]
+            break
+        real = min(size, len(order) - begin)
+        numbers = np.resize(np.sort(order[begin : begin + size]), size)
+        labels = examples.labels[numbers]
+        images = examples.images[numbers]
+        logits, losses = step(trained.variables, images, labels)
+        rows = numbers, np.asarray(logits), labels, np.asarray(losses, np.float32)
+        kept.append([x[:real] for x in rows])
+        if not begin:  # the step has been compiled
+            end = time.monotonic() + seconds
+        progress.tell("looking for wrong labels", begin + real, len(order))
+    progress.tell("looking for wrong labels", len(order), len(order))
+    numbers, logits, labels, losses = map(np.concatenate, zip(*kept, strict=True))
+    first = most_doubtful(losses)[:count]
+    logits, labels, losses = (x[first] for x in (logits, labels, losses))
+    outputs = Outputs(logits, labels, losses, described.is_sigmoid, described.task)
+    return numbers[first], outputs, len(order)
 
 
 def noise_scale(norms: np.ndarray, mean_square: float) -> float | None:

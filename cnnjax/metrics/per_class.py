@@ -1,12 +1,12 @@
 """Scores of each class, and which classes are taken for which."""
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cnnjax.data.tasks import MULTILABEL
 from cnnjax.metrics.outputs import Outputs
+from cnnjax.metrics.pixels import score_pixels
 
 
 class ClassScore(NamedTuple):
@@ -27,24 +27,13 @@ class ClassScore(NamedTuple):
 
 def score_classes(outputs: Outputs) -> list[ClassScore]:
     """The scores of each class of the network."""
-    from sklearn.metrics import precision_recall_fscore_support
-
     if outputs.task == MULTILABEL:
         return [
             _score_binary(*one_against_rest(outputs, number))
             for number in range(outputs.logits.shape[-1])
         ]
-    with warnings.catch_warnings():  # such as for more classes than examples
-        warnings.simplefilter("ignore")
-        *scores, support = precision_recall_fscore_support(
-            outputs.classes,
-            outputs.predictions,
-            labels=np.arange(outputs.logits.shape[-1]),
-            zero_division=0,  # pyright: ignore[reportArgumentType]
-        )
-    support = np.asarray(support)
-    columns = [np.where(support > 0, values, np.nan).tolist() for values in scores]
-    return [ClassScore(*row) for row in zip(*columns, support.tolist(), strict=True)]
+    scores = score_pixels(confusion_matrix(outputs))
+    return [ClassScore(*score[1:]) for score in scores]
 
 
 def one_against_rest(

@@ -137,7 +137,7 @@ def _draw_map(
     resampling = Image.Resampling.LANCZOS
     if size >= values.shape[::-1]:
         resampling = Image.Resampling.NEAREST
-    return Image.fromarray(_color(shares, colors)).resize(size, resampling)
+    return Image.fromarray(color(shares, colors)).resize(size, resampling)
 
 
 def _draw_overlay(
@@ -152,12 +152,17 @@ def _draw_overlay(
         cam = cam[len(cam) // 2]
     shares = Image.fromarray((cam / largest).astype(np.float32))
     smooth = np.asarray(shares.resize(picture.size, Image.Resampling.BILINEAR))
-    heat = Image.fromarray(_color(smooth, HEAT))
+    heat = Image.fromarray(color(smooth, HEAT))
     return Image.blend(picture.convert("L").convert("RGB"), heat, 0.6)
 
 
-def _color(shares: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """Values from 0 to 1 as colors ``(..., 3)``, between the given ones."""
+def color(shares: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Values from 0 to 1 as colors ``(..., 3)``, between the given ones.
+
+    Args:
+        shares: NaN is taken for 0.
+        colors: at equal distances, such as ``SIGNED``.
+    """
     shares = np.nan_to_num(np.clip(shares, 0, 1))
     places = np.linspace(0, 1, len(colors))
     mixed = [np.interp(shares, places, channel) for channel in colors.T]

@@ -102,6 +102,27 @@ class MetricsFile(Reporter):
         self._file = None
 
 
+class LayersFile(MetricsFile):
+    """A reporter that appends the numbers of each layer, such as norms of gradients.
+
+    Each line is a step, such as ``{"kind": "layers", "step": 60,
+    "gradient_norm/Conv_0": 0.5}``.
+
+    Args:
+        path: the file.
+        tell: called with a sentence for people if records have to wait.
+    """
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Leave metrics to other reporters."""
+
+    def layers(
+        self, step: int, scalars: Mapping[str, float], arrays: Mapping[str, Any]
+    ) -> None:
+        """Append the numbers of one step."""
+        super().log({"kind": "layers", "step": step, **scalars})
+
+
 def _stays(record: Mapping[str, Any], last_step: int) -> bool:
     return record["step"] <= last_step and record["kind"] != "test"
 

@@ -9,13 +9,15 @@ from typing import Any
 from cnnjax.config.import_path import is_import_path
 from cnnjax.errors import ConfigError, unknown_name
 from cnnjax.report.callbacks import Callback, CallbackReporter, make_callback
-from cnnjax.report.metrics_file import MetricsFile, check_records
+from cnnjax.report.metrics_file import LayersFile, MetricsFile, check_records
 from cnnjax.report.terminal import make_terminal_reporter
 from cnnjax.streams import warn
 from cnnjax.train.machine.processes import is_first
 from cnnjax.typing import Reporter
 
-METRICS = "metrics.jsonl"
+METRICS, LAYERS = "metrics.jsonl", "layers.jsonl"
+HTML = "html"
+"""In the setting ``report``: a report as an HTML file once the run is finished."""
 
 
 class Reporters(Reporter):
@@ -111,7 +113,8 @@ def make_reporter(
 
     Args:
         workdir: the run's working directory.
-        names: ``"terminal"``, keys of ``MAKERS``, and import paths of callbacks.
+        names: ``"terminal"``, keys of ``MAKERS``, and import paths of callbacks;
+            ``"html"`` is for the caller, as it needs the trained network.
         settings: of the run by dotted names, for those who show them.
         callbacks: called after those of ``names``.
         progress: ``"bar"``, ``"lines"``, ``"none"``, or ``"auto"``, which is a bar on a
@@ -145,23 +148,27 @@ def _check(names: Sequence[str]) -> None:
     for number, name in enumerate(names):
         if name in names[:number]:
             raise ConfigError(f"report names {name!r} twice")
-        if name != "terminal" and name not in MAKERS and not is_import_path(name):
-            known = ["terminal", *MAKERS]
+        known = ["terminal", HTML, *MAKERS]
+        if name not in known and not is_import_path(name):
             error = unknown_name("reporter", name, known)
             raise ConfigError(f"report: {error}; or give 'module:attribute'")
 
 
-def _make_metrics_file(
-    workdir: Path, settings: Mapping[str, Any], tell: Callable[[str], None]
+def _make_file(
+    kind: type[MetricsFile],
+    name: str,
+    workdir: Path,
+    settings: Mapping[str, Any],
+    tell: Callable[[str], None],
 ) -> Reporter:
-    path = workdir / METRICS
+    path = workdir / name
     try:
         check_records(path)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         raise ConfigError(f"{error}; move the file away") from error
-    return MetricsFile(path, tell)
+    return kind(path, tell)
 
 
 def _make_tensorboard(
@@ -181,7 +188,8 @@ def _make_service(
 
 
 MAKERS: dict[str, Callable[..., Reporter]] = {
-    "jsonl": _make_metrics_file,
+    "jsonl": functools.partial(_make_file, MetricsFile, METRICS),
+    "layers": functools.partial(_make_file, LayersFile, LAYERS),
     "tensorboard": _make_tensorboard,
     "wandb": functools.partial(_make_service, "wandb"),
     "mlflow": functools.partial(_make_service, "mlflow"),

@@ -18,6 +18,7 @@ SHORT = [
     "--config.duration=8 steps",
     "--config.model.widths=(4, 8)",
     "--config.log_every=4 steps",
+    "--config.report=('terminal', 'jsonl')",
 ]
 
 

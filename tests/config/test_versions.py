@@ -42,7 +42,7 @@ def test_settings_and_values_that_were_renamed_are_migrated(monkeypatch):
 
 def test_old_callbacks_stand_beside_the_usual_reporters():
     config = from_file('{"reporters": ["my_parts:Append"]}')
-    assert config.report == ("terminal", "jsonl", "my_parts:Append")
+    assert config.report == ("terminal", "jsonl", "html", "my_parts:Append")
     assert from_file('{"reporters": []}').report == default_config().report
     with pytest.raises(ConfigError, match=r"called 'report' now, with default \('term"):
         load_config(DIGITS, {"reporters": "('my_parts:Append',)"})

@@ -19,6 +19,7 @@ def folder(tmp_path_factory):
         "model": {"name": "simple_cnn", "widths": (4,), "dense": (8,)},
         "data.source": "digits",
         "duration": "2 steps",
+        "report": ("jsonl",),
     }
     workdir = folder / "runs/digits"
     cnnjax.train(settings, workdir=workdir, progress="none")

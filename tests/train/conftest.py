@@ -67,6 +67,7 @@ def small_config():
             "duration": "12 steps",
             "eval_every": "5 steps",
             "log_every": "4 steps",
+            "report": "('terminal', 'jsonl')",
         }
         changes = {name.replace("__", "."): text for name, text in changes.items()}
         return load_config(CONFIGS / "digits.py", settings | changes)

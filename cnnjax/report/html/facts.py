@@ -46,6 +46,65 @@ class Predicted:
 
 
 @dataclass(frozen=True, eq=False)
+class Doubtful:
+    """Training examples whose labels may be wrong, the most doubtful first.
+
+    Attributes:
+        predicted: what the model says about them; all have names.
+        looked_at: among how many they were found.
+        examples: of the training split, with known labels.
+    """
+
+    predicted: Predicted
+    looked_at: int
+    examples: int
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMaps:
+    """What a segmentation says about the test split.
+
+    Attributes:
+        confusion: how many pixels of each class (rows) are predicted as each (columns).
+        split: some examples.
+        predictions: their maps ``(n, *spatial)``.
+        names: of these examples.
+    """
+
+    confusion: np.ndarray
+    split: Split
+    predictions: np.ndarray
+    names: Sequence[str]
+
+
+class LayerValues(NamedTuple):
+    """An array of a layer: its kernel, or its output for one example."""
+
+    layer: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """What is inside the network.
+
+    Attributes:
+        kernels: the names of the layers with a kernel, in the order in which they run.
+        filters: those of the first layer, ``(*window, channels, filters)``; ``None`` if
+            it is no convolution.
+        image: the test example of ``maps``.
+        name: of that example.
+        maps: outputs ``(*positions, channels)`` of the first layer and of a middle one.
+    """
+
+    kernels: Sequence[str]
+    filters: LayerValues | None
+    image: np.ndarray
+    name: str
+    maps: Sequence[LayerValues]
+
+
+@dataclass(frozen=True, eq=False)
 class RunFacts:
     """The facts about a run. All texts may come from somebody else.
 
@@ -61,6 +120,7 @@ class RunFacts:
         source: where the data came from.
         examples: of each split, by name.
         records: the lines of ``metrics.jsonl``.
+        layers: the lines of ``layers.jsonl``.
         settings: all of them.
         monitor: the metric that selects the best checkpoint.
         best_step: of the best validation, if there was one.
@@ -69,6 +129,10 @@ class RunFacts:
         parameters: how many the network has; ``None`` if that is unknown.
         predicted: the predictions for the test split, if they could be made.
         problem: why there are no predictions; empty if there are some.
+        label_maps: the same as ``predicted`` for a segmentation.
+        doubtful: training examples that may have wrong labels.
+        not_doubtful: why there are none; empty if there are, or none were wanted.
+        inside: what is inside the network, if it could be looked at.
         identity: of the test split, to tell whether two runs were tested on the same.
         machine: what the run was trained on, by name.
         versions: of the libraries that wrote the report, by name.
@@ -93,6 +157,11 @@ class RunFacts:
     parameters: int | None = None
     predicted: Predicted | None = None
     problem: str = ""
+    layers: Sequence[Mapping[str, Any]] = ()
+    label_maps: LabelMaps | None = None
+    doubtful: Doubtful | None = None
+    not_doubtful: str = ""
+    inside: Inside | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

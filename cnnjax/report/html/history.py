@@ -46,6 +46,45 @@ def make_curves(facts: RunFacts) -> list[Chart]:
     return [chart for chart in charts if chart]
 
 
+def chart_layers(facts: RunFacts) -> Chart | None:
+    """The norm of the gradient of some layers by step; ``None`` if none was recorded.
+
+    Layers with a kernel are preferred, in the order in which they run.
+    """
+    prefix = "gradient_norm/"
+    recorded = dict.fromkeys(
+        name.removeprefix(prefix)
+        for record in facts.layers
+        for name in record
+        if name.startswith(prefix)
+    )
+    layers = sorted(recorded, key=_natural)
+    if facts.inside is not None:
+        layers = [n for n in facts.inside.kernels if n in recorded] or layers
+    count, note = len(layers), ""
+    if count > COLORS:
+        chosen = {round(i * (count - 1) / (COLORS - 1)) for i in range(COLORS)}
+        layers = [layers[i] for i in sorted(chosen)]
+        note = f"{COLORS} of {count} layers are drawn; layers.jsonl has all."
+    lines = []
+    for color, layer in enumerate(layers):
+        line = make_series(facts.layers, "layers", prefix + layer, color)
+        lines.append(line._replace(name=shorten(layer)))
+    chart = make_chart(
+        "norm of the gradient of each layer",
+        [line for line in lines if line.xs],
+        can_be_log=True,
+        steps_per_epoch=_steps_per_epoch(facts.records),
+        note=note,
+    )
+    return chart and chart._replace(shows_legend=True)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts ``Conv_2`` before ``Conv_10``."""
+    return [(len(part) if part.isdigit() else 0, part) for part in name.split("_")]
+
+
 def compare_curves(runs: Sequence[RunFacts]) -> list[Chart]:
     """Charts with a line for each run: validation metrics and training loss."""
     wanted = [("validation", "loss"), ("validation", "accuracy"), ("train", "loss")]

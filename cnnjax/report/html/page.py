@@ -16,6 +16,7 @@ from cnnjax.report.html.comparison import (
 )
 from cnnjax.report.html.facts import RunFacts, shorten
 from cnnjax.report.html.history import (
+    chart_layers,
     compare_curves,
     is_finished,
     last_epoch,
@@ -24,8 +25,10 @@ from cnnjax.report.html.history import (
     time_shares,
     total_seconds,
 )
+from cnnjax.report.html.inside import describe_inside
+from cnnjax.report.html.masks import HEADINGS, describe_masks
 from cnnjax.report.html.numbers import value_text
-from cnnjax.report.html.predictions import describe_predictions
+from cnnjax.report.html.predictions import describe_doubtful, describe_predictions
 from cnnjax.report.lines import duration_text
 from cnnjax.streams import printable
 
@@ -80,16 +83,22 @@ def _run_values(facts: RunFacts, charts: list[Chart]) -> dict[str, Any]:
     scatter = _number(found.scatter, charts)
     both = found.calibration
     calibration = _number([both.chart, both.counts] if both else [], charts)
+    layers, names = chart_layers(facts), facts.shown_names
+    masks, doubtful = None, None
+    if facts.label_maps is not None:
+        masks = describe_masks(facts.label_maps, names)
+    if facts.doubtful is not None:
+        doubtful = describe_doubtful(facts.doubtful, names)
     shares = time_shares(facts.records)
     whole = sum(share.seconds for share in shares) or 1
-    names = sorted(facts.score, key=lambda name: name != "accuracy")[:MOST_VALUES]
+    metrics = sorted(facts.score, key=lambda name: name != "accuracy")[:MOST_VALUES]
     changed = [s for s in facts.settings if s.is_changed]
     others = [s for s in facts.settings if not s.is_changed]
     return {
         "title": shorten(facts.name),
         "scores": [
             (shorten(name), value_text(facts.score[name], name))
-            for name in names
+            for name in metrics
             if name != "examples"
         ],
         "rows": _describe_run(facts),
@@ -110,8 +119,18 @@ def _run_values(facts: RunFacts, charts: list[Chart]) -> dict[str, Any]:
         "commands": _commands(facts),
         "problem": printable(facts.problem),
         "task": shorten(facts.task),
+        "layers": _number([layers] if layers else [], charts),
+        "tiles": describe_inside(facts.inside) if facts.inside else [],
+        "doubtful": doubtful,
+        "not_doubtful": printable(facts.not_doubtful),
+        "masks": masks,
+        "mask_rows": [([row.name, *row.texts], row.values) for row in masks.rows]
+        if masks
+        else [],
+        "mask_headings": HEADINGS,
         "caption_text": _CAPTIONS.get(facts.task, ""),
-        "is_known_task": facts.task in (CLASSIFICATION, MULTILABEL, REGRESSION),
+        "is_known_task": facts.task in (CLASSIFICATION, MULTILABEL, REGRESSION)
+        or masks is not None,
         "pictures": found.pictures,
         "cells": found.cells,
     }

@@ -26,11 +26,14 @@ from cnnjax.report.html.examples import (
     choose_galleries,
     describe_example,
 )
-from cnnjax.report.html.facts import Predicted, RunFacts
+from cnnjax.report.html.facts import Doubtful, Predicted, RunFacts
 from cnnjax.report.html.numbers import value_text
 from cnnjax.report.html.regression import output_table, regression_charts
-from cnnjax.report.html.thumbnails import make_thumbnails
+from cnnjax.report.html.thumbnails import MOST_CHARACTERS, make_thumbnails
 from cnnjax.streams import printable
+
+MOST_OF_DOUBTFUL = 200_000
+"""Characters of the pictures of likely wrong labels."""
 
 
 class Shown(NamedTuple):
@@ -42,12 +45,13 @@ class Shown(NamedTuple):
 
 
 class ShownGallery(NamedTuple):
-    """A gallery with its pictures."""
+    """A gallery with its pictures; ``label`` is what it calls the labels."""
 
     title: str
     text: str
     none: str
     examples: Sequence[Shown]
+    label: str = "true"
 
 
 class Predictions(NamedTuple):
@@ -127,6 +131,30 @@ def describe_predictions(facts: RunFacts) -> Predictions:
     )
 
 
+def describe_doubtful(doubtful: Doubtful, names: Sequence[str]) -> ShownGallery:
+    """The training examples whose labels are likely wrong."""
+    predicted = doubtful.predicted
+    count = len(predicted.outputs.labels)
+    pictures, problem = _draw(predicted, range(count), MOST_OF_DOUBTFUL)
+    part = f"the {doubtful.examples:,} training examples"
+    if doubtful.looked_at < doubtful.examples:
+        part = f"{doubtful.looked_at:,} of {part}, drawn at random"
+    text = (
+        f"Of {part}, the {count} with the largest loss. A wrong label gives a large"
+        " loss; so does an unusual image. 'cnnjax inspect --labels' ranks all examples."
+    )
+    if problem:
+        text += f" There are no pictures: {problem}"
+    shown = []
+    for i in range(count):
+        caption = describe_example(predicted, names, i)
+        if not caption.detail.startswith("loss"):
+            loss = f"{caption.detail}, loss {predicted.outputs.losses[i]:.3g}"
+            caption = caption._replace(detail=loss)
+        shown.append(Shown(i, pictures.get(i, ""), caption))
+    return ShownGallery("Likely wrong labels", text, "", shown, "label")
+
+
 def _tables(outputs: Outputs, names: Sequence[str]) -> Predictions:
     if outputs.task == REGRESSION:
         rows = [
@@ -149,10 +177,12 @@ def _tables(outputs: Outputs, names: Sequence[str]) -> Predictions:
     )
 
 
-def _draw(predicted: Predicted, numbers: Sequence[int]) -> tuple[dict[int, str], str]:
+def _draw(
+    predicted: Predicted, numbers: Sequence[int], most: int = MOST_CHARACTERS
+) -> tuple[dict[int, str], str]:
     """Pictures by number, and why there are none."""
     try:
-        return make_thumbnails(predicted.split, numbers), ""
+        return make_thumbnails(predicted.split, numbers, most), ""
     except (DataError, OSError) as error:
         return {}, printable(error)
 

@@ -3,7 +3,7 @@
 Nothing here changes a run: what it computes are programs of their own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,6 +25,8 @@ TRACKERS = ("tensorboard", "wandb", "mlflow")
 """The reporters that show such details."""
 EXAMPLES = 16
 """How many training images are shown, and how many of the validation split."""
+WITH_LAYERS = (*TRACKERS, "layers")
+"""The reporters that show numbers of each layer."""
 MOST_CLASSES = 200
 """With more, a confusion matrix would be too large to read."""
 
@@ -49,7 +51,7 @@ def make_layer_report(run: Run) -> Callable[[int, TrainState, Batch], None] | No
 
     It takes the number of a step, the state before the step and its batch.
     """
-    if not has_tracker(run):
+    if set(WITH_LAYERS).isdisjoint(run.config.report):
         return None
     reports: dict[int, Any] = {}  # by the stage of unfreezing
 
@@ -63,15 +65,17 @@ def make_layer_report(run: Run) -> Callable[[int, TrainState, Batch], None] | No
             scalars, gradients = reports[stage](state, batch)
             if is_first():
                 values = {name: float(x) for name, x in jax.device_get(scalars).items()}
-                arrays = _named("weights", state.params), _named("gradients", gradients)
-                run.reporter.layers(step, values, dict((*arrays[0], *arrays[1])))
+                arrays = {}
+                if has_tracker(run):
+                    arrays |= _named("weights", state.params)
+                    arrays |= _named("gradients", gradients)
+                run.reporter.layers(step, values, arrays)
 
     return report_layers
 
 
-def _named(what: str, tree: Any) -> Iterator[tuple[str, np.ndarray]]:
-    for name, array in named_leaves(tree):
-        yield f"{what}/{name}", np.asarray(array)
+def _named(what: str, tree: Any) -> dict[str, np.ndarray]:
+    return {f"{what}/{name}": np.asarray(array) for name, array in named_leaves(tree)}
 
 
 def report_outputs(run: Run, kind: str, state: TrainState, found: Evaluation) -> None:

@@ -67,6 +67,9 @@ class Trained(NamedTuple):
         data: the split that was scored.
         parameters: how many the network has.
         notes: those of the checkpoint.
+        experiment: what the settings stand for.
+        state: that was scored.
+        splits: the names of those splits of the data that were read.
     """
 
     step: int
@@ -79,6 +82,9 @@ class Trained(NamedTuple):
     data: Split
     parameters: int
     notes: Mapping[str, Any]
+    experiment: Experiment
+    state: TrainState
+    splits: tuple[str, ...]
 
 
 def evaluate_run(
@@ -153,6 +159,9 @@ def evaluate_step(
         data=data,
         parameters=count_parameters(found.arrays["params"]),
         notes=found.notes,
+        experiment=experiment,
+        state=state,
+        splits=tuple(identity),
     )
 
 

@@ -33,10 +33,11 @@ from cnnjax.typing import Reporter
 
 
 class Result(NamedTuple):
-    """The state at the end of a run and its score on the test split."""
+    """A run that has ended: its final state, and the score on the test split."""
 
     state: TrainState
     test: Score
+    run: Run
 
 
 class Running(NamedTuple):
@@ -293,4 +294,4 @@ def _finish(
     meter.log("test", int(state.step), test.score.as_record())
     report_outputs(run, "test", state, test)
     run.reporter.end({"step": step, "reason": reason})
-    return Result(state, test.score)
+    return Result(state, test.score, run)

@@ -107,9 +107,8 @@ def test_small_pictures_are_exact_and_large_ones_reduced():
     assert picture.shape == (96, 48, 3)
 
 
-def test_pictures_end_at_their_limit(monkeypatch):
+def test_pictures_end_at_their_limit():
     images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1), np.uint8)
     split = Split(images, np.arange(9))
     one = len(thumbnails.make_thumbnails(split, [4])[4])
-    monkeypatch.setattr(thumbnails, "MOST_CHARACTERS", 3 * one)
-    assert 1 <= len(thumbnails.make_thumbnails(split, range(9))) <= 3
+    assert 1 <= len(thumbnails.make_thumbnails(split, range(9), 3 * one)) <= 3

@@ -13,6 +13,7 @@ SETTINGS = {
     "duration": "30 steps",
     "eval_every": "10 steps",
     "batch_size": 32,
+    "report": ("terminal", "jsonl"),
 }
 NAMES = ("cat", "dog", "owl")
 

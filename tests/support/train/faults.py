@@ -16,7 +16,11 @@ from tests.support.data.file_bytes import idx
 
 ROOT = Path(__file__).parents[3]
 DIGITS = f"--config={ROOT / 'configs' / 'digits.py'}"
-TINY = ["--config.model.widths=(4, 8)", "--config.model.dense=(16,)"]
+TINY = [
+    "--config.model.widths=(4, 8)",
+    "--config.model.dense=(16,)",
+    "--config.report=('terminal', 'jsonl')",  # no report.html, which takes a second
+]
 SHORT = [*TINY, "--config.duration=20 steps", "--config.checkpoint.every=5 steps"]
 LONGER = [*SHORT, "--config.duration=25 steps"]
 

@@ -230,6 +230,7 @@ def test_settings_that_contradict_the_labels(
 def test_arrays_mean_what_the_loss_says(tmp_path):
     """As they do in a file."""
     settings = {"duration": "2 steps", "model.widths": (4,), "loss.name": "mse"}
+    settings["report"] = ("jsonl",)
     data = IMAGES[:300], NUMBERS[:300]
     run = cnnjax.train(settings, data=data, workdir=tmp_path / "a", progress="none")
     assert run.test.accuracy is None
