@@ -7,7 +7,10 @@ import pytest
 
 import cnnjax
 from cnnjax.cli import main
-from cnnjax.inference.run_report import read_facts
+from cnnjax.data import RawDataset
+from cnnjax.inference import run_report
+from cnnjax.inference.run_facts import read_facts
+from cnnjax.report.metrics_file import read_metrics
 from cnnjax.train.run.workdir import Origin
 from tests.support.inference.runs import NAMES, SETTINGS, make_split
 from tests.support.report.html import Page
@@ -44,6 +47,11 @@ def test_the_facts_are_those_of_the_run(trained):
     assert facts.examples["test"] == len(outputs.labels)
     assert facts.parameters > 1000 and "cpu" in facts.machine["devices"]
     assert facts.machine["cnnjax"] == cnnjax.__version__
+    assert facts.inside.kernels == ["Conv_0", "Dense_0", "Dense_1"]
+    doubtful = facts.doubtful
+    assert (doubtful.looked_at, doubtful.examples) == (63, 63)
+    assert len(doubtful.predicted.split.images) == 20
+    assert doubtful.predicted.files[0].startswith("example ")
     changed = {s.name for s in facts.settings if s.is_changed}
     assert {"duration", "model.widths", "data.source"} <= changed
 
@@ -57,6 +65,63 @@ def test_the_command_writes_one_file(trained, capsys):
     page = read(out)
     assert "Confusion matrix" in page.text
     assert any(tag == "img" for tag, _ in page.elements)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """A run that wrote its report."""
+    folder = tmp_path_factory.mktemp("reported") / "<b>one"
+    changes = {"duration": "4 steps", "report": ("jsonl", "layers", "html")}
+    data = RawDataset(make_split(), class_names=NAMES)
+    settings = SETTINGS | changes | {"report_every": "2 steps"}
+    cnnjax.train(settings, data=data, workdir=folder, progress="none")
+    return folder
+
+
+def test_a_run_writes_its_report_at_the_end(reported):
+    page = read(reported / "report.html")
+    for text in (
+        "<b>one",
+        "Confusion matrix",
+        "Of the 63 training examples, the 20 with the largest loss.",
+        "Filters of the first layer, Conv_0",
+        "8 filters of 3 x 3 with 3 input channels.",
+        "Feature maps of Conv_0",
+        "norm of the gradient of each layer",
+    ):
+        assert text in page.text
+    assert "are not shown" not in page.text
+
+
+def test_the_norms_of_layers_are_recorded_at_their_steps(reported):
+    records = read_metrics(reported / "layers.jsonl")
+    assert [record["step"] for record in records] == [2, 4]
+    norms = {name for name in records[0] if name.startswith("gradient_norm/")}
+    assert norms == {
+        f"gradient_norm/{name}" for name in ("Conv_0", "Dense_0", "Dense_1")
+    }
+    assert all(record[name] > 0 for record in records for name in norms)
+
+
+def test_a_report_that_fails_does_not_fail_the_run(tmp_path, capsys, monkeypatch):
+    def fail(_):
+        raise RuntimeError("no room\x1b[31m for a report")
+
+    monkeypatch.setattr(run_report, "facts_at_end", fail)
+    settings = SETTINGS | {"duration": "1 step", "report": ("terminal", "html")}
+    run = cnnjax.train(
+        settings, data=make_split(), workdir=tmp_path / "a", progress="lines"
+    )
+    assert run.test.examples > 0
+    assert not (tmp_path / "a" / "report.html").exists()
+    out, err = capsys.readouterr()
+    assert "report.html: no room" in out + err and "\x1b[31m" not in out + err
+
+
+def test_a_run_in_a_temporary_folder_writes_no_report():
+    settings = SETTINGS | {"duration": "1 step", "report": ("jsonl", "html")}
+    run = cnnjax.train(settings, data=make_split(), progress="none")
+    assert not (run.workdir / "report.html").exists()
 
 
 def test_runs_are_compared_on_the_same_examples(trained, tmp_path, monkeypatch):

@@ -6,8 +6,12 @@ import pytest
 
 from cnnjax import ops
 from cnnjax.data import Split, normalize
-from cnnjax.errors import ConfigError
-from cnnjax.inference.wrong_labels import noise_scale, rank_labels
+from cnnjax.errors import ConfigError, DataError
+from cnnjax.inference.wrong_labels import (
+    find_largest_losses,
+    noise_scale,
+    rank_labels,
+)
 from tests.support.inference.runs import make_split
 
 
@@ -24,6 +28,29 @@ def test_wrong_labels_come_first(run, by):
     assert (np.diff(values) <= 0).all()
     if by == "gradient":
         check_against_single_gradients(run.trained, images, labels, ranked)
+
+
+def test_the_largest_losses_are_the_first_of_the_ranking(run):
+    images, labels = make_split(150, seed=5)  # three batches
+    labels[[7, 8]] = (labels[7] + 1) % 3, -1
+    ranked = rank_labels(run.trained, Split(images, labels))
+    numbers, outputs, looked_at = find_largest_losses(
+        run.trained, Split(images, labels), 12
+    )
+    np.testing.assert_array_equal(numbers, ranked.numbers[:12])
+    np.testing.assert_allclose(outputs.losses, ranked.losses[:12], rtol=1e-4)
+    np.testing.assert_allclose(outputs.logits, ranked.logits[:12], atol=1e-4)
+    np.testing.assert_array_equal(outputs.labels, labels[numbers])
+    assert looked_at == 149
+
+
+def test_the_search_for_large_losses_is_bounded(run):
+    split = make_split(200, seed=6)
+    for bounds, expected in (({"most": 70}, 70), ({"seconds": 0.0}, 64)):
+        numbers, _, looked_at = find_largest_losses(run.trained, split, 5, **bounds)
+        assert (len(numbers), looked_at) == (5, expected)
+    with pytest.raises(DataError, match="no training example has a known label"):
+        find_largest_losses(run.trained, Split(split.images, np.full(200, -1)), 5)
 
 
 def check_against_single_gradients(trained, images, labels, ranked):

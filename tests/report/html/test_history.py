@@ -1,11 +1,13 @@
 """Curves and times from a metrics file that anybody may have written."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from cnnjax.report.html.history import (
     MOST_POINTS,
+    chart_layers,
     last_step,
     make_curves,
     make_series,
@@ -53,3 +55,21 @@ def test_damaged_records_are_left_out():
     assert last_step(records) == 20 and total_seconds(records) == 16
     assert [chart.title for chart in make_curves(make_facts(records=records))]
     assert sum(share.seconds for share in time_shares(records)) == pytest.approx(16)
+
+
+def test_layers_stand_in_the_order_in_which_they_run():
+    records = [
+        {"kind": "layers", "step": step, "weight_norm/a": 1.0}
+        | {f"gradient_norm/Conv_{i}": 10.0**-i for i in range(12)}
+        for step in (5, 10)
+    ]
+    chart = chart_layers(make_facts(layers=records, inside=None))
+    assert [path.name for path in chart.paths] == [
+        f"Conv_{i}" for i in (0, 2, 3, 5, 6, 8, 9, 11)
+    ]
+    assert chart.note.startswith("8 of 12 layers are drawn")
+    assert "logarithmic" in chart.note
+    inside = replace(make_facts().inside, kernels=["Conv_3", "Conv_1", "Dense_0"])
+    chart = chart_layers(make_facts(layers=records, inside=inside))
+    assert [path.name for path in chart.paths] == ["Conv_3", "Conv_1"]
+    assert chart_layers(make_facts(layers=())) is None

@@ -11,7 +11,7 @@ import pytest
 
 from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL, REGRESSION
 from cnnjax.report.html import make_page
-from tests.support.report.html import Page, make_facts
+from tests.support.report.html import Page, make_facts, make_maps
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -34,6 +34,25 @@ def test_hostile_texts_change_no_element_and_no_attribute(task):
     assert hostile.skeleton == harmless.skeleton
     assert "alert(1)</script>" in hostile.text and "{{ 7*7 }}" in hostile.text
     check_is_closed(content, hostile)
+
+
+def test_hostile_texts_change_no_element_of_label_maps():
+    changes = {text: make_maps(text) for text in (HOSTILE, HARMLESS)}
+    content, hostile = page_of(make_facts(text=HOSTILE, **changes[HOSTILE]))
+    _, harmless = page_of(make_facts(text=HARMLESS, **changes[HARMLESS]))
+    assert hostile.skeleton == harmless.skeleton
+    assert "Label maps" in hostile.text and "Likely wrong labels" not in hostile.text
+    check_is_closed(content, hostile)
+
+
+def test_a_page_tells_what_it_could_not_look_at():
+    _, page = page_of(make_facts(doubtful=None, not_doubtful=HOSTILE, layers=()))
+    assert "They are not shown: </script><script>alert(1)</script>" in page.text
+    assert "With “layers” among the names in the setting report" in page.text
+    _, page = page_of(make_facts())
+    assert "Of 60 of the 100 training examples, drawn at random, the 60" in page.text
+    assert "norm of the gradient of each layer" in page.text
+    assert "With “layers”" not in page.text
 
 
 def test_hostile_texts_change_no_element_of_a_comparison():

@@ -7,7 +7,15 @@ import numpy as np
 from cnnjax.data import Split
 from cnnjax.data.tasks import CLASSIFICATION, MULTILABEL
 from cnnjax.metrics import Outputs
-from cnnjax.report.html import Predicted, RunFacts, SettingFact
+from cnnjax.report.html import (
+    Doubtful,
+    Inside,
+    LabelMaps,
+    LayerValues,
+    Predicted,
+    RunFacts,
+    SettingFact,
+)
 
 EXAMPLES = 60
 
@@ -66,11 +74,41 @@ def make_facts(task=CLASSIFICATION, text="cat", classes=3, seed=0, **changes):
         "score": {"loss": 0.3, "accuracy": 0.75, f"metric {text}": 0.5},
         "parameters": 1234,
         "predicted": Predicted(outputs, Split(images, outputs.labels), files),
+        "doubtful": Doubtful(
+            Predicted(outputs, Split(images, outputs.labels), files), EXAMPLES, 100
+        ),
+        "inside": make_inside(images[0], text),
+        "layers": [
+            {"kind": "layers", "step": step, f"gradient_norm/{text}": 1 / step}
+            for step in (10, 20)
+        ],
         "identity": {"labels": "abc"},
         "machine": {f"devices {text}": text},
         "versions": {"cnnjax": text},
     }
     return RunFacts(**facts | changes)
+
+
+def make_inside(image, text):
+    """Filters and feature maps of layers whose names hold ``text``."""
+    draw = np.random.default_rng(2)
+    filters = draw.normal(size=(3, 3, 1, 5)).astype(np.float32)
+    maps = [LayerValues(f"{text} {i}", draw.normal(size=(4, 3, 40))) for i in (1, 2)]
+    return Inside([text], LayerValues(text, filters), image, f"{text}.png", maps)
+
+
+def make_maps(text="cat", classes=3):
+    """Label maps of three examples, with a pixel to ignore, as changes to the facts."""
+    draw = np.random.default_rng(3)
+    images = draw.integers(0, 256, (3, 6, 5, 1), np.uint8)
+    labels = draw.integers(0, classes, (3, 6, 5))
+    labels[0, 0, 0] = -1
+    confusion = draw.integers(0, 9, (classes, classes))
+    names = [f"{text}/{i}.png" for i in range(3)]
+    guesses = np.roll(labels.clip(0), 1, 0)
+    maps = LabelMaps(confusion, Split(images, labels), guesses, names)
+    changes = {"task": "segmentation", "label_maps": maps}
+    return changes | {"predicted": None, "doubtful": None}
 
 
 class Page(HTMLParser):
