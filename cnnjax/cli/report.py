@@ -16,9 +16,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "report",
         help="write an HTML report of one run, or of several side by side",
         description="Write one HTML file about a run: results, curves, confusion"
-        " matrix, mistakes as pictures, settings. With several runs: curves, results"
-        " and settings side by side, and whether their accuracies differ by more than"
-        " chance. The file needs no network. The test split is evaluated once.",
+        " matrix, mistakes and likely wrong labels as pictures, filters, feature maps,"
+        " settings. With several runs: curves, results and settings side by side, and"
+        " whether their accuracies differ by more than chance. The file needs no"
+        " network. The test split is evaluated once.",
     )
     report.add_argument(
         "runs",

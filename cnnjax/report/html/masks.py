@@ -92,7 +92,7 @@ def _draw(labels: np.ndarray) -> str:
     colors = palette()
     if labels.min() < 0:
         colors[255] = 255
-    numbers = np.where(labels < 0, 255, labels % 256).astype(np.uint8)
+    numbers = np.where(labels < 0, 255, labels.astype(np.int64) % 256).astype(np.uint8)
     picture = Image.fromarray(numbers)
     picture.putpalette(colors.tobytes())
     longest = max(picture.size)

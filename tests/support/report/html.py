@@ -101,7 +101,7 @@ def make_maps(text="cat", classes=3):
     """Label maps of three examples, with a pixel to ignore, as changes to the facts."""
     draw = np.random.default_rng(3)
     images = draw.integers(0, 256, (3, 6, 5, 1), np.uint8)
-    labels = draw.integers(0, classes, (3, 6, 5))
+    labels = draw.integers(0, classes, (3, 6, 5), np.int8)
     labels[0, 0, 0] = -1
     confusion = draw.integers(0, 9, (classes, classes))
     names = [f"{text}/{i}.png" for i in range(3)]
