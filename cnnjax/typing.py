@@ -56,7 +56,9 @@ class Reporter:
         Args:
             info: name, total_steps, examples (of the training set), epochs, batch_size,
                 parameters (how many), device, workdir, metrics (their names in an
-                evaluation).
+                evaluation), monitor (the metric that decides which validation is the
+                best), higher_is_better and min_improvement (of the monitor), best (step
+                and metrics of the best validation of a resumed run, or ``None``).
         """
 
     def rewind(self, step: int) -> None:
@@ -69,8 +71,8 @@ class Reporter:
         """Called after each training step, so it must be quick.
 
         Args:
-            record: step, epoch, loss, learning_rate, images_per_second, as Python
-                numbers.
+            record: step, epoch, loss, accuracy, learning_rate, images_per_second,
+                data_wait_fraction, as Python numbers.
         """
 
     def log(self, record: Mapping[str, Any]) -> None:

@@ -31,14 +31,18 @@ class Callback:
         Args:
             info: name (of the model), total_steps, examples (of the training split),
                 epochs, batch_size, parameters (how many), device, workdir, metrics
-                (their names in an evaluation).
+                (their names in an evaluation), monitor (the metric that decides which
+                validation is the best), higher_is_better and min_improvement (of the
+                monitor), best (step and metrics of the best validation of a resumed
+                run, or ``None``).
         """
 
     def on_step(self, record: Mapping[str, Any]) -> bool | None:
         """Called after each training step, while the next one runs.
 
         Args:
-            record: step, epoch, loss, accuracy, learning_rate, images_per_second.
+            record: step, epoch, loss, accuracy, learning_rate, images_per_second, and
+                data_wait_fraction (the share of the time spent waiting for data).
         """
 
     def on_evaluation(self, record: Mapping[str, Any]) -> bool | None:

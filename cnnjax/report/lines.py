@@ -21,37 +21,55 @@ def header(info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def log_line(
-    record: Mapping[str, Any], *, total_steps: int, width: int | None = None
-) -> str:
+def log_line(record: Mapping[str, Any], *, total_steps: int) -> str:
     """A logged record in one line, aligned with the other records of its run.
 
     Args:
         record: the argument of a reporter's ``log``; missing fields are left blank.
         total_steps: the length of the run, for the width of the step.
-        width: of the terminal in columns; the least important fields are left out.
     """
+    return GAP.join(_fields(record, total_steps)).rstrip()
+
+
+def log_lines(record: Mapping[str, Any], total_steps: int, width: int) -> list[str]:
+    """All of a logged record in as many lines as it needs.
+
+    Args:
+        record: the argument of a reporter's ``log``; missing fields are left out.
+        total_steps: the length of the run, for the width of the step.
+        width: of the terminal in columns; a longer field is not broken.
+    """
+    first, *fields = [f for f in _fields(record, total_steps) if f.strip()]
+    lines = [first]
+    for field in fields:
+        if len(lines[-1]) + len(GAP) + len(field) <= width:
+            lines[-1] += GAP + field
+        else:
+            lines.append(GAP + field)
+    return lines
+
+
+def _fields(record: Mapping[str, Any], total_steps: int) -> list[str]:
     kind = str(record["kind"])
-    fields = [
-        (0, f"{kind:<10}"),
-        (1, f"step {step_text(record['step'], total_steps)}"),
-        (4, _field(record, "epoch", "epoch {:6.2f}")),
-        (2, _field(record, "loss", "loss {:8.4f}")),
-        (3, _field(record, "accuracy", "accuracy {:7.2%}")),
+    return [
+        f"{kind:<10}",
+        f"step {step_text(record['step'], total_steps)}",
+        _field(record, "epoch", "epoch {:6.2f}"),
+        _field(record, "loss", "loss {:8.4f}"),
+        _field(record, "accuracy", "accuracy {:7.2%}"),
         *_own_fields(record),
-        (6, _field(record, "seconds", "{:8.1f} s")),
-        (5, _field(record, "images_per_second", "{:9,.0f} images/s")),
-        (7, _field(record, "learning_rate", "lr {:.3g}")),
+        _field(record, "seconds", "{:8.1f} s"),
+        _field(record, "images_per_second", "{:9,.0f} images/s"),
+        _field(record, "learning_rate", "lr {:.3g}"),
     ]
-    return fit(fields, width)
 
 
-def _own_fields(record: Mapping[str, Any]) -> list[tuple[int, str]]:
+def _own_fields(record: Mapping[str, Any]) -> list[str]:
     """The user's own metrics, which only an evaluation has."""
     if record["kind"] == "train":
         return []
     own = [name for name in record if name not in _KNOWN]
-    return [(8, f"{name} {record[name]:8.4f}") for name in own]
+    return [f"{name} {record[name]:8.4f}" for name in own]
 
 
 def step_text(step: int, total_steps: int) -> str:
@@ -69,16 +87,16 @@ def duration_text(seconds: float) -> str:
     return f"{minutes}:{seconds:02}"
 
 
-def fit(fields: Iterable[tuple[int, str]], width: int | None) -> str:
+def fit(fields: Iterable[tuple[int, str]], width: int) -> str:
     """As many of the fields as fit in a line, in their order.
 
     Args:
         fields: a rank and a text each; the highest ranks are left out first.
-        width: of the line in columns; ``None`` for any width.
+        width: of the line in columns.
     """
     kept = list(fields)
     line = GAP.join(text for _, text in kept).rstrip()
-    if width is None or len(line) <= width:
+    if len(line) <= width:
         return line
     if len(kept) == 1:
         return line[:width]

@@ -26,6 +26,10 @@ INFO = {
     "parameters": 3,
     "device": EVIL,
     "workdir": EVIL,
+    "monitor": EVIL,
+    "higher_is_better": True,
+    "min_improvement": 0.0,
+    "best": None,
 }
 
 
@@ -60,6 +64,9 @@ def test_the_progress_bar_s_messages(monkeypatch):
     reporter.start(INFO)
     reporter.close()
     assert stream.getvalue().count(SHOWN) == 4
+    record = {"kind": "validation", "step": 1, "epoch": 0.1, "loss": 1.0, EVIL: 0.5}
+    reporter.log({**record, "seconds": 1.0})
+    assert stream.getvalue().count(SHOWN) == 6
     assert not {"\x07", "\x9b", "\u202e", "\x7f"} & set(stream.getvalue())
     assert "\x1b[31m" not in stream.getvalue()
 

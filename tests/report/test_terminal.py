@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from cnnjax.report.lines import duration_text, fit, log_line
+from cnnjax.report.lines import duration_text, fit, log_line, log_lines
 from cnnjax.report.progress_bar import ProgressBar
 from cnnjax.report.terminal import PlainLines, make_terminal_reporter
 
@@ -22,6 +22,10 @@ INFO = {
     "parameters": 101770,
     "device": "1 CPU",
     "workdir": "runs/digits",
+    "monitor": "accuracy",
+    "higher_is_better": True,
+    "min_improvement": 0.0,
+    "best": None,
 }
 TRAIN = {
     "kind": "train",
@@ -75,6 +79,7 @@ def step_record(step):
         "loss": 0.25,
         "learning_rate": 0.1,
         "images_per_second": 41234.5,
+        "data_wait_fraction": 0.03,
     }
 
 
@@ -115,7 +120,29 @@ def test_plain_by_environment(terminal, monkeypatch, name, value):
     stream, read = terminal
     monkeypatch.setenv(name, value)
     run(make_terminal_reporter(stream))
-    assert "\x1b" not in read()
+    assert read().splitlines()[3:] == [
+        "saved a checkpoint",
+        "* marks the best validation accuracy yet",
+        " epoch  train loss  val loss  accuracy   images/s     time",
+        "  2.50      0.2500    0.1250    98.70%*    41,234   12.5 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("locale", "encoding"), [("C", "utf-8"), ("POSIX", "utf-8"), ("en_US", "ascii")]
+)
+def test_a_terminal_without_unicode_is_shown_ascii(
+    terminal, monkeypatch, locale, encoding
+):
+    stream, read = terminal
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.setenv("LANG", locale)
+    stream.reconfigure(encoding=encoding, errors="backslashreplace")
+    run(make_terminal_reporter(stream))
+    screen = read()
+    assert screen.isascii()
+    assert "\\u" not in screen
+    assert re.search(r"#\.+  100/2000  \d:\d\d left", screen)
 
 
 def test_standard_output_by_default(capsys):
@@ -132,14 +159,21 @@ def test_bar_on_a_terminal(terminal):
     run(reporter)
     screen = read()
     assert screen.endswith("\x1b[?25h")  # the cursor is shown again
-    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen).replace("\r", "\n")
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen)
+    lines = lines.replace("\r\n", "\n").replace("\r", "\n")
     assert all(len(line) <= 60 for line in lines.splitlines())
-    assert "validation  step 2000/2000  loss   0.1250  accuracy  98.70%\n" in lines
+    table = lines[lines.index("* marks") :].splitlines()
+    assert table[:3] == [
+        "* marks the best validation accuracy yet",
+        " epoch  train loss  val loss  accuracy   images/s     time",
+        "  2.50      0.2500    0.1250    98.70%*    41,234   12.5 s",
+    ]
     assert "saved a checkpoint\n" in lines
-    assert "train " not in lines
-    last = lines.strip().splitlines()[-1]
-    assert re.search(
-        r"━+ +100/2000  epoch 0\.12/2\.5  loss 0\.2500  \d+:\d\d left", last
+    assert "train " not in lines.replace("train loss", "")
+    bar, numbers = lines.strip().splitlines()[-2:]
+    assert re.search(r"━+ +100/2000  \d+:\d\d left", bar)
+    assert (
+        numbers.strip() == "epoch 0.12/2.5  loss 0.2500  41,234 images/s  data wait 3%"
     )
 
 
@@ -189,9 +223,20 @@ def test_missing_and_non_finite_numbers():
     assert line == "test        step  3/10                loss      nan"
 
 
+def test_a_test_result_is_shown_whole_in_as_many_lines_as_it_needs():
+    record = {**VALIDATION, "kind": "test", "macro_f1": 0.75}
+    assert log_lines(record, 2000, 40) == [
+        "test        step 2000/2000  epoch   2.50",
+        "  loss   0.1250  accuracy  98.70%",
+        "  macro_f1   0.7500      12.5 s",
+    ]
+    (line,) = log_lines(record, 2000, 200)
+    assert line == "".join(log_lines(record, 2000, 40))
+
+
 def test_narrow_lines_drop_what_matters_least():
     fields = [(0, "step"), (2, "speed"), (1, "loss")]
-    assert fit(fields, None) == "step  speed  loss"
+    assert fit(fields, 17) == "step  speed  loss"
     assert fit(fields, 16) == "step  loss"
     assert fit(fields, 9) == "step"
     assert fit(fields, 2) == "st"

@@ -140,6 +140,7 @@ class Meter:
                     **shown,
                     "learning_rate": values.learning_rate,
                     "images_per_second": self._images_per_second(),
+                    "data_wait_fraction": self._data_wait_fraction(),
                 }
             )
         if step % self._lengths.log_every == 0 or step == self._lengths.total:
@@ -163,7 +164,7 @@ class Meter:
             "images_per_second": self._images_per_second(),
             "step_seconds": seconds / max(self._steps, 1),
             "host_fraction": self._host_seconds / seconds,
-            "data_wait_fraction": self._data_seconds / seconds,
+            "data_wait_fraction": self._data_wait_fraction(),
         }
 
     def _hint(self, waited: float) -> None:
@@ -189,6 +190,9 @@ class Meter:
     def _images_per_second(self) -> float:
         seconds = max(time.perf_counter() - self._start, 1e-9)
         return self._steps * self._batch_size / seconds
+
+    def _data_wait_fraction(self) -> float:
+        return self._data_seconds / max(time.perf_counter() - self._start, 1e-9)
 
     def _epoch(self, step: int) -> float:
         return step * self._batch_size / self._examples

@@ -130,7 +130,7 @@ class Run(NamedTuple):
             **describe_options(),
         }
 
-    def summary(self, state: TrainState) -> dict[str, Any]:
+    def summary(self, state: TrainState, progress: Progress) -> dict[str, Any]:
         """What a reporter's ``start`` receives."""
         total, batch_size = self.experiment.lengths.total, self.config.batch_size
         return {
@@ -143,6 +143,10 @@ class Run(NamedTuple):
             "device": describe_devices(self.devices),
             "workdir": str(self.hold.workdir),
             "metrics": self._metric_names(),
+            "monitor": self.experiment.monitor.name,
+            "higher_is_better": self.experiment.monitor.higher_is_better,
+            "min_improvement": self.config.early_stopping.min_improvement,
+            "best": progress.best,
         }
 
     def _metric_names(self) -> list[str]:

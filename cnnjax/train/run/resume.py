@@ -63,7 +63,7 @@ def resume_run(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress
             tell(difference)
         state, progress = _place(found, run)
         _check_finished(run, folder, int(state.step), progress, changes)
-    run.reporter.start(run.summary(state))
+    run.reporter.start(run.summary(state, progress))
     report_inputs(run)
     run.reporter.rewind(int(state.step))
     if rates := describe_rates(run.config, run.experiment):
