@@ -11,6 +11,7 @@ from cnnjax.report.sheet import as_png
 from cnnjax.report.table_file import write_table
 from cnnjax.streams import printable
 from cnnjax.train.run.first_failure import describe_example, describe_failure
+from cnnjax.train.run.update_size import describe_updates
 from cnnjax.train.step.state import named_leaves
 
 if TYPE_CHECKING:
@@ -102,12 +103,12 @@ def describe_replay(replay: "Replay", folder: Path) -> list[str]:
         else "its update was repeated up to rounding: the program that gives single"
         " gradients is compiled apart from that of training"
     )
-    failure = describe_failure(replay)
+    causes = [describe_failure(replay), describe_updates(replay.updates)]
     lines = [
         f"step {replay.step}, rebuilt from {start}: loss {metrics.loss:.6g}, gradient"
         f" norm {metrics.gradient_norm:.6g}, learning rate {metrics.learning_rate:.4g};"
         f" {proof}",
-        *([failure] if failure else []),
+        *[cause for cause in causes if cause],
         "examples with the largest gradients:",
     ]
     norms = np.nan_to_num(replay.norms.total, nan=np.inf)

@@ -45,6 +45,7 @@ from cnnjax.train.run.inputs import (
 )
 from cnnjax.train.run.prepare import batches_between
 from cnnjax.train.run.training_step import make_train_step
+from cnnjax.train.run.update_size import RECENT, StepUpdates, step_updates
 from cnnjax.train.run.workdir import (
     Origin,
     find_run,
@@ -77,6 +78,7 @@ class Replay(NamedTuple):
         is_exact: whether the update by these gradients gives the very state after it.
         inputs: the batch as the network saw it.
         norms: of the gradient of each of its examples.
+        updates: of up to ten steps that were trained again before it, and its own.
     """
 
     step: int
@@ -90,6 +92,7 @@ class Replay(NamedTuple):
     is_exact: bool
     inputs: Inputs
     norms: ExampleNorms
+    updates: list[StepUpdates]
 
     def shown(self, examples: int) -> Shown:
         """The first examples of the batch, to draw."""
@@ -132,6 +135,7 @@ def replay_step(
     start = int(state.step)
     batches = batches_between(config, experiment, start, step)
     steps: dict[int, Any] = {}  # by the stage of unfreezing
+    updates: list[StepUpdates] = []
     for number in range(start + 1, step + 1):
         stage = stage_after(number - 1, experiment.lengths)
         if stage not in steps:
@@ -140,7 +144,11 @@ def replay_step(
         batch = next(batches)
         if number == step:
             break
-        state, _, _ = steps[stage](state, batch, StopRequest())
+        old = devices.fetch(state)["params"] if number >= step - RECENT else None
+        state, metrics, _ = steps[stage](state, batch, StopRequest())
+        if old is not None:
+            rate, new = metrics.learning_rate, devices.fetch(state)["params"]
+            updates.append(step_updates(number, rate, old, new))
         tell_progress("replaying", number - start, step - start - 1, "steps")
     before = TrainState(**devices.fetch(state))
     train_step = make_train_step(config, experiment, stage)
@@ -151,6 +159,8 @@ def replay_step(
     norms = _example_norms(config, train_step, devices, before, batch)
     state, metrics, _ = steps[stage](state, batch, StopRequest())
     after = TrainState(**devices.fetch(state))
+    rate = metrics.learning_rate
+    updates.append(step_updates(step, rate, before.params, after.params))
     return Replay(
         step=step,
         start=start,
@@ -163,6 +173,7 @@ def replay_step(
         is_exact=_are_same(again, after),
         inputs=training_inputs(config, experiment, step),
         norms=norms,
+        updates=updates,
     )
 
 

@@ -28,6 +28,7 @@ from cnnjax.train.run.progress import Progress, read_progress
 from cnnjax.train.run.replay import replay_step
 from cnnjax.train.run.stored import Restored
 from cnnjax.train.run.training_step import describe_rates
+from cnnjax.train.run.update_size import find_large
 from cnnjax.train.run.workdir import Origin, checkpoint_folder
 from cnnjax.train.step.state import TrainState
 
@@ -134,12 +135,11 @@ def _explained(run: Run, error: NonFiniteLossError) -> NonFiniteLossError:
         failed = replay_step(
             origin, run.config, run.experiment, run.devices, error.step
         )
-        cause = describe_failure(failed)
+        found = (describe_failure(failed), find_large(failed.updates))
+        cause = ". ".join(f"{text[0].upper()}{text[1:]}" for text in found if text)
     except Exception as failure:  # the first error matters
-        cause = f"why is unknown, because repeating the step failed: {failure}"
-    if cause:
-        cause = f". {cause[0].upper()}{cause[1:]}"
-    return NonFiniteLossError(f"{error}{cause}", error.step)
+        cause = f"Why is unknown, because repeating the step failed: {failure}"
+    return NonFiniteLossError(f"{error}. {cause}" if cause else str(error), error.step)
 
 
 def _place(found: Restored, run: Run) -> tuple[TrainState, Progress]:
