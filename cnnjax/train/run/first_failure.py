@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnjax.data import Dataset
 from cnnjax.streams import printable
 from cnnjax.train.step.state import named_leaves
 
@@ -47,8 +48,13 @@ def _blame(replay: "Replay", what: str, sizes: Any, before: Any) -> str:
 
 
 def describe_example(replay: "Replay", position: int) -> str:
-    """Such as ``"example 17 (cats/3.png), at position 5 of the batch"``."""
+    """An example of the batch by its name."""
     number = int(replay.inputs.numbers[position])
-    files = replay.experiment.dataset.files.get("train")
+    return name_example(replay.experiment.dataset, number, position)
+
+
+def name_example(dataset: Dataset, number: int, position: int) -> str:
+    """Such as ``"example 17 (cats/3.png), at position 5 of the batch"``."""
+    files = dataset.files.get("train")
     file = "" if files is None else f" ({printable(str(files[number]))})"
     return f"example {number}{file}, at position {position} of the batch"

@@ -129,18 +129,9 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
         DataError: images that cannot be read.
     """
     check_step(step, experiment)
-    train, seed = experiment.dataset.train, config.seed
-    batches = TrainBatches(
-        train,
-        config.batch_size,
-        seed,
-        start_step=step - 1,
-        num_steps=1,
-        classes=make_class_order(config, experiment.dataset),
-        alternates=experiment.alternates,
-    )
+    batches = train_batches_at(config, experiment, step, 1)
     batch = batches[0]
-    key = step_key(run_key(jax.random.key(seed)), step - 1)
+    key = step_key(run_key(jax.random.key(config.seed)), step - 1)
     train_step = make_train_step(config, experiment)
     with configured(config):
         seen = jax.jit(lambda *args: train_step.inputs(*args)[:2])
@@ -149,6 +140,21 @@ def training_inputs(config: Config, experiment: Experiment, step: int) -> Inputs
     others = None if shares is None else partner(labels)
     numbers, _ = batches.examples(0)
     return Inputs(batch.images, images, labels, numbers, shares, others)
+
+
+def train_batches_at(
+    config: Config, experiment: Experiment, step: int, count: int
+) -> TrainBatches:
+    """The whole batches of ``count`` training steps from ``step`` on, as stored."""
+    return TrainBatches(
+        experiment.dataset.train,
+        config.batch_size,
+        config.seed,
+        start_step=step - 1,
+        num_steps=count,
+        classes=make_class_order(config, experiment.dataset),
+        alternates=experiment.alternates,
+    )
 
 
 def check_step(step: int, experiment: Experiment) -> None:

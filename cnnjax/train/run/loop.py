@@ -24,6 +24,7 @@ from cnnjax.train.run.meter import Meter
 from cnnjax.train.run.prepare import Run, prepare
 from cnnjax.train.run.progress import Progress, judge
 from cnnjax.train.run.resume import resume_run, roll_back
+from cnnjax.train.run.spike_trace import SpikeTrace
 from cnnjax.train.run.trace import tracing
 from cnnjax.train.run.trained import wants_best
 from cnnjax.train.step.divergence import check_weights
@@ -131,14 +132,14 @@ def train(
                 if watch_state:
                     watch_state(state)
                 if done:  # the step before: fetch, check and report its metrics
-                    meter.step(done.step, done.metrics)
+                    meter.step(done.step, done.metrics, state)
                 request = _agree(done, _request(stop, run, last_save))
                 stops = request.signal or request.end
                 saves = stops or request.save or lengths.saves_after(step)
                 validates = step == lengths.total or step % lengths.eval_every == 0
                 if not saves and not validates:
                     continue
-                meter.step(running.step, running.metrics)
+                meter.step(running.step, running.metrics, state)
                 running = None  # nothing is in flight while the state is looked at
                 with meter.pause():
                     if validates:
@@ -190,6 +191,7 @@ def _start_meter(run: Run, progress: Progress) -> Meter:
         run.experiment.lengths,
         batch_size=run.config.batch_size,
         examples=run.examples,
+        trace_spike=SpikeTrace(run),
         seconds_before=progress.seconds,
         has_accuracy=run.experiment.dataset.task != REGRESSION,
         late_data=run.late_data(),

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ from cnnjax.data.prefetch import Prefetch
 from cnnjax.train.run.lengths import Lengths
 from cnnjax.train.step.divergence import check_metrics
 from cnnjax.train.step.loss import TrainMetrics
+from cnnjax.train.step.state import TrainState
 from cnnjax.typing import Reporter
 
 LATE = 0.1  # the share of the time that training may wait for data without a hint
@@ -47,6 +48,8 @@ class Meter:
         lengths: the length of the run and the steps between two log lines.
         batch_size: examples of a step.
         examples: of the training split.
+        trace_spike: tells why the loss of a step was a spike, from its number and a
+            state.
         seconds_before: what earlier processes of the run took.
         has_accuracy: whether a prediction is right or wrong, unlike that of a number.
         late_data: what to do if training waits for data; empty for data in memory.
@@ -59,6 +62,7 @@ class Meter:
         *,
         batch_size: int,
         examples: int,
+        trace_spike: Callable[[int, TrainState], str],
         seconds_before: float = 0.0,
         has_accuracy: bool = True,
         late_data: str = "",
@@ -70,6 +74,7 @@ class Meter:
         self._has_accuracy = has_accuracy
         self._run_start = time.perf_counter() - seconds_before
         self._late_data = late_data
+        self._trace_spike = trace_spike
         self._intervals = 0
         self.restart()
 
@@ -112,24 +117,23 @@ class Meter:
         yield
         self._start += time.perf_counter() - begin
 
-    def step(self, step: int, metrics: TrainMetrics) -> None:
+    def step(self, step: int, metrics: TrainMetrics, state: TrainState) -> None:
         """Waits for a step, checks its loss, and reports it.
 
         Args:
             step: its number.
             metrics: on the device.
+            state: after it, or after the next one; to look at if the loss is a spike.
 
         Raises:
             NonFiniteLossError: a loss or a gradient that is NaN or infinite.
         """
         values = TrainMetrics(*map(float, jax.device_get(metrics)))
+        check_metrics(step, values)
+        if values.skipped:
+            with self.pause():
+                self._tell_spike(step, values.loss, state)
         with self.host_work():
-            check_metrics(step, values)
-            if values.skipped:
-                self._reporter.message(
-                    f"step {step} is skipped: its loss of {values.loss:.4g} is a spike;"
-                    f" cnnjax replay --step={step} shows why"
-                )
             self._steps += 1
             self._sums = [a + b for a, b in zip(self._sums, values, strict=True)]
             shown = self._shown({"loss": values.loss, "accuracy": values.accuracy})
@@ -148,6 +152,13 @@ class Meter:
             self.log("train", step, means)
             self._hint(means["data_wait_fraction"])
             self.restart()
+
+    def _tell_spike(self, step: int, loss: float, state: TrainState) -> None:
+        cause = self._trace_spike(step, state)
+        self._reporter.message(
+            f"step {step} is skipped: its loss of {loss:.4g} is a spike"
+            f"{'; ' if cause else ''}{cause}; cnnjax replay --step={step} shows more"
+        )
 
     def log(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Reports ``values`` with the step and the time of the run."""

@@ -6,6 +6,7 @@ by training the steps between them once more, with the program that trained them
 """
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,7 +157,7 @@ def replay_step(
     (again, _), gradients = jax.device_get(
         with_gradients(state, devices.put_batch(batch))
     )
-    norms = _example_norms(config, train_step, devices, before, batch)
+    norms = make_example_norms(config, train_step, devices)(before, batch)
     state, metrics, _ = steps[stage](state, batch, StopRequest())
     after = TrainState(**devices.fetch(state))
     rate = metrics.learning_rate
@@ -231,19 +232,16 @@ def _with_gradients(config: Config, train_step: TrainStep) -> Any:
     return step
 
 
-def _example_norms(
-    config: Config,
-    train_step: TrainStep,
-    devices: Devices,
-    state: TrainState,
-    batch: Batch,
-) -> ExampleNorms:
-    """Those of the whole batch, one part of it after the other as in training.
+def make_example_norms(
+    config: Config, train_step: TrainStep, devices: Devices
+) -> Callable[[TrainState, Batch], ExampleNorms]:
+    """The function that gives those of a whole batch, with the state before its step.
 
-    Frozen parameters do not count.
+    It takes one part of the batch after the other, as in training. Frozen parameters do
+    not count.
     """
     parts = devices.count * config.accumulate_steps
-    size = len(batch.labels) // parts
+    size = config.batch_size // parts
 
     @jax.jit
     def norms(state, part, first):
@@ -264,18 +262,21 @@ def _example_norms(
                 rngs={"dropout": dropout_key},
             )
 
-    found = [
-        norms(state, jax.tree.map(lambda x: x[i : i + size], batch), i)  # noqa: B023
-        for i in range(0, parts * size, size)
-    ]
-    whole = jax.tree.map(lambda *arrays: np.concatenate(arrays), *found)
-    trained = {
-        name: norms
-        for name, norms in whole.parameters.items()
-        if not train_step.frozen.covers(name)
-    }
-    total = np.linalg.norm([*trained.values()], axis=0)
-    return whole._replace(total=total, parameters=trained)
+    def whole(state: TrainState, batch: Batch) -> ExampleNorms:
+        found = [
+            norms(state, jax.tree.map(lambda x: x[i : i + size], batch), i)  # noqa: B023
+            for i in range(0, parts * size, size)
+        ]
+        joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *found)
+        trained = {
+            name: norms
+            for name, norms in joined.parameters.items()
+            if not train_step.frozen.covers(name)
+        }
+        total = np.linalg.norm([*trained.values()], axis=0)
+        return joined._replace(total=total, parameters=trained)
+
+    return whole
 
 
 def _are_same(a: TrainState, b: TrainState) -> bool:
