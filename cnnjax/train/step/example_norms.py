@@ -70,6 +70,8 @@ class _Calls:
         paths: of each call's layer within the network.
         arrays: what each call took and gave.
         others: paths of layers whose outputs are not one array for all examples.
+        lifted: paths of layers inside of ``nn.remat``, ``nn.scan`` and the like, whose
+            inputs and outputs cannot be taken out.
     """
 
     batch: int
@@ -78,12 +80,19 @@ class _Calls:
     paths: list[Path] = field(default_factory=list)
     arrays: list[_Arrays] = field(default_factory=list)
     others: set[Path] = field(default_factory=set)
+    lifted: set[Path] = field(default_factory=set)
+    _root: Any = None
     _inside: bool = False
 
     def __call__(self, method, args, kwargs, context):
         """Flax calls this instead of each method of each layer."""
         layer = context.module
+        if self._root is None:
+            self._root = layer.scope.root  # of the network itself
         if self._inside or not _has_own(layer):
+            return method(*args, **kwargs)
+        if layer.scope.root is not self._root:  # Flax's transforms open another scope
+            self.lifted.add(layer.path)
             return method(*args, **kwargs)
         self._inside = True  # Flax's own code may call another method of the layer
         try:
@@ -134,10 +143,14 @@ def per_example_gradient_norms(
 
     Returns:
         The norms. Parameters of a module that has layers inside are left out where the
-        network updates statistics or draws random numbers.
+        network updates statistics or draws random numbers. Layers inside of
+        ``nn.remat``, ``nn.scan`` and the like get a copy of their parameters for each
+        example, and have no entry in ``outputs`` and ``slopes``.
 
     Raises:
-        ValueError: batch normalization over another axis than the last.
+        ValueError: batch normalization over another axis than the last; or layers
+            inside of ``nn.remat``, ``nn.scan`` and the like in a network that updates
+            statistics or draws random numbers.
 
     Example::
 
@@ -183,6 +196,16 @@ def per_example_gradient_norms(
     zeros = [jnp.zeros(shape.shape, shape.dtype) for shape in shapes]
     dys, (arrays, losses) = jax.grad(total, has_aux=True)(zeros)
     found, calls = iter(arrays), plain["calls"]
+    cannot_repeat = train and (collections or rngs)
+    if calls.lifted and cannot_repeat:
+        names = ", ".join(sorted(".".join(path) for path in calls.lifted))
+        raise ValueError(
+            "the gradients of single examples cannot be told apart in layers inside of"
+            f" nn.remat, nn.scan, nn.vmap or nn.jit ({names}) of a network that updates"
+            " statistics or draws random numbers, expected train=False or a network"
+            " without these transforms; a field remat, such as that of cnnjax.models,"
+            " is set to False here"
+        )
     leaves = [next(found) if leaf is None else leaf for leaf in plain["leaves"]]
     noted = jax.tree.unflatten(plain["tree"], leaves)
     by_path: dict[Path, list[Call]] = {}
@@ -192,13 +215,13 @@ def per_example_gradient_norms(
         call = Call(layer, method, taken.args, taken.kwargs, taken.y, dy)
         by_path.setdefault(path, []).append(call)
     squares: dict[str, Array] = {}
-    for path in by_path.keys() - calls.others:
+    for path in by_path.keys() - calls.others - calls.lifted:
         own = {name: _at(tree, path) for name, tree in variables.items()}
         for name, square in layer_squares(by_path[path], own).items():
             squares[".".join((*path, name))] = square
     names = [name for name, _ in named_leaves(params)]
     others = [name for name in names if name not in squares]
-    if others and not (train and (collections or rngs)):
+    if others and not cannot_repeat:
         squares |= _one_by_one(network, variables, x, loss, train, others)
     return ExampleNorms(
         total=jnp.sqrt(sum(squares.values(), jnp.zeros(batch))),

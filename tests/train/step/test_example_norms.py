@@ -1,5 +1,7 @@
 """Norms of single examples' gradients, against one gradient per example."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,6 +144,90 @@ def test_a_layer_that_is_called_twice_and_a_parameter_without_a_layer():
 def test_a_network_with_shortcuts():
     model = make_model("resnet20", num_classes=3, widths=(4, 6), blocks=(1, 1))
     check(model, inputs(8, 8, 3))
+
+
+class Block(nn.Module):
+    """Every kind of layer, with a shortcut."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        y = layers.Conv(x.shape[-1], (3, 3))(x)
+        y = layers.BatchNorm(use_running_average=not train).and_relu(y)
+        y = layers.ConvTranspose(x.shape[-1], (3, 3))(layers.LayerNorm()(y))
+        return x + layers.Dense(x.shape[-1])(layers.GroupNorm(num_groups=2)(y))
+
+
+class Wrapped(nn.Module):
+    """Blocks of a class, between a convolution and a dense layer."""
+
+    block: Any
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = layers.Conv(4, (1, 1))(x)
+        for _ in range(2):
+            x = self.block()(x, train)
+        return layers.Dense(3)(x.mean((1, 2)))
+
+
+class Scanned(nn.Module):
+    """Three convolutions with stacked kernels, one after the other."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        each = nn.scan(
+            Step, variable_axes={"params": 0}, split_rngs={"params": True}, length=3
+        )
+        x, _ = each()(x, None)
+        return layers.Dense(3)(x.mean((1, 2)))
+
+
+class Step(nn.Module):
+    """A convolution in the form that ``nn.scan`` takes."""
+
+    @nn.compact
+    def __call__(self, x, _):
+        return jnp.tanh(layers.Conv(x.shape[-1], (3, 3))(x)), None
+
+
+class Vmapped(nn.Module):
+    """Two convolutions beside each other."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        pair = nn.vmap(
+            layers.Conv,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=None,
+            axis_size=2,
+        )
+        y = jnp.tanh(pair(5, (3, 3))(x)).sum(0)
+        return layers.Dense(3)(y.mean((1, 2)))
+
+
+LIFTED = {
+    "remat": Wrapped(nn.remat(Block, static_argnums=(2,))),
+    "jit": Wrapped(nn.jit(Block, static_argnums=(2,))),
+    "remat around all": nn.remat(Vmapped)(),
+    "scan": Scanned(),
+    "vmap": Vmapped(),
+}
+
+
+@pytest.mark.parametrize("name", LIFTED)
+def test_layers_inside_of_a_transform_of_flax(name):
+    check(LIFTED[name], inputs(5, 4, 3))
+
+
+def test_a_block_without_a_transform():
+    check(Wrapped(Block), inputs(5, 4, 3))
+
+
+def test_in_training_a_transform_is_refused():
+    model, x = LIFTED["remat"], inputs(5, 4, 3)
+    with pytest.raises(ValueError, match=r"nn\.remat.*Conv_0.*expected train=False"):
+        per_example_gradient_norms(model, start(model, x), x, loss, train=True)
 
 
 def test_in_training_the_terms_of_the_examples_add_up_to_the_gradient():
