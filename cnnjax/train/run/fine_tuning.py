@@ -1,10 +1,12 @@
 """Fine-tuning: weights of another run, or from a file, as the start of this one."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from cnnjax.config import Config
@@ -33,7 +35,7 @@ class Weights(NamedTuple):
         anew: names of the head's arrays if the head has a different size, so that it is
             not loaded.
         text: a description for messages.
-        digest: SHA-256 of the file; empty for the weights of a run.
+        digest: SHA-256 of the file, or of the arrays of a run.
         source: of a file of the hub, with the hash of the commit; else empty.
     """
 
@@ -98,7 +100,12 @@ def _read_run(config: Config) -> Weights:
     found = {
         name: leaf for tree in variables.values() for name, leaf in named_leaves(tree)
     }
-    return Weights(found, (), f"{config.init_from}, step {step}")
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(found[name]).tobytes())
+    text = f"{config.init_from}, step {step}"
+    return Weights(found, (), text, digest.hexdigest())
 
 
 def _read_file(

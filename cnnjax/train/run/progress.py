@@ -21,8 +21,8 @@ class Progress(NamedTuple):
         stale: validations since the best one.
         rollbacks: how often the run went back after a loss that was not finite.
         interval: what was counted since the last line of training metrics.
-        weights: SHA-256 of the file of weights that the run started from; empty if it
-            started otherwise.
+        weights: SHA-256 of the weights that the run started from (of the file, or of
+            the arrays of another run); empty if it started otherwise.
         weights_source: where that file is on the hub, with the hash of the commit;
             empty for a file from elsewhere.
     """

@@ -5,7 +5,6 @@ seed and the step. So the state before a step is rebuilt from the checkpoint bef
 by training the steps between them once more, with the program that trained them.
 """
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,6 @@ import numpy as np
 from cnnjax.config import Config
 from cnnjax.data import Batch
 from cnnjax.data.tasks import SEGMENTATION
-from cnnjax.errors import ConfigError, show
 from cnnjax.layers.frozen import frozen_layers
 from cnnjax.progress import elapsing
 from cnnjax.progress import tell as tell_progress
@@ -24,15 +22,12 @@ from cnnjax.streams import warn
 from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.compile import (
     compile_step,
-    describe_state,
-    make_initial_state,
     over_devices,
 )
-from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
+from cnnjax.train.machine.devices import Devices, devices_of
 from cnnjax.train.machine.numerics import adapt_backend, configured
 from cnnjax.train.machine.stop_request import StopRequest
 from cnnjax.train.run import data_identity
-from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.freezing import stage_after
 from cnnjax.train.run.imports import import_recorded
@@ -45,6 +40,7 @@ from cnnjax.train.run.inputs import (
     training_inputs,
 )
 from cnnjax.train.run.prepare import batches_between
+from cnnjax.train.run.replay_start import nearest_state
 from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.run.update_size import RECENT, StepUpdates, step_updates
 from cnnjax.train.run.workdir import (
@@ -52,7 +48,6 @@ from cnnjax.train.run.workdir import (
     find_run,
     known_normalization,
     read_config,
-    stored_settings,
 )
 from cnnjax.train.step.example_norms import ExampleNorms, per_example_gradient_norms
 from cnnjax.train.step.freezing import inference_layers
@@ -132,7 +127,7 @@ def replay_step(
     origin: Origin, config: Config, experiment: Experiment, devices: Devices, step: int
 ) -> Replay:
     """One step of a run whose parts are there, see ``replay``."""
-    state = _nearest(origin, config, experiment, devices, step - 1)
+    state = nearest_state(origin, config, experiment, devices, step - 1)
     start = int(state.step)
     batches = batches_between(config, experiment, start, step)
     steps: dict[int, Any] = {}  # by the stage of unfreezing
@@ -176,49 +171,6 @@ def replay_step(
         norms=norms,
         updates=updates,
     )
-
-
-def _nearest(
-    origin: Origin, config: Config, experiment: Experiment, devices: Devices, step: int
-) -> TrainState:
-    """The newest state on disk at or before a step; else the one before training.
-
-    After a rollback, the learning rate is lower from the checkpoint on that the run
-    returned to; the checkpoint after the step holds by how much.
-    """
-    shapes = describe_state(experiment, config, training=True)
-    saved, scale = None, None
-    checkpoints = Checkpoints(origin.checkpoints, tell=warn, read_only=True)
-    with contextlib.closing(checkpoints):
-        steps = checkpoints.steps()
-        for number in reversed([n for n in steps if n > step]):
-            if later := checkpoints.restore(shapes, number, has_another=True):
-                scale = later.arrays["rate_scale"]
-                break
-        for number in [n for n in steps if n <= step]:
-            if saved := checkpoints.restore(shapes, number, has_another=True):
-                break
-    if saved:
-        if (then := saved.notes.get("devices")) not in (
-            None,
-            now := describe_devices(devices),
-        ):
-            warn(
-                f"the run was trained on {then}, and this is {now}: numbers may differ"
-            )
-        state = TrainState(**saved.arrays)
-    else:
-        weights = stored_settings(origin.folder).init_from
-        if weights is not None:
-            raise ConfigError(
-                f"step {step + 1} has no checkpoint before it, and the run started with"
-                f" the weights of {show(weights)}, which are not part of it; the first"
-                f" checkpoint is that of step {min(steps, default='none')}"
-            )
-        state = make_initial_state(experiment, config)
-    if scale is not None:
-        state = state._replace(rate_scale=scale)
-    return devices.put_state(state)
 
 
 def _with_gradients(config: Config, train_step: TrainStep) -> Any:
