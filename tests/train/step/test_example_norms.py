@@ -195,7 +195,8 @@ class Vmapped(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        pair = nn.vmap(
+        vmap: Any = nn.vmap  # whose annotation lacks None
+        pair = vmap(
             layers.Conv,
             variable_axes={"params": 0},
             split_rngs={"params": True},
