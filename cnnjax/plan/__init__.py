@@ -1,0 +1,1 @@
+"""What a run would cost on devices that are not there."""
