@@ -4,11 +4,13 @@ A compiler needs no device: libtpu compiles for any TPU, and XLA's CUDA plugin f
 GPU that is described to it. Both must be told before JAX starts; see ``prepare``.
 """
 
-import importlib
 import importlib.util
+import math
 import re
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from importlib import metadata
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from cnnjax.errors import ConfigError, show, unknown_name
@@ -16,7 +18,11 @@ from cnnjax.errors import ConfigError, show, unknown_name
 GIB = 2**30
 PACKAGES = {
     "tpu": ("libtpu", 'pip install "jax[tpu]"'),
-    "cuda": ("jax_plugins.xla_cuda12", 'pip install "jax[cuda12]"'),
+    "cuda": (
+        "jax_plugins.xla_cuda12",
+        "pip install --no-deps jax-cuda12-plugin=={jax} jax-cuda12-pjrt=={jax}"
+        " nvidia-cuda-nvcc-cu12",
+    ),
 }
 """For each platform, the module that holds its compiler, and how to install it."""
 
@@ -26,7 +32,8 @@ class Chip(NamedTuple):
 
     Attributes:
         platform: the name of its compiler, ``"tpu"``, ``"cuda"`` or ``"cpu"``.
-        memory_bytes: that a program can have; ``None`` if unknown.
+        memory_bytes: that a program can have; ``None`` if unknown. Of a GPU, JAX takes
+            three quarters, unless ``XLA_PYTHON_CLIENT_MEM_FRACTION`` says otherwise.
         flops: peak operations per second by the dtype of the operands, dense.
         memory_bandwidth: bytes per second from and to its memory.
         link_bandwidth: bytes per second that it sends to the other devices while it
@@ -38,7 +45,7 @@ class Chip(NamedTuple):
 
     platform: str
     memory_bytes: int | None = None
-    flops: dict[str, float] = {}
+    flops: Mapping[str, float] = MappingProxyType({})
     memory_bandwidth: float | None = None
     link_bandwidth: float | None = None
     source: str = ""
@@ -89,7 +96,7 @@ CHIPS = {
     ),
     "h100": Chip(
         "cuda",
-        memory_bytes=84942979072,
+        memory_bytes=84_942_979_072,
         flops={"bfloat16": 989e12, "float32": 494.5e12},
         memory_bandwidth=3350e9,
         link_bandwidth=900e9 / 2,
@@ -130,9 +137,7 @@ def parse_target(text: str) -> Target:
     shape = tuple(map(int, numbers[0].split("x"))) if numbers else ()
     form = {0: "", 2: f"{kind}:2x2", 3: f"{kind}:2x2x1"}[chip.axes]
     expected = f"such as {form}" if form else f"{kind} or {kind}:8"
-    count = 1
-    for size in shape:
-        count *= size
+    count = math.prod(shape)
     if len(shape) != (chip.axes or 1) or not 1 <= count <= chip.most:
         raise ConfigError(
             f"--for is {show(text)}, expected {expected}, at most {chip.most} devices"
@@ -151,11 +156,11 @@ def prepare(target: Target, environment: MutableMapping[str, str]) -> None:
         count = target.shape[0]
         _add_flag(environment, f"--xla_force_host_platform_device_count={count}")
         return
-    module, install = PACKAGES[target.chip.platform]
-    if not _is_installed(module):
+    if not is_installed(target.chip.platform):
         raise ConfigError(
-            f"--for={target.name} needs the compiler {module}, which is not installed;"
-            f" {install}, which needs no such device"
+            f"--for={target.name} needs the compiler"
+            f" {PACKAGES[target.chip.platform][0]}, which is not installed; it needs no"
+            f" such device: {_install(target)}"
         )
     environment["TPU_SKIP_MDS_QUERY"] = "1"
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
@@ -240,11 +245,34 @@ def compile_for(
     return traced.lower(lowering_platforms=(target.chip.platform,)).compile()
 
 
-def _is_installed(module: str) -> bool:
+def compiler_problem(target: Target, message: str) -> str:
+    """What to do about a compiler's error.
+
+    Args:
+        target: that it compiled for.
+        message: of the error.
+    """
+    reason = message.splitlines()[0][:300]
+    if "libdevice" in message:
+        return (
+            f"the compiler for {target.name} lacks CUDA's libdevice ({reason}):"
+            f" {_install(target)}"
+        )
+    return f"the step cannot be compiled for {target.name}: {reason}"
+
+
+def is_installed(platform: str) -> bool:
+    """Whether the compiler of a platform is installed."""
+    if platform not in PACKAGES:
+        return True
     try:
-        return importlib.util.find_spec(module) is not None
+        return importlib.util.find_spec(PACKAGES[platform][0]) is not None
     except ModuleNotFoundError:  # its parent package is missing
         return False
+
+
+def _install(target: Target) -> str:
+    return PACKAGES[target.chip.platform][1].format(jax=metadata.version("jax"))
 
 
 def _add_flag(environment: MutableMapping[str, str], flag: str) -> None:

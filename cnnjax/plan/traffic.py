@@ -129,9 +129,6 @@ def _transferred(program: Program, each: Instruction, kind: str) -> int:
             if other.name in operands
             for x in other.shapes
         )
-    if each.operation.endswith("-start") and kind in (
-        "all-gather",
-        "collective-permute",
-    ):
+    if each.operation in ("all-gather-start", "collective-permute-start"):
         return max(result)  # beside the operand, and counters
     return sum(result)

@@ -222,9 +222,7 @@ def make_evaluation(
         keep_outputs: whether the outputs are wanted even if no metric needs them.
         variants: of each image, for test-time augmentation.
     """
-    largest = max(len(split.labels) for split in experiment.dataset[:3])
-    size = min(config.eval_batch_size, largest)
-    batch_size = -(-size // devices.count) * devices.count
+    batch_size = evaluation_batch_size(config, experiment, devices)
     eval_step = eval_step_on_devices(
         config, experiment, devices, keep_outputs=keep_outputs, variants=variants
     )
@@ -243,6 +241,15 @@ def make_evaluation(
         )
 
     return evaluation
+
+
+def evaluation_batch_size(
+    config: Config, experiment: Experiment, devices: Devices
+) -> int:
+    """The size of evaluation's batches, a multiple of the number of devices."""
+    largest = max(len(split.labels) for split in experiment.dataset[:3])
+    size = min(config.eval_batch_size, largest)
+    return -(-size // devices.count) * devices.count
 
 
 def make_initial_state(experiment: Experiment, config: Config) -> TrainState:

@@ -159,16 +159,29 @@ def devices_of(config: Config) -> Devices:
     devices = make_devices(
         config.parallel, config.devices, shards_optimizer=config.shard_optimizer
     )
-    unit = devices.count * config.accumulate_steps
+    check_divides(config, devices.count)
+    return devices
+
+
+def check_divides(config: Config, count: int) -> None:
+    """Checks that a batch can be divided among devices.
+
+    Args:
+        config: checked settings.
+        count: of the devices.
+
+    Raises:
+        ConfigError: it cannot, with the nearest sizes that can.
+    """
+    unit = count * config.accumulate_steps
     if config.batch_size % unit:
         reason = "the number of devices"
         if config.accumulate_steps > 1:
-            reason = f"{devices.count} devices x {config.accumulate_steps} parts each"
+            reason = f"{count} devices x {config.accumulate_steps} parts each"
         raise ConfigError(
             f"batch_size is {config.batch_size}, expected a multiple of {unit}"
             f" ({reason}); try {_nearest(config.batch_size, unit)}"
         )
-    return devices
 
 
 def _nearest(size: int, unit: int) -> str:
