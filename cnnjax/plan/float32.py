@@ -45,11 +45,11 @@ def float32_copies(program: Program, activations: set[int]) -> list[Copy]:
     found: Counter[tuple[int, ...]] = Counter()
     examples: dict[tuple[int, ...], str] = {}
     for each, times in program.scheduled():
-        if each.operation in _VIEWS or each.operation.endswith("-done"):
+        if each.operation in _VIEWS or each.operation.endswith(("-start", "-done")):
             continue
         for shape in each.shapes:
             is_copy = shape.dtype == "f32" and shape.elements in activations
-            if is_copy and shape.elements > TILE:
+            if is_copy and shape.elements > TILE and not shape.on_chip:
                 found[shape.sizes] += times
                 examples.setdefault(shape.sizes, each.text)
     copies = []

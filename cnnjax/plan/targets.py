@@ -129,11 +129,11 @@ def parse_target(text: str) -> Target:
     Raises:
         ConfigError: an unknown device, or a topology that it does not have.
     """
-    kind, _, topology = text.partition(":")
+    kind, colon, topology = text.partition(":")
     if kind not in CHIPS:
         raise ConfigError(str(unknown_name("device", kind, CHIPS)))
     chip = CHIPS[kind]
-    numbers = re.fullmatch(r"\d{1,4}(x\d{1,4})*", topology or "1")
+    numbers = re.fullmatch(r"\d{1,4}(x\d{1,4})*", topology if colon else "1")
     shape = tuple(map(int, numbers[0].split("x"))) if numbers else ()
     form = {0: "", 2: f"{kind}:2x2", 3: f"{kind}:2x2x1"}[chip.axes]
     expected = f"such as {form}" if form else f"{kind} or {kind}:8"
@@ -186,7 +186,13 @@ def find_devices(target: Target) -> Sequence[Any]:
 
     platform, sizes = target.chip.platform, "x".join(map(str, target.shape))
     if platform == "cpu":
-        return jax.devices("cpu")[: target.shape[0]]
+        found, wanted = jax.devices("cpu"), target.shape[0]
+        if len(found) < wanted:
+            raise ConfigError(
+                f"--for is {target.name!r}, but JAX has started with {len(found)} CPU"
+                " devices already; plan in a new process"
+            )
+        return found[:wanted]
     name, options = f"{target.kind}:{sizes}", {}
     if platform == "cuda":
         name, options["topology"] = "", f"1x1x{sizes}"  # slices, hosts, devices

@@ -1,0 +1,141 @@
+"""The steps of a run compiled for many devices: what they send, and where they write.
+
+A compiler of another platform must be told before JAX starts, so these steps are
+compiled by a process of their own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from cnnjax.config.files import check_config
+from cnnjax.errors import ConfigError
+from cnnjax.plan.costs import memory_use, step_costs
+from cnnjax.plan.steps import (
+    compile_evaluation,
+    compile_training,
+    describe_data,
+    make_run,
+)
+from cnnjax.plan.targets import is_installed, parse_target
+
+SMALL = {"model.name": "resnet20", "model.widths": (8, 8, 8), "batch_size": 16}
+TARGETS = ["cpu:8"]
+TARGETS += ["v5e:2x2", "v6e:4x4"] if is_installed("tpu") else []
+TARGETS += ["h100:8"] if is_installed("cuda") else []
+
+
+def small_run(target="cpu", shape=(9, 7, 3), **changes):
+    config = check_config({**SMALL, **changes})
+    return make_run(config, parse_target(target), describe_data(config, shape, 5))
+
+
+def plan(target, folder, *words):
+    """The values of ``cnnjax plan``, in a process of its own."""
+    file = folder / "plan.json"
+    config = folder / "small.py"
+    lines = [f"    config.{name} = {value!r}" for name, value in SMALL.items()]
+    text = "from cnnjax.config import default_config\n\n\ndef get_config():\n"
+    text += (
+        "    config = default_config()\n" + "\n".join(lines) + "\n    return config\n"
+    )
+    config.write_text(text)
+    words = [f"--config={config}", f"--for={target}", f"--json={file}", *words]
+    words += ["--image-size=9x7x3", "--classes=5"]
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnjax.cli", "plan", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(Path(file).read_text()), done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_step_sends_its_gradients_once_and_reuses_donated_memory(target, tmp_path):
+    values, stdout = plan(target, tmp_path)
+    training = values["training"]
+    (sums,) = training["collectives"]
+    assert (sums["kind"], sums["count"]) == ("all-reduce", 1)
+    assert sums["bytes"] >= 4 * values["parameters"]  # and the statistics
+    assert training["fresh_results"] < 2**16
+    assert training["memory"]["reused"] >= 8 * values["parameters"]  # and momentum
+    assert max(map(len, stdout.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_a_sharded_optimizer_gathers_parameters_alone(tmp_path):
+    words = ("--config.shard_optimizer=true",)
+    values, _ = plan("cpu:8", tmp_path, *words)
+    kinds = {each["kind"]: each for each in values["training"]["collectives"]}
+    assert kinds["all-reduce"]["count"] == 1
+    # No activation: all that is gathered is at most the parameters.
+    assert kinds["all-gather"]["bytes"] <= 4 * values["parameters"]
+    assert values["training"]["fresh_results"] < 2**16
+
+
+def test_the_costs_are_those_of_the_compiler():
+    run = small_run()
+    step = compile_training(run)
+    found = step.compiled.memory_analysis()
+    memory = memory_use(run, step.compiled)
+    assert memory["arguments"] == found.argument_size_in_bytes
+    assert memory["temporaries"] == found.temp_size_in_bytes
+    assert memory["peak"] == (
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+        + found.temp_size_in_bytes
+    )
+    costs = step_costs(run, step, training=True)
+    assert costs["batch_size"] == 16
+    assert costs["roofline"] is None
+    evaluation = compile_evaluation(run)
+    assert evaluation.batch_size == 500
+    forward = step_costs(run, evaluation, training=False)["flop"] / 500
+    assert 2.5 * forward < costs["flop"] / 16 < 3 * forward
+
+
+def test_state_and_images_are_only_described():
+    run = small_run(shape=(4000, 4000, 3))
+    assert all(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(run.state))
+
+
+@pytest.mark.parametrize(
+    "changes, part",
+    [
+        ({"accumulate_steps": 3}, "batch_size is 16, expected a multiple of 3"),
+        ({"parallel": "pmap"}, "parallel is 'pmap', expected 'jit'"),
+        ({"devices": 2}, "names the devices; leave it out"),
+    ],
+)
+def test_what_does_not_fit_the_devices_is_refused(changes, part):
+    with pytest.raises(ConfigError) as error:
+        small_run(**changes)
+    assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes, form",
+    [
+        ({"loss.name": "mse"}, (5,)),
+        ({"model.name": "unet"}, (9, 7)),
+        ({}, ()),
+    ],
+)
+def test_the_labels_are_those_of_the_loss(changes, form):
+    changes = (
+        {"model.widths": (4, 4), **changes} if "model.name" in changes else changes
+    )
+    config = check_config({**SMALL, **changes})
+    dataset = describe_data(config, (9, 7, 3), 5).dataset
+    assert dataset.train.labels.shape[1:] == form
