@@ -51,6 +51,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="compile with accumulate_steps and model.remat, to see what they save",
     )
+    plan.add_argument(
+        "--quick",
+        action="store_true",
+        help="for TPUs: compile in a fraction of the time, for about the same memory",
+    )
     plan.add_argument("--json", metavar="FILE", help="write the values there, too")
     return plan
 
@@ -84,6 +89,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
             parts,
             largest_batch=args.largest_batch,
             with_savings=args.savings,
+            quick=args.quick,
         )
     if args.json:
         text = json.dumps(values, indent=2) + "\n"

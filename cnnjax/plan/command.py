@@ -29,6 +29,7 @@ def plan(
     *,
     largest_batch: bool = False,
     with_savings: bool = False,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Compiles the steps of a run for a target, and says what they need.
 
@@ -38,6 +39,7 @@ def plan(
         parts: from ``cnnjax.plan.steps.describe_data``, where the data are not at hand.
         largest_batch: whether to search the largest batch that fits.
         with_savings: whether to compile with settings that save memory.
+        quick: whether the compiler may save time at the cost of the program.
 
     Returns:
         Values for JSON; ``cnnjax.plan.table`` shows them to people.
@@ -48,7 +50,7 @@ def plan(
     """
     # A program from the cache has no memory analysis, and hides how long it took.
     jax.config.update("jax_enable_compilation_cache", False)
-    run = make_run(config, target, parts)
+    run = make_run(config, target, parts, quick=quick)
     training = _costs(run, training=True)
     values = {
         **_describe(run),
@@ -93,5 +95,6 @@ def _describe(run: Run) -> dict[str, Any]:
         "batch_size": config.batch_size,
         "accumulate_steps": config.accumulate_steps,
         "precision": config.precision,
+        "quick": run.quick,
         "jax": jax.__version__,
     }

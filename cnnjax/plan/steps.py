@@ -49,6 +49,7 @@ class Run(NamedTuple):
         devices: the same, for the compiler.
         experiment: what the settings stand for.
         state: the shapes of the state, placed on the devices.
+        quick: whether the compiler may save time at the cost of the program.
     """
 
     config: Config
@@ -56,6 +57,7 @@ class Run(NamedTuple):
     devices: Devices
     experiment: Experiment
     state: TrainState
+    quick: bool = False
 
 
 class Step(NamedTuple):
@@ -106,18 +108,30 @@ def describe_data(config: Config, shape: tuple[int, ...], classes: int) -> Parts
     return Parts(Dataset(split, split, split, classes, task=task))
 
 
-def make_run(config: Config, target: Target, parts: Parts = ALL_FROM_CONFIG) -> Run:
+def make_run(
+    config: Config,
+    target: Target,
+    parts: Parts = ALL_FROM_CONFIG,
+    *,
+    quick: bool = False,
+) -> Run:
     """The run that a config describes, on the devices of a target.
 
     Args:
         config: checked settings.
         target: whose environment is prepared.
         parts: from ``describe_data``, where the data are not at hand.
+        quick: whether the compiler may save time at the cost of the program.
 
     Raises:
         ConfigError: settings do not fit together, or do not fit the target.
         DataError: the data cannot be read.
     """
+    if quick and target.chip.platform != "tpu":
+        raise ConfigError(
+            f"--quick is for TPUs, whose compiler is slow, but --for is {target.name};"
+            " leave it out"
+        )
     if config.parallel == "pmap":
         raise ConfigError(
             "parallel is 'pmap', expected 'jit': only that can be compiled for devices"
@@ -149,7 +163,7 @@ def make_run(config: Config, target: Target, parts: Parts = ALL_FROM_CONFIG) -> 
         shapes,
         devices.state_shardings(shapes),
     )
-    return Run(config, target, devices, experiment, state)
+    return Run(config, target, devices, experiment, state, quick)
 
 
 def compile_training(run: Run) -> Step:
@@ -159,7 +173,7 @@ def compile_training(run: Run) -> Step:
         TooLarge: the compiler finds that it needs more memory than there is.
         ConfigError: the compiler fails.
     """
-    config, _, devices, experiment, state = run
+    config, _, devices, experiment, state, _ = run
     with progress.elapsing("compiling the training step"):
         lowered = lower_step(config, experiment, devices, state)
         return _compile(run, lowered, config.batch_size)
@@ -172,7 +186,7 @@ def compile_evaluation(run: Run) -> Step:
         TooLarge: the compiler finds that it needs more memory than there is.
         ConfigError: the compiler fails.
     """
-    config, _, devices, experiment, state = run
+    config, _, devices, experiment, state, _ = run
     size = evaluation_batch_size(config, experiment, devices)
     with progress.elapsing("compiling the evaluation step"):
         batch = batch_shapes(devices, experiment.dataset.train, size)
@@ -183,7 +197,8 @@ def compile_evaluation(run: Run) -> Step:
 def _compile(run: Run, lowered: jax.stages.Lowered, batch_size: int) -> Step:
     begin = time.perf_counter()
     try:
-        compiled = lowered.compile()
+        options = {"exec_time_optimization_effort": -1.0} if run.quick else None
+        compiled = lowered.compile(compiler_options=options)
     except jax.errors.JaxRuntimeError as error:
         needed = needed_bytes(str(error))
         if needed is None:

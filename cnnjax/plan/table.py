@@ -103,6 +103,8 @@ def _notes(values: Mapping[str, Any]) -> Iterator[str]:
         yield _donated(training)
     if "float32_copies" in training:
         yield _copies(training["float32_copies"])
+    if values["quick"]:
+        yield "Compiled with --quick: without it, memory and traffic differ somewhat."
     yield from _batch_notes(values)
     for each in values.get("savings", ()):
         setting = f"{each['setting']}={str(each['value']).lower()}"
