@@ -130,7 +130,9 @@ def find_copies(run: Run, program: Program) -> list[dict[str, Any]]:
     jaxpr: Any = step.trace(run.state, batch).jaxpr
     rows = config.batch_size // devices.count // config.accumulate_steps
     activations = activation_sizes(jaxpr.jaxpr, rows)
-    return [copy._asdict() for copy in float32_copies(program, activations)]
+    parameters = [x.shape for x in jax.tree.leaves(run.state.params)]
+    found = float32_copies(program, activations, parameters)
+    return [copy._asdict() for copy in found]
 
 
 def fits(costs: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ A float32 array in memory that is as large as an activation costs twice its traf
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from jax.extend import core
@@ -35,13 +35,17 @@ class Copy(NamedTuple):
     example: str
 
 
-def float32_copies(program: Program, activations: set[int]) -> list[Copy]:
+def float32_copies(
+    program: Program, activations: set[int], parameters: Iterable[tuple[int, ...]] = ()
+) -> list[Copy]:
     """The float32 arrays in memory with as many elements as an activation.
 
     Args:
         program: of one device.
         activations: their numbers of elements on one device.
+        parameters: the shapes of the parameters, whose gradients are float32.
     """
+    gradients = {_form(shape) for shape in parameters}
     found: Counter[tuple[int, ...]] = Counter()
     examples: dict[tuple[int, ...], str] = {}
     for each, times in program.scheduled():
@@ -49,7 +53,9 @@ def float32_copies(program: Program, activations: set[int]) -> list[Copy]:
             continue
         for shape in each.shapes:
             is_copy = shape.dtype == "f32" and shape.elements in activations
-            if is_copy and shape.elements > TILE and not shape.on_chip:
+            if not is_copy or shape.elements <= TILE or shape.on_chip:
+                continue
+            if _form(shape.sizes) not in gradients:
                 found[shape.sizes] += times
                 examples.setdefault(shape.sizes, each.text)
     copies = []
@@ -57,6 +63,11 @@ def float32_copies(program: Program, activations: set[int]) -> list[Copy]:
         size = 4 * math.prod(sizes)
         copies.append(Copy(sizes, count, count * size, examples[sizes]))
     return sorted(copies, key=lambda copy: -copy.bytes)
+
+
+def _form(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of an array in any order of its axes."""
+    return tuple(sorted(size for size in sizes if size > 1))
 
 
 def activation_sizes(jaxpr: Any, rows: int) -> set[int]:

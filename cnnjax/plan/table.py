@@ -169,4 +169,4 @@ def _copies(copies: list[Mapping[str, Any]]) -> str:
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms"
+    return f"{seconds * 1e3:.3g} ms"

@@ -1,6 +1,7 @@
 """The search for the largest batch, and memory that a compiler refuses."""
 
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def search(monkeypatch):
             config=SimpleNamespace(batch_size=first, accumulate_steps=1),
             experiment=SimpleNamespace(dataset=SimpleNamespace(train=train)),
         )
-        return fit.search_largest(run, memory(first), limit), sizes
+        return fit.search_largest(cast(Any, run), memory(first), limit), sizes
 
     return search
 

@@ -95,6 +95,8 @@ def test_float32_copies_are_those_in_memory(program):
     assert (copy.sizes, copy.count, copy.bytes) == ((4200,), 1, 16800)
     assert copy.example.startswith("%copy = f32[4200]")
     assert float32_copies(program, {42}) == []
+    # As large as an activation, but the gradient of a parameter.
+    assert float32_copies(program, {4200}, [(1, 4200)]) == []
 
 
 def test_a_program_of_this_machine_is_read():

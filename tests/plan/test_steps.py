@@ -139,4 +139,5 @@ def test_the_labels_are_those_of_the_loss(changes, form):
     )
     config = check_config({**SMALL, **changes})
     dataset = describe_data(config, (9, 7, 3), 5).dataset
+    assert dataset is not None
     assert dataset.train.labels.shape[1:] == form
