@@ -29,7 +29,7 @@ def plan(
     *,
     largest_batch: bool = False,
     with_savings: bool = False,
-    quick: bool = False,
+    exact: bool = False,
 ) -> dict[str, Any]:
     """Compiles the steps of a run for a target, and says what they need.
 
@@ -39,7 +39,7 @@ def plan(
         parts: from ``cnnjax.plan.steps.describe_data``, where the data are not at hand.
         largest_batch: whether to search the largest batch that fits.
         with_savings: whether to compile with settings that save memory.
-        quick: whether the compiler may save time at the cost of the program.
+        exact: whether a TPU's compiler searches for fast kernels as long as for a run.
 
     Returns:
         Values for JSON; ``cnnjax.plan.table`` shows them to people.
@@ -50,7 +50,7 @@ def plan(
     """
     # A program from the cache has no memory analysis, and hides how long it took.
     jax.config.update("jax_enable_compilation_cache", False)
-    run = make_run(config, target, parts, quick=quick)
+    run = make_run(config, target, parts, exact=exact)
     training = _costs(run, training=True)
     values = {
         **_describe(run),

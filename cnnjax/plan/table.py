@@ -104,7 +104,10 @@ def _notes(values: Mapping[str, Any]) -> Iterator[str]:
     if "float32_copies" in training:
         yield _copies(training["float32_copies"])
     if values["quick"]:
-        yield "Compiled with --quick: without it, memory and traffic differ somewhat."
+        yield (
+            "Compiled with less search for fast kernels; --exact compiles as the run"
+            " does, in several times the time, for less traffic."
+        )
     yield from _batch_notes(values)
     for each in values.get("savings", ()):
         setting = f"{each['setting']}={str(each['value']).lower()}"

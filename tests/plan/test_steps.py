@@ -62,8 +62,7 @@ def plan(target, folder, *words):
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_step_sends_its_gradients_once_and_reuses_donated_memory(target, tmp_path):
-    words = ["--quick"] if target.startswith("v") else []
-    values, stdout = plan(target, tmp_path, *words)
+    values, stdout = plan(target, tmp_path)
     training = values["training"]
     (sums,) = training["collectives"]
     assert (sums["kind"], sums["count"]) == ("all-reduce", 1)
