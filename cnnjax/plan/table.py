@@ -172,4 +172,4 @@ def _copies(copies: list[Mapping[str, Any]]) -> str:
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-6 or not seconds else "< 1 µs"
