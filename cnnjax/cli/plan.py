@@ -10,7 +10,7 @@ from typing import Any
 
 from cnnjax.cli.start_jax import start_jax
 from cnnjax.config.files import load_config
-from cnnjax.errors import ConfigError, show
+from cnnjax.errors import ConfigError, DataError, show
 from cnnjax.files import check_folder_of, write_whole
 
 
@@ -83,15 +83,19 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     parts = ALL_FROM_CONFIG
     if shape:
         parts = describe_data(config, shape, args.classes)
-    with work_shown():
-        values = plan(
-            config,
-            target,
-            parts,
-            largest_batch=args.largest_batch,
-            with_savings=args.savings,
-            exact=args.exact,
-        )
+    try:
+        with work_shown():
+            values = plan(
+                config,
+                target,
+                parts,
+                largest_batch=args.largest_batch,
+                with_savings=args.savings,
+                exact=args.exact,
+            )
+    except DataError as error:
+        hint = "to plan without the data, give --image-size and --classes"
+        raise DataError(f"{error}; {hint}") from error
     if args.json:
         text = json.dumps(values, indent=2) + "\n"
         write_whole(Path(args.json), text.encode())

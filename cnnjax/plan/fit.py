@@ -1,5 +1,6 @@
 """The largest batch that fits a device, and what would save memory."""
 
+import math
 from typing import Any, NamedTuple
 
 from cnnjax.config import Config
@@ -7,7 +8,7 @@ from cnnjax.plan.costs import memory_use
 from cnnjax.plan.steps import Run, TooLarge, compile_training
 from cnnjax.train.run.experiment import Parts, make_experiment
 
-COMPILATIONS = 5
+COMPILATIONS = 6
 """At most so many for the largest batch."""
 
 CLOSE = 0.02
@@ -32,7 +33,7 @@ def search_largest(run: Run, first_peak: int, limit: int) -> Largest:
     """Compiles the training step for other batches, by bisection.
 
     Memory grows almost linearly with the batch, so each size is where a line through
-    the last two would meet the limit.
+    the two nearest would meet the limit, if that is between the bounds.
 
     Args:
         run: whose batch is compiled already.
@@ -48,29 +49,36 @@ def search_largest(run: Run, first_peak: int, limit: int) -> Largest:
             break
         size = min(size, most)
         peaks[size] = peak_of(with_settings(run, batch_size=size))
-    fitting = [size for size, peak in peaks.items() if peak <= limit]
-    larger = [size for size, peak in peaks.items() if peak > limit]
-    best = max(fitting, default=0)
-    return Largest(best, min(larger, default=None), peaks.get(best, 0))
+    low, high = _bounds(peaks, limit)
+    return Largest(low, None if high == math.inf else int(high), peaks.get(low, 0))
 
 
 def _next_size(peaks: dict[int, int], limit: int, unit: int) -> int | None:
     """The size to compile next; ``None`` when the bounds are close enough."""
-    low = max((s for s, peak in peaks.items() if peak <= limit), default=0)
-    high = min((s for s, peak in peaks.items() if peak > limit), default=None)
-    if high is not None and high - low <= max(unit, CLOSE * high):
+    low, high = _bounds(peaks, limit)
+    if high - low <= max(unit, CLOSE * high):
         return None
     near = sorted(peaks, key=lambda size: abs(peaks[size] - limit))[:2]
     slope = peaks[near[0]] / near[0]
     if len(near) == 2 and peaks[near[0]] != peaks[near[1]]:
         slope = (peaks[near[0]] - peaks[near[1]]) / (near[0] - near[1])
     guess = near[0] + (limit - peaks[near[0]]) / max(slope, 1)
-    size = int(guess) // unit * unit
-    if size <= low:
-        size = low + unit
-    if high is not None and size >= high:
-        size = max(high - unit, low + unit)
-    return None if size in peaks else size
+    size = max(int(guess) // unit * unit, low + unit)
+    if high == math.inf:
+        return size
+    # A compiler that computes again what does not fit bends the line.
+    *earlier, _ = peaks
+    before, after = _bounds({size: peaks[size] for size in earlier}, limit)
+    if size >= high or (after < math.inf and high - low > 0.75 * (after - before)):
+        size = max(int(low + high) // 2 // unit * unit, low + unit)
+    return size
+
+
+def _bounds(peaks: dict[int, int], limit: int) -> tuple[int, float]:
+    """The largest size that fits, and the smallest that does not."""
+    low = max((size for size, peak in peaks.items() if peak <= limit), default=0)
+    high = min((size for size, peak in peaks.items() if peak > limit), default=math.inf)
+    return low, high
 
 
 def savings(run: Run, peak: int) -> list[dict[str, Any]]:

@@ -158,9 +158,9 @@ def prepare(target: Target, environment: MutableMapping[str, str]) -> None:
         return
     if not is_installed(target.chip.platform):
         raise ConfigError(
-            f"--for={target.name} needs the compiler"
-            f" {PACKAGES[target.chip.platform][0]}, which is not installed; it needs no"
-            f" such device: {_install(target)}"
+            f"--for={target.name} needs its compiler,"
+            f" {PACKAGES[target.chip.platform][0]}, which is not installed and works"
+            f" without the device; try: {_install(target)}"
         )
     environment["TPU_SKIP_MDS_QUERY"] = "1"
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
@@ -199,9 +199,7 @@ def find_devices(target: Target) -> Sequence[Any]:
         about = files("cnnjax.plan").joinpath("gpus", f"{target.kind}.txtpb")
         options["target_config"] = about.read_text(encoding="utf-8")
     elif target.kind == "v4":
-        options["chip_config_name"] = (
-            "megacore"  # two cores are one device, as on Cloud
-        )
+        options["chip_config_name"] = "megacore"  # two cores are one device
     if platform == "tpu" and target.shape in ((1, 1), (1, 1, 1)):
         options["chips_per_host_bounds"] = (1, 1, 1)
     try:

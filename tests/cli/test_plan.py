@@ -49,6 +49,10 @@ def test_it_prints_and_writes_a_plan(plan, tmp_path):
         (["--for=cpu", "--classes=5"], "--classes is given without --image-size"),
         (["--for=cpu", "--image-size=8x8", "--classes=0"], "--classes is 0"),
         (["--for=cpu", "--image-size=8", "--classes=2"], "such as 224x224x3"),
+        (
+            ["--for=cpu", "--config.data.source=folder:/no/such"],
+            "to plan without the data, give --image-size and --classes",
+        ),
         (["--for=cpu", "--json=/no/such/plan.json"], "/no/such"),
     ],
 )

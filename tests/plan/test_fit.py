@@ -68,6 +68,12 @@ def test_memory_that_grows_in_steps_is_found_too(search):
     assert found.too_large is None or found.too_large > found.fits
 
 
+def test_memory_that_stops_growing_below_the_limit_is_bisected(search):
+    # As a TPU's compiler does, which computes again what would not fit.
+    found, _ = search(lambda n: min(7 * n, 9_900) + 40 * max(n - 2000, 0), 10_000, 4096)
+    assert 1800 <= found.fits <= 2002 < found.too_large <= 2300
+
+
 def test_the_batch_is_at_most_the_training_split(search):
     found, _ = search(lambda n: n, 10_000, examples=999)
     assert (found.fits, found.too_large) == (996, None)
