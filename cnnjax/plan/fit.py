@@ -56,7 +56,7 @@ def search_largest(run: Run, first_peak: int, limit: int) -> Largest:
 def _next_size(peaks: dict[int, int], limit: int, unit: int) -> int | None:
     """The size to compile next; ``None`` when the bounds are close enough."""
     low, high = _bounds(peaks, limit)
-    if high - low <= max(unit, CLOSE * high):
+    if high < math.inf and high - low <= max(unit, CLOSE * high):
         return None
     near = sorted(peaks, key=lambda size: abs(peaks[size] - limit))[:2]
     slope = peaks[near[0]] / near[0]
