@@ -2,14 +2,16 @@
 
 Each operation with several implementations has a ``choose`` module: one function, read
 from top to bottom, that returns a ``Choice``. While tracing, ``run`` takes the choice
-for a CPU and the one for other platforms; XLA keeps one of the two when it lowers the
-program.
+for each of the ``PLATFORMS``; JAX keeps one of them when it lowers the program.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+
+PLATFORMS = ("cpu", "tpu", "other")
+"""What implementations are chosen for; a GPU is one of the other platforms."""
 
 
 class Choice(NamedTuple):
@@ -25,21 +27,23 @@ class Choice(NamedTuple):
 
 
 def run(
-    on_cpu: Choice,
-    elsewhere: Choice,
-    implementations: Mapping[str, Callable[..., Any]],
+    chosen: Mapping[str, Hashable],
+    implementations: Mapping[Any, Callable[..., Any]],
     *arrays: Any,
 ) -> Any:
-    """Applies the chosen implementation to ``arrays``.
+    """Applies the implementation that is chosen for the platform to ``arrays``.
 
     Args:
-        on_cpu: the choice for a CPU.
-        elsewhere: the choice for all other platforms.
+        chosen: the name of an implementation for ``"cpu"``, ``"tpu"`` and ``"other"``,
+            which is every other platform.
         implementations: one function of ``arrays`` by each name.
         arrays: the operands.
     """
-    cpu = implementations[on_cpu.implementation]
-    other = implementations[elsewhere.implementation]
-    if cpu is other:
+    functions = {key: implementations[name] for key, name in chosen.items()}
+    other = functions.pop("other")
+    own = {
+        key: function for key, function in functions.items() if function is not other
+    }
+    if not own:
         return other(*arrays)
-    return jax.lax.platform_dependent(*arrays, cpu=cpu, default=other)
+    return jax.lax.platform_dependent(*arrays, default=other, **own)

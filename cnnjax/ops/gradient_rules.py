@@ -43,7 +43,7 @@ def _transpose(cotangents, *args, **params):
     """
     function = _function_of(params["bwd"])
     unknown = [i for i, arg in enumerate(args) if ad.is_undefined_primal(arg)]
-    first = len(args) - function.count if function else 0
+    first = params.get("num_consts", 0)
     wanted = {i - first for i in unknown}
     if function is None or not any(wanted <= together for together in function.linear):
         name = function.name if function else "a custom_vjp function"

@@ -60,6 +60,7 @@ class Implementation(enum.StrEnum):
     IM2COL = "im2col"
     POLYPHASE = "polyphase"
     XLA = "xla"
+    XLA_BY_AXES = "xla, by axes"
 
 
 def explain(
@@ -103,18 +104,18 @@ def choose(
         refusal: why only XLA can take these arrays (see ``cnnjax.ops.explicit``).
     """
     use = Implementation
+    if platform != "cpu" and backend != "native":
+        # A matrix product for 1x1 kernels would need copies in other layouts.
+        if which is Map.INPUT_GRADIENT:
+            reason = "not a CPU: XLA's own convolution, no copy of the kernel"
+            return Choice(use.XLA_BY_AXES, reason)
+        return Choice(use.XLA, "not a CPU: XLA's own convolution")
     if refusal:
         if backend == "native":
             refuse(f"{which} of x {problem.x}", refusal)
         return Choice(use.XLA, refusal)
 
     strided = max(problem.strides) > 1
-    if platform != "cpu" and backend != "native":
-        if pointwise.suits(problem) and not strided:
-            return Choice(use.POINTWISE, "1x1 kernel: one matrix product")
-        # These platforms have kernels for strides, which need no copy of x.
-        return Choice(use.XLA, "not a CPU: XLA's own convolution")
-
     if max(problem.input_dilation) > 1:
         native, found = use.NATIVE_INPUT_DILATION, input_dilation.find(which, problem)
     else:

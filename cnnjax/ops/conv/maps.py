@@ -36,6 +36,7 @@ from cnnjax.ops.conv import (
     pointwise,
     polyphase,
     xla,
+    xla_by_axes,
 )
 from cnnjax.ops.conv.choose import Implementation, choose
 from cnnjax.ops.conv.problem import ConvProblem, Execution, Map
@@ -50,17 +51,18 @@ _MODULES: dict[str, Any] = {
     Implementation.IM2COL: im2col,
     Implementation.POLYPHASE: polyphase,
     Implementation.XLA: xla,
+    Implementation.XLA_BY_AXES: xla_by_axes,
 }
 """The modules that offer the maps. Any, because some offer only those they suit."""
 
 
 def _chosen(which, problem, execution, *arrays):
-    """The choices of a map's implementation for a CPU and for other platforms."""
+    """The implementation of a map on each platform."""
     backend, refusal = execution.backend, explicit.refusal(*arrays)
-    return (
-        choose(problem, which, "cpu", backend, refusal),
-        choose(problem, which, "other", backend, refusal),
-    )
+    return {
+        platform: choose(problem, which, platform, backend, refusal).implementation
+        for platform in choice.PLATFORMS
+    }
 
 
 def _stock_forward(x, kernel, problem, execution):
@@ -72,10 +74,13 @@ def forward(
     x: jax.Array, kernel: jax.Array, problem: ConvProblem, execution: Execution
 ) -> jax.Array:
     """y = f(x, w)."""
-    choices = _chosen(Map.FORWARD, problem, execution, x, kernel)
+    chosen = _chosen(Map.FORWARD, problem, execution, x, kernel)
     window = problem.window(execution.precision)
-    maps = {name: partial(_MODULES[name].forward, window=window) for name, _ in choices}
-    return choice.run(*choices, maps, x, kernel)
+    maps = {
+        name: partial(_MODULES[name].forward, window=window)
+        for name in set(chosen.values())
+    }
+    return choice.run(chosen, maps, x, kernel)
 
 
 @custom_vjp("problem", "execution", linear=("dy", "kernel"))
@@ -83,13 +88,13 @@ def input_gradient(
     dy: jax.Array, kernel: jax.Array, problem: ConvProblem, execution: Execution
 ) -> jax.Array:
     """dx = g(dy, w)."""
-    choices = _chosen(Map.INPUT_GRADIENT, problem, execution, dy, kernel)
+    chosen = _chosen(Map.INPUT_GRADIENT, problem, execution, dy, kernel)
     window, sizes = problem.window(execution.precision), problem.x[1:-1]
     maps = {
         name: partial(_MODULES[name].input_gradient, window=window, sizes=sizes)
-        for name, _ in choices
+        for name in set(chosen.values())
     }
-    return choice.run(*choices, maps, dy, kernel)
+    return choice.run(chosen, maps, dy, kernel)
 
 
 @custom_vjp("problem", "execution", linear=("x", "dy"))
@@ -97,13 +102,13 @@ def kernel_gradient(
     x: jax.Array, dy: jax.Array, problem: ConvProblem, execution: Execution
 ) -> jax.Array:
     """dw = h(x, dy)."""
-    choices = _chosen(Map.KERNEL_GRADIENT, problem, execution, x, dy)
+    chosen = _chosen(Map.KERNEL_GRADIENT, problem, execution, x, dy)
     window, taps = problem.window(execution.precision), problem.taps
     maps = {
         name: partial(_MODULES[name].kernel_gradient, window=window, taps=taps)
-        for name, _ in choices
+        for name in set(chosen.values())
     }
-    return choice.run(*choices, maps, x, dy)
+    return choice.run(chosen, maps, x, dy)
 
 
 def _one_by_one(x, kernel, bias, problem, execution, relu):
@@ -128,21 +133,20 @@ def biased_relu(x, kernel, bias, problem, execution) -> jax.Array:
 
 
 def _at_once(x, kernel, bias, problem, execution, relu):
-    on_cpu, elsewhere = _chosen(Map.FORWARD, problem, execution, x, kernel)
-    native, other = _MODULES[on_cpu.implementation], _MODULES[elsewhere.implementation]
-    if native not in (native_conv, input_dilation) or 0 in problem.x:
+    chosen = _chosen(Map.FORWARD, problem, execution, x, kernel)
+    if _MODULES[chosen["cpu"]] not in (native_conv, input_dilation) or 0 in problem.x:
         return _one_by_one(x, kernel, bias, problem, execution, relu)
     window = problem.window(execution.precision)
     maps = {
-        elsewhere.implementation: partial(_finish, other, window, relu),
-        on_cpu.implementation: lambda x, kernel, bias: native.forward(
-            x, kernel, window=window, bias=bias, relu=relu
-        ),
+        name: partial(_finish, _MODULES[name], window, relu)
+        for name in set(chosen.values())
     }
-    return choice.run(on_cpu, elsewhere, maps, x, kernel, bias)
+    return choice.run(chosen, maps, x, kernel, bias)
 
 
 def _finish(implementation, window, relu, x, kernel, bias):
+    if implementation in (native_conv, input_dilation):
+        return implementation.forward(x, kernel, window=window, bias=bias, relu=relu)
     y = implementation.forward(x, kernel, window=window)
     y = y + per_channel(bias, y.ndim)
     return jnp.maximum(y, 0) if relu else y

@@ -30,7 +30,7 @@ Sizes = tuple[int, ...]
 def forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """y: ``(n, *spatial, in), (*taps, in/groups, out) -> (n, *positions, out)``."""
     whole = _forward_sum(x.shape[1:-1], kernel.shape[:-2], window)
-    return _convolve(x, kernel, whole, window)
+    return convolve(x, kernel, whole, window)
 
 
 def stock_forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
@@ -58,7 +58,7 @@ def stock_forward(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
         outputs = positions(sizes, taps, window)
         sums = (
             whole,
-            _input_sum(sizes, taps, outputs, window),
+            input_sum(sizes, taps, outputs, window),
             _kernel_sum(sizes, taps, outputs, window),
         )
         aborts = (faults.swap_aborts(each) for each in sums)
@@ -72,9 +72,9 @@ def input_gradient(
     dy: jax.Array, kernel: jax.Array, window: Window, sizes: Sizes
 ) -> jax.Array:
     """dx of spatial ``sizes``: ``(n, *positions, out), kernel -> (n, *sizes, in)``."""
-    whole = _input_sum(sizes, kernel.shape[:-2], dy.shape[1:-1], window)
+    whole = input_sum(sizes, kernel.shape[:-2], dy.shape[1:-1], window)
     rotated = rotate_and_exchange(kernel, window.groups)
-    return _convolve(dy, rotated, whole, window)
+    return convolve(dy, rotated, whole, window)
 
 
 def kernel_gradient(
@@ -88,7 +88,7 @@ def kernel_gradient(
         rhs_spec=(x.ndim - 1, 0, *spatial),
         out_spec=(x.ndim - 2, x.ndim - 1, *(axis - 1 for axis in spatial)),
     )
-    return _convolve(
+    return convolve(
         *(x, dy, whole, window),
         dimension_numbers=images_as_channels,
         batch_group_count=window.groups,
@@ -117,7 +117,7 @@ def _forward_sum(sizes, taps, window):
     )
 
 
-def _input_sum(sizes, taps, outputs, window):
+def input_sum(sizes, taps, outputs, window):
     """dx: the rotated kernel slides over dy, spread by the strides."""
     padding = []
     for n, k, m, s, (before, _), d, spread in zip(
@@ -153,7 +153,7 @@ def _kernel_sum(sizes, taps, outputs, window):
     )
 
 
-def _convolve(operand, kernel, whole, window, **options):
+def convolve(operand, kernel, whole, window, **options):
     """The sum in a form that XLA computes correctly."""
     operand, padding = faults.avoid(operand, whole)
     return _call(operand, kernel, whole._replace(padding=padding), window, **options)

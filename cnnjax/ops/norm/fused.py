@@ -132,16 +132,16 @@ def fused(x, scale, bias, add, problem) -> tuple[jax.Array, jax.Array, jax.Array
 
 def _fused_fwd(x, scale, bias, add, problem):
     y, mean, variance = fused(x, scale, bias, add, problem)
-    kept = y if problem.relu and problem.adds else None
+    kept = (y, add) if problem.relu and problem.adds else (None, None)
     return (y, mean, variance), (x, scale, bias, kept, mean, variance)
 
 
 def _fused_bwd(problem, residuals, cotangents):
-    x, scale, bias, y, mean, variance = residuals
+    x, scale, bias, kept, mean, variance = residuals
     dy, dmean, dvariance = cotangents
     r = lax.rsqrt(variance + problem.epsilon)
     factor = r * scale
-    total, product, g = _sums(dy, x, y, mean, factor, bias, problem)
+    total, product, g = _sums(dy, x, *kept, mean, factor, bias, problem)
     dmean = dmean - r * scale * total
     dvariance = dvariance - 0.5 * r**3 * scale * product
     if problem.fast:  # no gradient where rounding made the variance 0
@@ -158,16 +158,23 @@ fused.defvjp(_fused_fwd, _fused_bwd)
 
 
 @custom_vjp("problem")
-def _sums(dy, x, y, mean, factor, bias, problem):
-    """The sums of g and g (x - m), and g where it is the gradient of a z."""
-    maps = {"native": native.sums, "xla_fused": xla.sums}
+def _sums(dy, x, y, add, mean, factor, bias, problem):
+    """The sums of g and g (x - m), and g where it is the gradient of a z.
+
+    Whether ReLU passed y on, the kernels read from y, and XLA from z and x.
+    """
     static = {"relu": problem.relu, "wants_g": problem.adds}
-    return _run(maps, problem, dy, x, y, mean, factor, bias, **static)
+
+    def kernel(dy, x, y, add, *rows, **static):
+        return native.sums(dy, x, y, *rows, **static)
+
+    maps = {"native": kernel, "xla_fused": xla.sums_apart}
+    return _run(maps, problem, dy, x, y, add, mean, factor, bias, **static)
 
 
 @custom_vjp("problem")
 def _gradient(dy, x, mean, factor, bias, by_distance, constant, problem):
-    maps = {"native": native.gradient, "xla_fused": xla.gradient}
+    maps = {"native": native.gradient, "xla_fused": xla.gradient_apart}
     arrays = dy, x, mean, factor, bias, by_distance, constant
     return _run(maps, problem, *arrays, relu=problem.relu)
 
@@ -175,8 +182,7 @@ def _gradient(dy, x, mean, factor, bias, by_distance, constant, problem):
 def _run(implementations, problem, *arrays, **static):
     """A map by the implementation chosen for each platform."""
     return choice.run(
-        choose(problem, "cpu"),
-        choose(problem, "accelerator"),
+        {key: choose(problem, key).implementation for key in choice.PLATFORMS},
         {name: partial(f, **static) for name, f in implementations.items()},
         *arrays,
     )
@@ -184,8 +190,11 @@ def _run(implementations, problem, *arrays, **static):
 
 def _sums_bwd(problem, arrays, cotangents):
     """Second derivatives: JAX differentiates XLA's formula."""
+    dy, x, y, _, *rows = arrays
     formula = partial(xla.sums, relu=problem.relu, wants_g=problem.adds)
-    return jax.vjp(formula, *arrays)[1](cotangents)
+    ddy, dx, dy_gate, _, *drows = jax.vjp(formula, dy, x, y, None, *rows)[1](cotangents)
+    dadd = None if arrays[3] is None else jnp.zeros_like(arrays[3])
+    return ddy, dx, dy_gate, dadd, *drows
 
 
 def _gradient_bwd(problem, arrays, cotangent):

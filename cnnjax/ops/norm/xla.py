@@ -5,6 +5,7 @@ They are those of ``cnnjax.native.norm``, with the same names, arguments and res
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from cnnjax.ops.channels import per_channel
 from cnnjax.ops.norm import maps
@@ -25,10 +26,15 @@ def apply(x, mean, factor, bias, add, *, relu: float) -> jax.Array:
 
 
 def sums(
-    dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool
+    dy, x, y, add, mean, factor, bias, *, relu: float, wants_g: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """The sums of g and ``g (x - m)``, ``(channels,)``; and g, where it is wanted."""
-    g = _passed(dy, x, y, mean, factor, bias, relu)
+    """The sums of g and ``g (x - m)``, ``(channels,)``; and g, where it is wanted.
+
+    Where ReLU passed y on is read from z where it is given, and else from y: of the
+    two, z was there before, so that y need not be.
+    """
+    passed = _passed(dy, x, y, add, mean, factor, bias, relu)
+    g = passed.astype(mean.dtype)
     axes = tuple(range(x.ndim - 1))
     kept = g.astype(x.dtype) if wants_g else None
     product = g * (x - per_channel(mean, x.ndim))
@@ -39,20 +45,42 @@ def gradient(
     dy, x, mean, factor, bias, by_distance, constant, *, relu: float
 ) -> jax.Array:
     """``dx = f g + (x - m) by_distance + constant``."""
-    g = _passed(dy, x, None, mean, factor, bias, relu)
+    g = _passed(dy, x, None, None, mean, factor, bias, relu).astype(mean.dtype)
     mean, factor, by_distance, constant = _all_per_channel(
         x, mean, factor, by_distance, constant
     )
     return (g * factor + (x - mean) * by_distance + constant).astype(x.dtype)
 
 
-def _passed(dy, x, y, mean, factor, bias, relu):
-    """g, in float32: dL/dy where ReLU passed y on, else 0."""
-    dy = dy.astype(mean.dtype)
+def sums_apart(dy, x, y, add, mean, factor, bias, *, relu: float, wants_g: bool):
+    """``sums`` for accelerators: of half precision, g is read for its sum.
+
+    Then one kernel gives g and the other sum; XLA does not fuse it with both.
+    """
+    rows = mean, factor, bias
+    if not wants_g or x.dtype.itemsize >= 4:
+        return sums(dy, x, y, add, *rows, relu=relu, wants_g=wants_g)
+    g = _passed(dy, x, y, add, *rows, relu).astype(x.dtype)
+    axes = tuple(range(x.ndim - 1))
+    product = g.astype(mean.dtype) * (x - per_channel(mean, x.ndim))
+    stored = lax.optimization_barrier(g)
+    return stored.astype(mean.dtype).sum(axes), product.sum(axes), stored
+
+
+def gradient_apart(dy, x, mean, *rows, relu: float) -> jax.Array:
+    """``gradient`` for accelerators, which computes again what ReLU passed on."""
+    mean = lax.optimization_barrier(mean) if relu else mean
+    return gradient(dy, x, mean, *rows, relu=relu)
+
+
+def _passed(dy, x, y, add, mean, factor, bias, relu):
+    """g: dL/dy where ReLU passed y on, else 0."""
     if not relu:
         return dy
     mean, factor, bias = _all_per_channel(x, mean, factor, bias)
-    y = (x - mean) * factor + bias if y is None else y
+    if y is None or add is not None:
+        y = (x - mean) * factor + bias
+        y = y if add is None else y + add
     return jnp.where((y > 0) & (y < relu), dy, 0)
 
 

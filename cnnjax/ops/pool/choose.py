@@ -3,12 +3,16 @@
 The C++ loops run over the channels and read each window once, in vectors; XLA on a CPU
 makes one slice of the image per tap. Each map has an implementation of both kinds but
 ``pick``, which only second derivatives use.
+
+A TPU has poolings in hardware (``reduce_window``, ``select_and_scatter``), which move
+less memory there than slices.
 """
 
 import math
 from typing import Literal
 
 from cnnjax.native import pool as native
+from cnnjax.ops import explicit
 from cnnjax.ops.backend import refuse
 from cnnjax.ops.choice import Choice
 from cnnjax.ops.pool.problem import PoolProblem, stages
@@ -22,10 +26,33 @@ MAPS: dict[str, tuple[Map, Map]] = {
 """The forward map and the input gradient of each operation."""
 
 
+def plan(
+    problem: PoolProblem, name: Map, platform: str, obstacle: str = ""
+) -> list[tuple[PoolProblem, Choice]]:
+    """The poolings to run one after the other, and the implementation of each.
+
+    The arguments are those of ``choose``. A large window is split into stages, except
+    where XLA moves less memory for whole windows.
+    """
+    parts, window = stages(problem), problem.window
+    pads = [side for pair in window.padding for side in pair]
+    splits = name == "place" and max(window.dilation) > 1
+    splits = splits or explicit.is_symbolic(pads) or min(pads) < 0
+    if name == "pick" or platform == "cpu" or problem.backend == "native" or splits:
+        return [(part, choose(part, name, platform, obstacle)) for part in parts]
+    if platform == "tpu":
+        operation = "select_and_scatter" if name == "place" else "reduce_window"
+        return [(problem, Choice(operation, "a TPU has it in hardware"))]
+    if name == "max_and_which" and len(parts) > 1:
+        reason = "a large window: x is read once"
+        return [(problem, Choice("reduce_window", reason))]
+    return [(part, choose(part, name, platform, obstacle)) for part in parts]
+
+
 def choose(
     problem: PoolProblem, name: Map, platform: str, obstacle: str = ""
 ) -> Choice:
-    """The implementation of the map called ``name``: ``"native"`` or ``"xla"``.
+    """The implementation of one stage of a map, ``"native"`` or ``"xla"``.
 
     Args:
         problem: what to compute.
@@ -82,7 +109,7 @@ def explain(
     """
     found = {}
     for label, name in zip(("forward", "input_gradient"), MAPS[operation], strict=True):
-        rows = [choose(part, name, platform) for part in stages(problem)]
+        rows = [row for _, row in plan(problem, name, platform)]
         names, reasons = (dict.fromkeys(column) for column in zip(*rows, strict=True))
         found[label] = Choice(" and ".join(names), "; ".join(reasons))
     return found

@@ -4,13 +4,15 @@
   window, on ties to the first one in row-major order, as in JAX, PyTorch and TensorFlow
   on a CPU. The forward pass stores *which* tap k holds the maximum (one byte); the
   backward pass places ``dL/dy_o`` at that tap, and overlapping windows add up. A NaN
-  counts as a maximum.
+  counts as a maximum. A TPU has both steps in hardware, and the second one finds the
+  maximum of x again.
 * Average: ``y_o = (1/K) sum_k x_(s o + d k - p)``; each ``dL/dy_o / K`` is spread
   evenly over its window.
 """
 
 import math
 from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +23,20 @@ from cnnjax.ops import choice, explicit
 from cnnjax.ops.backend import Backend
 from cnnjax.ops.dtype import widened
 from cnnjax.ops.gradient import custom_vjp
-from cnnjax.ops.pool import xla
-from cnnjax.ops.pool.choose import choose
+from cnnjax.ops.pool import reduce_window, xla
+from cnnjax.ops.pool.choose import plan
 from cnnjax.ops.pool.problem import PoolProblem, make_problem, stages
 from cnnjax.typing import Padding, Sizes
+
+Whichs: TypeAlias = tuple[jax.Array, ...]
+"""For each stage of a pooling, the tap of each window that holds the maximum."""
+
+_MODULES: dict[str, Any] = {
+    "native": native,
+    "xla": xla,
+    "reduce_window": reduce_window,
+}
+"""The modules that offer the maps. Any, because only two offer all of them."""
 
 
 def max_pool(
@@ -54,9 +66,8 @@ def max_pool(
             or ``backend`` is ``"native"`` and cannot compute this.
     """
     x = jnp.asarray(x)
-    for part in stages(make_problem(x, window, strides, padding, dilation, backend)):
-        x, _ = max_and_which(x, part)
-    return x
+    problem = make_problem(x, window, strides, padding, dilation, backend)
+    return max_and_which(x, problem)[0]
 
 
 def avg_pool(
@@ -90,79 +101,130 @@ def avg_pool(
     count = math.prod(problem.taps)
     if not count_include_pad:
         count = _pixels_under_each_window(problem).astype(x.dtype)
-    y = widened(x)
-    for part in stages(problem._replace(dtype=y.dtype)):
-        y = window_sum(y, part)
+    wide = widened(x)
+    y = window_sum(wide, problem._replace(dtype=wide.dtype))
     return (y / count).astype(x.dtype)
 
 
-@custom_vjp("problem", stock=xla.stock_max)
-def max_and_which(x, problem: PoolProblem) -> tuple[jax.Array, jax.Array]:
-    """The maximum of each window and the index of the tap that holds it first."""
-    maps = {"native": native.max_and_which, "xla": xla.max_and_which}
-    return _run("max_and_which", maps, problem, x)
+def _stock_max(x, problem):
+    if max(problem.window.dilation) > 1:  # JAX has no gradient for it; selections do
+        return _max_and_which(x, _stages_in_xla(problem))
+    return reduce_window.maximum(x, problem), None
 
 
-@custom_vjp("problem", stock=xla.place, linear=("dy",))
-def place(dy, which, problem: PoolProblem) -> jax.Array:
-    """Puts each value at the tap of its window that ``which`` names, and adds up."""
-    maps = {"native": native.place, "xla": xla.place}
-    return _run("place", maps, problem, dy, which)
+def _stock_place(dy, whichs, x, problem):
+    return _place(dy, whichs, x, _stages_in_xla(problem))
 
 
-@custom_vjp("problem", linear=("x",))
-def pick(x, which, problem: PoolProblem) -> jax.Array:
-    """Takes the tap that ``which`` names: the transpose of ``place``."""
-    return xla.pick(x, which, problem)
+def _stock_spread(dy, problem):
+    return _spread(dy, _stages_in_xla(problem))
 
 
-@custom_vjp("problem", stock=xla.stock_sum, linear=("x",))
+@custom_vjp("problem", stock=_stock_max)
+def max_and_which(x, problem: PoolProblem) -> tuple[jax.Array, Whichs]:
+    """The maximum of each window; and for each stage, which tap holds it first."""
+    return _run(_max_and_which, "max_and_which", problem, x)
+
+
+@custom_vjp("problem", stock=_stock_place, linear=("dy",))
+def place(dy, whichs: Whichs, x, problem: PoolProblem) -> jax.Array:
+    """Adds each value to the maximum of its window of ``x``, where ``whichs`` is."""
+    return _run(_place, "place", problem, dy, whichs, x)
+
+
+@custom_vjp("problem", linear=("g",))
+def pick(g, whichs: Whichs, x, problem: PoolProblem) -> jax.Array:
+    """Takes of g the maximum of each window of ``x``: the transpose of ``place``."""
+    for part, which in zip(stages(problem), whichs, strict=True):
+        g = xla.pick(g, which, part)
+    return g
+
+
+@custom_vjp("problem", stock=reduce_window.window_sum, linear=("x",))
 def window_sum(x, problem: PoolProblem) -> jax.Array:
     """The sum of each window."""
-    maps = {"native": native.window_sum, "xla": xla.window_sum}
-    return _run("window_sum", maps, problem, x)
+    return _run(_window_sum, "window_sum", problem, x)
 
 
-@custom_vjp("problem", stock=xla.spread, linear=("dy",))
+@custom_vjp("problem", stock=_stock_spread, linear=("dy",))
 def spread(dy, problem: PoolProblem) -> jax.Array:
     """Adds each value to all taps of its window: the transpose of ``window_sum``."""
-    return _run("spread", {"native": native.spread, "xla": xla.spread}, problem, dy)
+    return _run(_spread, "spread", problem, dy)
 
 
-def _run(name, implementations, problem, *arrays):
-    """The map called ``name``, by the implementation chosen for each platform."""
-    obstacle = explicit.refusal(*arrays)
-    return choice.run(
-        choose(problem, name, "cpu", obstacle),
-        choose(problem, name, "accelerator", obstacle),
-        {key: partial(f, problem=problem) for key, f in implementations.items()},
-        *arrays,
-    )
+def _run(function, name, problem, *arrays):
+    """The map called ``name``: ``function`` of a plan for each platform."""
+    obstacle = explicit.refusal(*jax.tree.leaves(arrays))
+    plans = {}
+    for platform in choice.PLATFORMS:
+        steps = plan(problem, name, platform, obstacle)
+        plans[platform] = tuple((part, chosen.implementation) for part, chosen in steps)
+    functions = {steps: partial(function, steps=steps) for steps in plans.values()}
+    return choice.run(plans, functions, *arrays)
+
+
+def _max_and_which(x, steps):
+    (problem, name), *_ = steps
+    if name == "reduce_window":
+        # The numbers of the taps are not computed unless something needs them.
+        _, whichs = _max_and_which(x, _stages_in_xla(problem))
+        return reduce_window.maximum(x, problem), whichs
+    whichs = []
+    for part, name in steps:
+        x, which = _MODULES[name].max_and_which(x, part)
+        whichs.append(which)
+    return x, tuple(whichs)
+
+
+def _place(dy, whichs, x, steps):
+    (problem, name), *_ = steps
+    if name == "select_and_scatter":
+        return reduce_window.place(dy, x, problem)
+    for (part, name), which in zip(steps[::-1], whichs[::-1], strict=True):
+        dy = _MODULES[name].place(dy, which, part)
+    return dy
+
+
+def _window_sum(x, steps):
+    for part, name in steps:
+        x = _MODULES[name].window_sum(x, part)
+    return x
+
+
+def _spread(dy, steps):
+    for part, name in steps[::-1]:
+        dy = _MODULES[name].spread(dy, part)
+    return dy
+
+
+def _stages_in_xla(problem):
+    return tuple((part, "xla") for part in stages(problem))
 
 
 def _max_fwd(x, problem):
-    best, which = max_and_which(x, problem)
-    return (best, which), which
+    best, whichs = max_and_which(x, problem)
+    return (best, whichs), (whichs, x)
 
 
-def _max_bwd(problem, which, cotangents):
-    return (place(cotangents[0], which, problem),)
+def _max_bwd(problem, residuals, cotangents):
+    whichs, x = residuals
+    return (place(cotangents[0], whichs, x, problem),)
 
 
-def _place_fwd(dy, which, problem):
-    return place(dy, which, problem), which
+def _place_fwd(dy, whichs, x, problem):
+    return place(dy, whichs, x, problem), (whichs, x)
 
 
-def _place_bwd(problem, which, g):
-    return pick(g, which, problem), None
+def _place_bwd(problem, residuals, g):
+    return pick(g, *residuals, problem), None, None
 
 
-def _pick_fwd(x, which, problem):
-    return pick(x, which, problem), which
+def _pick_fwd(g, whichs, x, problem):
+    return pick(g, whichs, x, problem), (whichs, x)
 
 
-def _pick_bwd(problem, which, g):
-    return place(g, which, problem), None
+def _pick_bwd(problem, residuals, g):
+    return place(g, *residuals, problem), None, None
 
 
 max_and_which.defvjp(_max_fwd, _max_bwd)

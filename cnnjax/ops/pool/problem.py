@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from cnnjax.ops import padding as pads
 from cnnjax.ops import taps as unrolled
@@ -128,3 +129,9 @@ def _factors(count):
             factors.append(divisor)
             count //= divisor
     return [*factors, count]
+
+
+def lowest(dtype: Any) -> float:
+    """The lowest value of a dtype; some kinds of float8 have no infinity."""
+    value = float(np.asarray(-np.inf).astype(dtype))
+    return value if value == -np.inf else float(jnp.finfo(dtype).min)

@@ -11,16 +11,15 @@ from functools import reduce
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from cnnjax.ops.dtype import widened
-from cnnjax.ops.pool.problem import PoolProblem
+from cnnjax.ops.pool.problem import PoolProblem, lowest
 from cnnjax.ops.taps import scatter_taps, tap_slices
 
 
 def max_and_which(x, problem: PoolProblem) -> tuple[jax.Array, jax.Array]:
     """The maximum of each window and the index of the tap that holds it first."""
-    slices = tap_slices(x, problem.taps, problem.window, _lowest(x.dtype))
+    slices = tap_slices(x, problem.taps, problem.window, lowest(x.dtype))
     best = next(slices)
     last = max(math.prod(problem.taps) - 1, 0)
     which = jnp.zeros(best.shape, np.min_scalar_type(last))
@@ -92,35 +91,3 @@ def _joined(y, sizes):
     for axis, size in enumerate(sizes, start=1):
         y = y.reshape(*y.shape[:axis], size, *y.shape[axis + 2 :])
     return y
-
-
-def stock_max(x, problem: PoolProblem):
-    """The maximum of each window, for JAX to differentiate."""
-    if max(problem.window.dilation) > 1:  # JAX has no gradient for it; selections do
-        return max_and_which(x, problem)
-    start = np.asarray(_lowest(x.dtype), x.dtype)
-    return _reduce_windows(x, start, lax.max, problem), None
-
-
-def stock_sum(x, problem: PoolProblem):
-    """The sum of each window, for JAX to differentiate."""
-    return _reduce_windows(x, 0.0, lax.add, problem)
-
-
-def _reduce_windows(x, start, combine, problem):
-    window = problem.window
-    return lax.reduce_window(
-        x,
-        start,
-        combine,
-        (1, *problem.taps, 1),
-        (1, *window.strides, 1),
-        ((0, 0), *window.padding, (0, 0)),
-        window_dilation=(1, *window.dilation, 1),
-    )
-
-
-def _lowest(dtype) -> float:
-    """The lowest value of a dtype; some kinds of float8 have no infinity."""
-    lowest = float(np.asarray(-np.inf).astype(dtype))
-    return lowest if lowest == -np.inf else float(jnp.finfo(dtype).min)

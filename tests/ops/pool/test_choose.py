@@ -57,6 +57,18 @@ def test_says_which_dtypes_there_are(dtype, x64):
     assert f"are {jnp.dtype(dtype)}, expected float32 or bfloat16" in forward.reason
 
 
+def test_a_tpu_pools_whole_windows():
+    problem = pool.make_problem(jax.ShapeDtypeStruct(IMAGE, jnp.float32), (7, 5))
+    for operation, names in (
+        ("max_pool", ["reduce_window", "select_and_scatter"]),
+        ("avg_pool", ["reduce_window", "reduce_window"]),
+    ):
+        found = pool.explain(problem, operation, "tpu")
+        assert [row.implementation for row in found.values()] == names
+    found = pool.explain(problem, "max_pool", "gpu")
+    assert [row.implementation for row in found.values()] == ["reduce_window", "xla"]
+
+
 def test_other_platforms_and_obstacles_leave_it_to_xla():
     problem = pool.make_problem(jax.ShapeDtypeStruct(IMAGE, jnp.float32), 2)
     on_gpu = choose(problem, "place", "gpu")
@@ -67,8 +79,8 @@ def test_other_platforms_and_obstacles_leave_it_to_xla():
 
 
 def test_a_choice_for_all_platforms_is_not_lowered_twice():
-    same = choice.Choice("xla", "the backend is 'xla'")
-    program = jax.make_jaxpr(lambda x: choice.run(same, same, {"xla": jnp.sin}, x))(1.0)
+    same = dict.fromkeys(choice.PLATFORMS, "xla")
+    program = jax.make_jaxpr(lambda x: choice.run(same, {"xla": jnp.sin}, x))(1.0)
     assert "platform" not in str(program)
 
 

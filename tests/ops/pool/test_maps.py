@@ -11,7 +11,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import ops
 from cnnjax.ops import taps
-from cnnjax.ops.pool import maps, problem
+from cnnjax.ops.pool import problem, xla
 from tests import reference
 from tests.support.ops.closeness import normal, values_and_gradients
 from tests.support.ops.pool.cases import COMMON, DILATED, Case, stock_pool
@@ -207,7 +207,7 @@ def test_minus_infinity_keeps_its_value_and_flows_as_in_xla():
 def test_the_number_of_a_tap_takes_as_few_bytes_as_it_can(count, dtype):
     x = jnp.zeros((1, count, 1))
     pooling = problem.make_problem(x, count)
-    _, which = jax.eval_shape(lambda x: maps.max_and_which(x, pooling), x)
+    _, which = jax.eval_shape(lambda x: xla.max_and_which(x, pooling), x)
     assert which.dtype == dtype
 
 

@@ -1,0 +1,47 @@
+"""The sums and the gradient of fused batch normalization for accelerators."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnjax import ops
+from cnnjax.ops.choice import Choice
+from cnnjax.ops.norm import fused
+
+
+@pytest.mark.parametrize("relu", [False, True, 1.5])
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_two_orders_equal_one_operation_after_the_other(adds, relu, dtype, monkeypatch):
+    keys = jax.random.split(jax.random.key(0), 4)
+    x, z, v = (jax.random.normal(key, (4, 5, 6, 16)).astype(dtype) for key in keys[:3])
+    scale, bias = 1 + 0.3 * jax.random.normal(keys[3], (2, 16))
+
+    def derivatives(x, scale, bias, z):
+        def loss(*args):
+            *args, add = args
+            y, mean, variance = ops.batch_norm(
+                *args, add=add if adds else None, relu=relu
+            )
+            y = y.astype(jnp.float32)
+            return jnp.sum(jnp.sin(y)) + jnp.sum(mean * variance)
+
+        arrays = x, scale, bias, z
+        gradient = jax.grad(loss, (0, 1, 2, 3))
+        second = jax.grad(lambda x: jnp.vdot(gradient(x, scale, bias, z)[0], v))
+        return (*gradient(*arrays), second(x))
+
+    with ops.backend("xla"):
+        expected = derivatives(x, scale, bias, z)
+    choice = Choice("xla_fused", "as on an accelerator")
+    monkeypatch.setattr(fused, "choose", lambda *_: choice)
+    found = jax.jit(derivatives)(x, scale, bias, z)
+    program = str(jax.make_jaxpr(derivatives)(x, scale, bias, z))
+    assert ("optimization_barrier" in program) == (bool(relu) or adds)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        a, b = (np.asarray(array, np.float64) for array in (a, b))
+        # Gradients of one element cancel sums over 120; bfloat16 has 8 bits.
+        tolerance = (3e-2 if dtype == jnp.bfloat16 else 1e-4) * max(np.abs(b).max(), 1)
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
