@@ -92,6 +92,7 @@ def _conv(taps, inputs, outputs, shape=None, dtype=HALF, bias=False, **options):
 
 
 def _convolutions():
+    options: dict[str, Any]
     for taps, inputs, outputs, options in (
         ((1, 1), 64, 256, {}),
         ((1, 1), 256, 64, {}),
@@ -122,13 +123,14 @@ def _convolutions():
             f"conv {size} {inputs}->{outputs}{rest}",
             _conv(taps, inputs, outputs, **options),
         )
-    for label, options in (
-        ("conv 3x3 64->64 bias", {"bias": True}),
-        ("conv 3x3 64->64 bias relu", {"bias": True, "relu": True}),
-        ("conv 3x3 64->64 relu", {"relu": True}),
-        ("conv 3x3 64->64 float32", {"dtype": SINGLE}),
-    ):
-        yield label, _conv((3, 3), 64, 64, **options)
+    labeled: dict[str, dict[str, Any]] = {
+        "bias": {"bias": True},
+        "bias relu": {"bias": True, "relu": True},
+        "relu": {"relu": True},
+        "float32": {"dtype": SINGLE},
+    }
+    for label, options in labeled.items():
+        yield f"conv 3x3 64->64 {label}", _conv((3, 3), 64, 64, **options)
     yield "conv 1x1 64->256 bias relu", _conv((1, 1), 64, 256, bias=True, relu=True)
     stem = (32, 224, 224, 3)
     yield "conv 7x7 3->64 strides 2 224x224x3", _conv((7, 7), 3, 64, stem, strides=2)

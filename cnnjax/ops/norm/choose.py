@@ -3,6 +3,8 @@
 * ``native``: one operation whose maps are C++ loops over rows of channels.
 * ``xla_fused``: the same operation, its maps left to XLA. It stands in for ``native``
   on platforms other than a CPU, in a program that was traced once for all of them.
+* ``xla_fused_by_y``: the same for a TPU, which reads from y what ReLU passed on after
+  the addition of a z; a GPU moves less memory in half precision when it reads z.
 * ``xla``: moments, normalization, addition and ReLU one after the other.
 
 Every other normalization has one implementation, that of ``xla``: by given moments, by
@@ -16,7 +18,7 @@ from cnnjax.ops.norm.problem import BatchNormProblem
 
 
 def choose(problem: BatchNormProblem, platform: str, obstacle: str = "") -> Choice:
-    """The implementation of all maps: ``"native"``, ``"xla_fused"`` or ``"xla"``.
+    """The implementation of all maps: ``"native"``, ``"xla"``, ...
 
     Args:
         problem: what to compute.
@@ -39,6 +41,8 @@ def choose(problem: BatchNormProblem, platform: str, obstacle: str = "") -> Choi
     if problem.backend == "auto" and channels < native.FEWEST_CHANNELS:
         few = f"{channels} channels do not fill a vector of {native.FEWEST_CHANNELS}"
         return Choice("xla", few)
+    if platform == "tpu":
+        return Choice("xla_fused_by_y", "the kernels are for CPUs only")
     if platform != "cpu":
         return Choice("xla_fused", "the kernels are for CPUs only")
     if problem.backend == "native":

@@ -161,15 +161,20 @@ fused.defvjp(_fused_fwd, _fused_bwd)
 def _sums(dy, x, y, add, mean, factor, bias, problem):
     """The sums of g and g (x - m), and g where it is the gradient of a z.
 
-    Whether ReLU passed y on, the kernels read from y, and XLA from z and x.
+    Whether ReLU passed y on is in y, and can be computed again from x and z.
     """
+    maps = {
+        "native": partial(_by_y, native.sums),
+        "xla_fused": xla.sums_on_gpu,
+        "xla_fused_by_y": partial(_by_y, xla.sums),
+    }
     static = {"relu": problem.relu, "wants_g": problem.adds}
-
-    def kernel(dy, x, y, add, *rows, **static):
-        return native.sums(dy, x, y, *rows, **static)
-
-    maps = {"native": kernel, "xla_fused": xla.sums_apart}
     return _run(maps, problem, dy, x, y, add, mean, factor, bias, **static)
+
+
+def _by_y(sums, dy, x, y, add, *rows, **static):
+    del add
+    return sums(dy, x, y, *rows, **static)
 
 
 @custom_vjp("problem")
@@ -181,20 +186,21 @@ def _gradient(dy, x, mean, factor, bias, by_distance, constant, problem):
 
 def _run(implementations, problem, *arrays, **static):
     """A map by the implementation chosen for each platform."""
+    maps = {"xla_fused_by_y": implementations["xla_fused"], **implementations}
     return choice.run(
         {key: choose(problem, key).implementation for key in choice.PLATFORMS},
-        {name: partial(f, **static) for name, f in implementations.items()},
+        {name: partial(f, **static) for name, f in maps.items()},
         *arrays,
     )
 
 
 def _sums_bwd(problem, arrays, cotangents):
     """Second derivatives: JAX differentiates XLA's formula."""
-    dy, x, y, _, *rows = arrays
+    *arrays, add, mean, factor, bias = arrays
     formula = partial(xla.sums, relu=problem.relu, wants_g=problem.adds)
-    ddy, dx, dy_gate, _, *drows = jax.vjp(formula, dy, x, y, None, *rows)[1](cotangents)
-    dadd = None if arrays[3] is None else jnp.zeros_like(arrays[3])
-    return ddy, dx, dy_gate, dadd, *drows
+    rule = jax.vjp(formula, *arrays, mean, factor, bias)[1]
+    ddy, dx, dy, *rows = rule(cotangents)
+    return ddy, dx, dy, None if add is None else jnp.zeros_like(add), *rows
 
 
 def _gradient_bwd(problem, arrays, cotangent):

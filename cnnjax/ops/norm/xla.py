@@ -26,14 +26,10 @@ def apply(x, mean, factor, bias, add, *, relu: float) -> jax.Array:
 
 
 def sums(
-    dy, x, y, add, mean, factor, bias, *, relu: float, wants_g: bool
+    dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """The sums of g and ``g (x - m)``, ``(channels,)``; and g, where it is wanted.
-
-    Where ReLU passed y on is read from z where it is given, and else from y: of the
-    two, z was there before, so that y need not be.
-    """
-    passed = _passed(dy, x, y, add, mean, factor, bias, relu)
+    """The sums of g and ``g (x - m)``, ``(channels,)``; and g, where it is wanted."""
+    passed = _passed(dy, x, y, None, mean, factor, bias, relu)
     g = passed.astype(mean.dtype)
     axes = tuple(range(x.ndim - 1))
     kept = g.astype(x.dtype) if wants_g else None
@@ -52,15 +48,16 @@ def gradient(
     return (g * factor + (x - mean) * by_distance + constant).astype(x.dtype)
 
 
-def sums_apart(dy, x, y, add, mean, factor, bias, *, relu: float, wants_g: bool):
-    """``sums`` for accelerators: of half precision, g is read for its sum.
+def sums_on_gpu(dy, x, y, add, mean, factor, bias, *, relu: float, wants_g: bool):
+    """``sums``; in half precision, what ReLU passed on is read from z instead of y.
 
-    Then one kernel gives g and the other sum; XLA does not fuse it with both.
+    And the sum of g is read from g, so that one kernel gives g and the other sum; XLA
+    does not fuse it with both.
     """
     rows = mean, factor, bias
     if not wants_g or x.dtype.itemsize >= 4:
-        return sums(dy, x, y, add, *rows, relu=relu, wants_g=wants_g)
-    g = _passed(dy, x, y, add, *rows, relu).astype(x.dtype)
+        return sums(dy, x, y, *rows, relu=relu, wants_g=wants_g)
+    g = _passed(dy, x, None, add, *rows, relu).astype(x.dtype)
     axes = tuple(range(x.ndim - 1))
     product = g.astype(mean.dtype) * (x - per_channel(mean, x.ndim))
     stored = lax.optimization_barrier(g)
@@ -78,7 +75,7 @@ def _passed(dy, x, y, add, mean, factor, bias, relu):
     if not relu:
         return dy
     mean, factor, bias = _all_per_channel(x, mean, factor, bias)
-    if y is None or add is not None:
+    if y is None:
         y = (x - mean) * factor + bias
         y = y if add is None else y + add
     return jnp.where((y > 0) & (y < relu), dy, 0)

@@ -7,6 +7,8 @@ implementations, it never takes a tap in the padding, not even where all of x in
 window is -inf; and bfloat16 is summed as such.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,7 +52,27 @@ def spread(dy: jax.Array, problem: PoolProblem) -> jax.Array:
 
 
 def place(dy: jax.Array, x: jax.Array, problem: PoolProblem) -> jax.Array:
-    """Adds each value to the first maximum of its window of ``x``."""
+    """Adds each value to the first maximum of its window of ``x``.
+
+    Other compilers than that of TPUs take padding for pixels of value 0.
+    """
+    return lax.platform_dependent(
+        *(dy, x),
+        tpu=partial(_scatter, problem=problem, padding=problem.window.padding),
+        default=partial(_pad_and_scatter, problem=problem),
+    )
+
+
+def _pad_and_scatter(dy, x, problem):
+    pairs = ((0, 0), *problem.window.padding, (0, 0))
+    start = np.asarray(lowest(x.dtype), x.dtype)
+    wide = lax.pad(x, start, [(low, high, 0) for low, high in pairs])
+    dx = _scatter(dy, wide, problem, ((0, 0),) * len(problem.taps))
+    first = [low for low, _ in pairs]
+    return lax.slice(dx, first, [i + n for i, n in zip(first, x.shape, strict=True)])
+
+
+def _scatter(dy, x, problem, padding):
     zero = np.zeros((), x.dtype)
     select = jax.make_jaxpr(_stays)(zero, zero).jaxpr
     add = jax.make_jaxpr(lax.add)(zero, zero).jaxpr
@@ -65,7 +87,7 @@ def place(dy: jax.Array, x: jax.Array, problem: PoolProblem) -> jax.Array:
             scatter_consts=(),
             window_dimensions=(1, *problem.taps, 1),
             window_strides=(1, *problem.window.strides, 1),
-            padding=((0, 0), *problem.window.padding, (0, 0)),
+            padding=((0, 0), *padding, (0, 0)),
         )
 
     @scatter.def_vmap

@@ -38,7 +38,8 @@ def test_two_orders_equal_one_operation_after_the_other(adds, relu, dtype, monke
     monkeypatch.setattr(fused, "choose", lambda *_: choice)
     found = jax.jit(derivatives)(x, scale, bias, z)
     program = str(jax.make_jaxpr(derivatives)(x, scale, bias, z))
-    assert ("optimization_barrier" in program) == (bool(relu) or adds)
+    has_barrier = dtype == jnp.bfloat16 if adds else bool(relu)
+    assert ("optimization_barrier" in program) == has_barrier
     for a, b in zip(found, expected, strict=True):
         assert a.dtype == b.dtype
         a, b = (np.asarray(array, np.float64) for array in (a, b))

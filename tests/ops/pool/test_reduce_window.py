@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import ops
 from cnnjax.ops.pool import maps
@@ -130,7 +130,7 @@ def test_bfloat16_keeps_its_dtype_and_is_close(as_on_tpu):
 
 
 def test_within_shard_map_and_remat(as_on_tpu):
-    mesh = jax.make_mesh((1,), ("data",))
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
     x = normal(np.random.default_rng(0), 2, 6, 5, 3, dtype=np.float32)[0]
 
     def gradient(x):
