@@ -1,5 +1,7 @@
 """The poolings as a TPU computes them, run on a CPU, against NumPy and the others."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,12 +9,14 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from cnnjax import ops
+from cnnjax.ops import pool as pooling
 from cnnjax.ops.pool import maps
 from cnnjax.ops.pool.choose import plan
 from tests import reference
 from tests.support.ops.closeness import normal, values_and_gradients
 from tests.support.ops.pool.cases import COMMON, Case
 
+SINGLE: Any = np.float32
 OVERLAPPING = Case((2, 7, 6, 3), (3, 2), {"strides": (2, 1), "padding": "SAME"})
 LARGE = Case((2, 9, 11, 2), (7, 5), {"strides": (2, 3), "padding": "SAME"})
 VOLUME = Case((2, 5, 4, 6, 3), (2, 3, 2), {"strides": 2, "padding": "SAME"})
@@ -28,7 +32,7 @@ def as_on_tpu(monkeypatch):
     monkeypatch.setattr(maps, "plan", on_tpu)
 
 
-def whole_numbers(*shape, dtype=np.float64):
+def whole_numbers(*shape, dtype: Any = np.float64):
     """Whole numbers, a fifth of them zeros: each window has its maximum twice."""
     x = np.random.default_rng(0).integers(-1, 4, shape).clip(0).astype(dtype)
     return jnp.asarray(x), x.astype(np.float64)
@@ -39,7 +43,7 @@ def program(function, *arrays, platform="tpu"):
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
-def cotangent(case, dtype=np.float64):
+def cotangent(case, dtype: Any = np.float64):
     sizes = reference.positions(case.x[1:-1], case.window, case.geometry)
     rng = np.random.default_rng(1)
     return normal(rng, case.x[0], *sizes, case.x[-1], dtype=dtype)
@@ -73,7 +77,7 @@ def test_values_and_gradients_equal_numpy(case, as_on_tpu, x64):
 @pytest.mark.parametrize("case", [OVERLAPPING, LARGE], ids=["3x2", "7x5"])
 def test_two_orders_and_vmap_equal_the_other_implementations(pool, case, monkeypatch):
     rng = np.random.default_rng(0)
-    many, v = (normal(rng, 3, *case.x, dtype=np.float32)[0] for _ in range(2))
+    many, v = (normal(rng, 3, *case.x, dtype=SINGLE)[0] for _ in range(2))
 
     def derivatives(x, v):
         def loss(x):
@@ -131,7 +135,7 @@ def test_bfloat16_keeps_its_dtype_and_is_close(as_on_tpu):
 
 def test_within_shard_map_and_remat(as_on_tpu):
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
-    x = normal(np.random.default_rng(0), 2, 6, 5, 3, dtype=np.float32)[0]
+    x = normal(np.random.default_rng(0), 2, 6, 5, 3, dtype=SINGLE)[0]
 
     def gradient(x):
         pool = jax.checkpoint(lambda x: ops.max_pool(x, 3, strides=2) ** 2)
@@ -160,7 +164,7 @@ def test_a_batch_of_symbolic_size_is_exported_for_all_platforms():
     x = jax.ShapeDtypeStruct((batch, 8, 6, 16), jnp.float32)
     gradient = jax.grad(lambda x: jnp.sum(ops.max_pool(x, 3, strides=2) ** 2))
     exported = jax.export.export(jax.jit(gradient), platforms=("cpu", "tpu", "cuda"))
-    image = normal(np.random.default_rng(0), 3, 8, 6, 16, dtype=np.float32)[0]
+    image = normal(np.random.default_rng(0), 3, 8, 6, 16, dtype=SINGLE)[0]
     found = exported(x).call(image)
     np.testing.assert_allclose(found, gradient(image), rtol=1e-6)
 
@@ -175,11 +179,11 @@ def test_a_batch_of_symbolic_size_is_exported_for_all_platforms():
 )
 def test_what_the_operation_lacks_is_left_to_slices(options, implementation, as_on_tpu):
     case = Case((2, 9, 8, 3), (2, 3), options)
-    problem = ops.pool.make_problem(jnp.zeros(case.x), case.window, **options)
-    found = ops.pool.explain(problem, "max_pool", "tpu")["input_gradient"]
+    problem = pooling.make_problem(jnp.zeros(case.x), case.window, **options)
+    found = pooling.explain(problem, "max_pool", "tpu")["input_gradient"]
     assert found.implementation == implementation
     (x, exact), (dy, exact_dy) = (
-        whole_numbers(*case.x, dtype=np.float32),
+        whole_numbers(*case.x, dtype=SINGLE),
         cotangent(case, np.float32),
     )
     pools = [lambda x: ops.max_pool(x, case.window, **options)]
