@@ -10,13 +10,15 @@ from cnnjax.ops.choice import Choice
 from cnnjax.ops.norm import fused
 
 
-@pytest.mark.parametrize("relu", [False, True, 1.5])
+@pytest.mark.parametrize("relu", [False, True, 6.0])
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_two_orders_equal_one_operation_after_the_other(adds, relu, dtype, monkeypatch):
     keys = jax.random.split(jax.random.key(0), 4)
     x, z, v = (jax.random.normal(key, (4, 5, 6, 16)).astype(dtype) for key in keys[:3])
     scale, bias = 1 + 0.3 * jax.random.normal(keys[3], (2, 16))
+    # One channel beyond ReLU6, none where rounding y would move it to another side.
+    scale, bias = scale.at[0].set(0.1), bias.at[0].set(20.0)
 
     def derivatives(x, scale, bias, z):
         def loss(*args):
@@ -32,16 +34,18 @@ def test_two_orders_equal_one_operation_after_the_other(adds, relu, dtype, monke
         second = jax.grad(lambda x: jnp.vdot(gradient(x, scale, bias, z)[0], v))
         return (*gradient(*arrays), second(x))
 
+    # In float32: rounding y would decide for another side of a kink of ReLU.
+    wide, wide_z = x.astype(jnp.float32), z.astype(jnp.float32)
     with ops.backend("xla"):
-        expected = derivatives(x, scale, bias, z)
+        expected = derivatives(wide, scale, bias, wide_z)
     choice = Choice("xla_fused", "as on an accelerator")
     monkeypatch.setattr(fused, "choose", lambda *_: choice)
     found = jax.jit(derivatives)(x, scale, bias, z)
     program = str(jax.make_jaxpr(derivatives)(x, scale, bias, z))
     has_barrier = dtype == jnp.bfloat16 if adds else bool(relu)
     assert ("optimization_barrier" in program) == has_barrier
+    assert [a.dtype for a in found] == [dtype, *[jnp.float32] * 2, dtype, dtype]
     for a, b in zip(found, expected, strict=True):
-        assert a.dtype == b.dtype
         a, b = (np.asarray(array, np.float64) for array in (a, b))
         # Gradients of one element cancel sums over 120; bfloat16 has 8 bits.
         tolerance = (3e-2 if dtype == jnp.bfloat16 else 1e-4) * max(np.abs(b).max(), 1)
