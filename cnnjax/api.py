@@ -22,6 +22,7 @@ from cnnjax.files import expand_path
 from cnnjax.inference.run_report import report_at_end
 from cnnjax.report import Callback, make_reporter, read_metrics
 from cnnjax.report.reporters import METRICS
+from cnnjax.train.machine.determinism import request_determinism
 from cnnjax.train.machine.platform import check_platform
 from cnnjax.train.run import loop
 from cnnjax.train.run.evaluate_run import evaluate_run
@@ -152,6 +153,8 @@ def train(
     if data is not None and not isinstance(data, str):
         dataset = _dataset(data, checked)
     folder = _folder(workdir, config)
+    if checked.deterministic:
+        request_determinism()
     check_platform()
     reporter = make_reporter(
         folder, checked.report, dict(flatten(checked.to_dict())), callbacks, progress

@@ -43,7 +43,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Prints the measurements."""
     config = load_config(args.config, overrides)
-    start_jax()
+    start_jax(deterministic=config.deterministic)
     if args.layers:
         print_layers(config, args.steps, as_json=args.json)
         return 0

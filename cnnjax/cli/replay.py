@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cnnjax.cli.start_jax import start_jax
+from cnnjax.cli.start_jax import start_jax_as
 from cnnjax.files import check_folder_of
 
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     folder = Path(args.out or Path(args.workdir) / "replay" / str(args.step))
     if args.out:
         check_folder_of(folder)
-    start_jax()
+    start_jax_as(args.workdir)
     from cnnjax.report.replay_files import describe_replay, write_replay
     from cnnjax.report.work import work_shown
     from cnnjax.train.run.replay import replay

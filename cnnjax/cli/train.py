@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
             return 2
         raise
     workdir = Path(args.workdir or Path("runs") / Path(args.config).stem)
-    load_jax()
+    load_jax(deterministic=config.deterministic)
     from cnnjax.train.machine.processes import join
     from cnnjax.train.machine.shutdown import leave_together
 

@@ -38,7 +38,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Prints what is compared; 1 if the runs differ."""
-    start_jax()
+    start_jax(deterministic=True)
     from cnnjax.report import Reporters
     from cnnjax.train.run.verify_resume import verify_resume
 

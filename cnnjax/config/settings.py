@@ -188,8 +188,7 @@ SETTINGS = (
 
     Setting("schedule.name", str, "cosine",
             Rule("'constant', 'cosine', 'one_cycle' or 'step'"), "",
-            "How the learning rate changes after the warmup, or an import path of"
-            " your own, `module:attribute`."),
+            "How the learning rate changes after the warmup, or `module:attribute`."),
     Setting("schedule.warmup", str, "0 steps", DURATION, "",
             "Linear rise of the learning rate from 0 to its peak."),
     Setting("schedule.end_fraction", float, 0.0, SHARE, "",
@@ -218,9 +217,11 @@ SETTINGS = (
             "What computes on a CPU: cnnjax's own kernels, XLA, or for each operation"
             " the faster one."),
     Setting("precision", str, "float32",
-            one_of("float32", "bfloat16",
-                   note="in float16, small gradients would become 0"), "",
+            one_of("float32", "bfloat16", note="small float16 gradients vanish"), "",
             "Of activations; weights stay float32."),
+    Setting("deterministic", bool, False, SWITCH, "",
+            "On a GPU, compute the same bits in every run, which may be slower (see"
+            " docs/reproducibility.md). It changes nothing on a CPU or a TPU."),
     Setting("duration", str, "10 epochs", DURATION, "",
             "How long to train."),
     Setting("batch_size", int, 128, SIZE, "examples",
@@ -253,8 +254,7 @@ SETTINGS = (
             "Metrics, reported beside loss and accuracy in evaluation: names such as"
             " `top5` or `auc`, and your own functions."),
     Setting("monitor", str, "loss",
-            Rule("'loss', 'accuracy', a name in metrics; 'max:NAME' or 'min:NAME' for"
-                 " your own function"), "",
+            Rule("'loss', 'accuracy', a name in metrics, 'max:NAME' or 'min:NAME'"), "",
             "The validation metric that decides which checkpoint is the best."),
     Setting("average_decay", float, None, FRACTION, "",
             "Keep an exponential moving average of the weights with this decay, and"

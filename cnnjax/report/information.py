@@ -12,6 +12,7 @@ from cnnjax import __version__
 from cnnjax.native import library
 from cnnjax.ops.backend import current_backend
 from cnnjax.streams import printable
+from cnnjax.train.machine.determinism import describe_determinism
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 
@@ -32,6 +33,7 @@ def describe_installation(compilation_cache: Path) -> str:
         "cpu cores": str(os.cpu_count()),
         "backend": f"{current_backend()} on {jax.default_backend()}",
         "cpu kernels": library.describe(),
+        "deterministic": describe_determinism(),
         "compiled programs": _folder(compilation_cache),
         "tfds data": _folder(_tfds_folder()),
     }

@@ -14,6 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from cnnjax.config import Config
 from cnnjax.data import Batch, Part, Split
 from cnnjax.errors import ConfigError
+from cnnjax.train.machine.determinism import check_determinism
 from cnnjax.train.machine.stop_request import WIDTH
 from cnnjax.train.step.state import TrainState
 
@@ -149,7 +150,8 @@ def devices_of(config: Config) -> Devices:
     """The devices that a config asks for.
 
     Raises:
-        ConfigError: more than there are, or a batch that cannot be divided among them.
+        ConfigError: more than there are, a batch that cannot be divided among them, or
+            GPUs that were not started as ``deterministic`` needs.
     """
     if config.shard_optimizer and config.parallel == "pmap":
         raise ConfigError(
@@ -159,6 +161,8 @@ def devices_of(config: Config) -> Devices:
     devices = make_devices(
         config.parallel, config.devices, shards_optimizer=config.shard_optimizer
     )
+    if config.deterministic:
+        check_determinism(devices.platform)
     check_divides(config, devices.count)
     return devices
 

@@ -27,6 +27,7 @@ OPTIONS = (
     "jax_random_seed_offset",
 )
 IDLE_FLAGS = re.compile("--xla_(force_host_platform_device_count|dump_)")
+GPU_FLAGS = re.compile("--xla_gpu_")  # idle on other platforms
 
 
 @contextlib.contextmanager
@@ -103,8 +104,9 @@ def describe_options() -> dict[str, Any]:
     """The options of JAX that numbers depend on, as values for JSON."""
     options = {name: getattr(jax.config, name) for name in OPTIONS}
     flags = os.environ.get("XLA_FLAGS", "").split()
+    idle = [IDLE_FLAGS] if jax.default_backend() == "gpu" else [IDLE_FLAGS, GPU_FLAGS]
     options["XLA_FLAGS"] = " ".join(
-        sorted(flag for flag in flags if not IDLE_FLAGS.match(flag))
+        sorted(flag for flag in flags if not any(name.match(flag) for name in idle))
     )
     return options
 

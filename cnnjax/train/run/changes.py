@@ -45,6 +45,7 @@ HARMLESS = (
     "data.source",  # whose data is compared
     "data.worker_processes",
     "data.workers",
+    "deterministic",
     "devices",
     "eval_batch_size",
     "log_every",

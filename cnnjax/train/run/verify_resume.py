@@ -113,6 +113,7 @@ def _short_run(steps: int, pieces: int) -> dict[str, str]:
         "eval_every": f"{max(1, steps // 2)} steps",
         "log_every": f"{steps} steps",
         "checkpoint.every": f"{every} steps",
+        "deterministic": "true",
     }
 
 
