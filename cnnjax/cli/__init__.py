@@ -29,6 +29,7 @@ from cnnjax.cli import (
     show,
     sweep,
     train,
+    upgrade_check,
     verify_resume,
 )
 from cnnjax.errors import (
@@ -52,6 +53,7 @@ COMMANDS = (
     inspect,
     replay,
     verify_resume,
+    upgrade_check,
     compare,
     benchmark,
     plan,

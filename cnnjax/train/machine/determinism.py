@@ -1,6 +1,6 @@
 """The setting ``deterministic``: a GPU computes the same bits in every run.
 
-By default, XLA measures several kernels for an operation on a GPU and takes the fastest,
+By default, XLA times several kernels for an operation on a GPU and takes the fastest,
 and some of its kernels add numbers in the order in which threads happen to finish. One
 flag turns off both. XLA reads its flags once, when JAX starts its devices.
 """

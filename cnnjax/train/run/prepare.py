@@ -16,6 +16,7 @@ from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.agreement import check_same, check_shared
 from cnnjax.train.machine.compile import describe_state, make_evaluation
 from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
+from cnnjax.train.machine.environment import describe_environment
 from cnnjax.train.machine.numerics import describe_backend, describe_options
 from cnnjax.train.machine.processes import is_first
 from cnnjax.train.run import data_identity, model_file
@@ -120,7 +121,8 @@ class Run(NamedTuple):
     def notes(self) -> dict[str, Any]:
         """What a checkpoint notes about the run, apart from its progress."""
         run = describe_run(self.config, self.experiment, self.identity)
-        return run | self.machine_notes()
+        versions = {"environment": describe_environment()}
+        return run | versions | self.machine_notes()
 
     def machine_notes(self) -> dict[str, Any]:
         """What the numbers of a run depend on, apart from its settings and data."""
