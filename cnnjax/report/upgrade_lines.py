@@ -103,7 +103,7 @@ def _loss_lines(losses: Sequence["LoggedLoss"]) -> list[str]:
         return ["no loss was compared: the run logged none for these steps"]
     apart = [loss for loss in losses if not loss.equal]
     if not apart:
-        return [f"all {len(losses)} logged losses are equal, bit for bit"]
+        return [f"logged losses that differ: none of {len(losses)}"]
     lines = [
         f"step {loss.step}: loss {loss.recorded:.9g} recorded, {loss.now:.9g} here"
         f" ({loss.ulp:,.3g} ulp)"
@@ -111,7 +111,7 @@ def _loss_lines(losses: Sequence["LoggedLoss"]) -> list[str]:
     ]
     if len(apart) > LISTED:
         lines.append(f"and {len(apart) - LISTED} more")
-    return [f"{len(apart)} of {len(losses)} logged losses differ:", *lines]
+    return [f"logged losses that differ: {len(apart)} of {len(losses)}", *lines]
 
 
 def _table(layers: Sequence["LayerDifference"]) -> list[str]:
