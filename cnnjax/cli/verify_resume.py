@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from cnnjax.cli.start_jax import start_jax
+from cnnjax.cli.start_jax import load_jax
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -38,7 +38,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Prints what is compared; 1 if the runs differ."""
-    start_jax(deterministic=True)
+    load_jax(deterministic=True)  # whose devices are for the processes that train
     from cnnjax.report import Reporters
     from cnnjax.train.run.verify_resume import verify_resume
 

@@ -48,6 +48,7 @@ def _compare(args, name) -> dict:
         args.environments,
         args.out,
         args.timeout,
+        args.platform,
     )
     return {
         "image": task.image,
@@ -89,6 +90,7 @@ def _parse(argv):
         help="folder of the virtual environments",
     )
     add("--out", type=Path, default=Path("runs/peers"), help="folder for the results")
+    add("--platform", default="cpu", help="of JAX: cpu (default), cuda, rocm or tpu")
     add("--timeout", type=float, default=900, help="seconds to wait for one reply")
     args = parser.parse_args(argv)
     if args.threads > cores:

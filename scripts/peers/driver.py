@@ -26,6 +26,7 @@ class Plan(NamedTuple):
         environments: folder of the virtual environments.
         logs: folder for the output of the frameworks.
         timeout_seconds: time limit for one reply of a worker.
+        platform: what JAX computes on; the other frameworks compute on the CPU.
     """
 
     frameworks: list
@@ -34,6 +35,7 @@ class Plan(NamedTuple):
     environments: Path
     logs: Path
     timeout_seconds: float
+    platform: str = "cpu"
 
 
 class Outcome(NamedTuple):
@@ -71,7 +73,9 @@ def _start(plan, task, name, workers, outcome) -> None:
     try:
         python = interpreter(peer, plan.environments)
         task = task._replace(options=dict(peer.options))
-        workers[name] = Worker(python, peer, task, log, plan.timeout_seconds)
+        workers[name] = Worker(
+            python, peer, task, log, plan.timeout_seconds, plan.platform
+        )
         outcome.told[name] = workers[name].ready()
         outcome.rounds[name] = []
         outcome.others[name] = workers[name].others

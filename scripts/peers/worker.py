@@ -35,13 +35,19 @@ class Worker:
     """
 
     def __init__(
-        self, python: str, peer: Peer, task: Task, log: Path, timeout_seconds: float
+        self,
+        python: str,
+        peer: Peer,
+        task: Task,
+        log: Path,
+        timeout_seconds: float,
+        platform: str = "cpu",
     ):
         self._log, self._timeout = log, timeout_seconds
         self.others: list = []
         path = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         threads = dict.fromkeys(THREAD_VARIABLES, str(task.threads))
-        quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "JAX_PLATFORMS": "cpu"}
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "JAX_PLATFORMS": platform}
         with log.open("w") as errors:
             self._process = subprocess.Popen(
                 [python, "-m", peer.worker, json.dumps(task._asdict())],
