@@ -52,6 +52,9 @@ SETTINGS = (
     Setting("data.streaming", bool, False, SWITCH, "",
             "Leave images on disk and read them batch by batch, for data sets that do"
             " not fit in memory."),
+    Setting("data.on_device", str, "auto", one_of("auto", "always", "never"), "",
+            "Keep the training images on each device; 'auto' does if it is a GPU or TPU"
+            " and they take at most a tenth of its memory. The results are the same."),
     Setting("data.image_size", tuple, (), IMAGE_SIZE, "pixels",
             "Height and width that image files are resized to, such as (64, 48); (64,)"
             " is a square. () expects files of one size."),
@@ -94,8 +97,7 @@ SETTINGS = (
             "Show each training example once per epoch, or all classes equally often,"
             " which repeats the examples of rare classes."),
     Setting("data.crop_padding", int, 0, COUNT, "pixels",
-            "Pad each training image by this much and take a random crop of the"
-            " original size."),
+            "Pad training images by this much and crop them at random to their size."),
     Setting("data.flip", bool, False, SWITCH, "",
             "Mirror each training image with probability 1/2."),
     Setting("data.augment", tuple, (), AUGMENTATIONS, "",
@@ -138,8 +140,7 @@ SETTINGS = (
     Setting("loss.name", str, "softmax",
             name_or_path("softmax", "sigmoid", "mse", "huber"), "",
             "Cross-entropy of a softmax, or of a sigmoid per class (independent"
-            " yes-or-no questions); mean squared error or Huber loss of numbers; or"
-            " your own function."),
+            " yes-or-no questions); mean squared error or Huber loss; or your own."),
     Setting("loss.label_smoothing", float, 0.0, SHARE, "",
             "Share of the target that is spread evenly over all classes."),
     Setting("loss.focal_gamma", float, 0.0, NOT_NEGATIVE, "",
@@ -160,8 +161,7 @@ SETTINGS = (
     Setting("optimizer.weight_decay", float, 0.0, NOT_NEGATIVE, "",
             "Strength of the weight decay. Biases and normalization are exempt."),
     Setting("optimizer.decay_mode", str, "decoupled", one_of("decoupled", "l2"), "",
-            "Decay the weights directly as in AdamW, or add the decay to the"
-            " gradient."),
+            "Decay the weights directly as in AdamW, or add it to the gradient."),
     Setting("optimizer.layer_decay", float, None, PART, "",
             "Layer-wise decay of the learning rate: its factor for each layer or block"
             " is this, to the power of the number of blocks that follow. None or 1"
@@ -202,6 +202,9 @@ SETTINGS = (
             "What compiles the training step for several devices."),
     Setting("devices", int, None, SIZE, "devices",
             "Devices that each process uses. None uses all that it has."),
+    Setting("steps_per_call", int, 1, SIZE, "steps",
+            "Most steps that one call of the compiled program takes; several are faster"
+            " for small networks. The results do not depend on it."),
     Setting("accumulate_steps", int, 1, SIZE, "parts",
             "Split each device's batch into this many parts, computed one after the"
             " other to save memory."),
@@ -214,8 +217,7 @@ SETTINGS = (
     Setting("gradients", str, "custom", one_of("custom", "autodiff"), "",
             "The hand-written gradients, or those of JAX."),
     Setting("backend", str, "auto", one_of("auto", "native", "xla"), "",
-            "What computes on a CPU: cnnjax's own kernels, XLA, or for each operation"
-            " the faster one."),
+            "What computes on a CPU: cnnjax's kernels, XLA, or the faster of both."),
     Setting("precision", str, "float32",
             one_of("float32", "bfloat16", note="small float16 gradients vanish"), "",
             "Of activations; weights stay float32."),
@@ -260,8 +262,7 @@ SETTINGS = (
             "Keep an exponential moving average of the weights with this decay, and"
             " evaluate it. None keeps none."),
     Setting("early_stopping.patience", int, None, SIZE, "validations",
-            "Stop after this many validations without improvement. None never stops"
-            " early."),
+            "Stop after this many validations without improvement; None never does."),
     Setting("early_stopping.min_improvement", float, 0.0, NOT_NEGATIVE, "",
             "The smallest change that counts as an improvement."),
     Setting("early_stopping.restore_best", bool, True, SWITCH, "",
@@ -275,8 +276,7 @@ SETTINGS = (
     Setting("rollback.factor", float, 0.5, FRACTION, "",
             "What each rollback multiplies the learning rate by."),
     Setting("spike_factor", float, None, ABOVE_ONE, "",
-            "Skip steps whose loss is more than this many times the usual loss. None"
-            " skips none."),
+            "Skip steps whose loss is this many times the usual one. None skips none."),
 
     Setting("init_from", str, None, ORIGIN, "",
             "A trained run, one of its checkpoints, or a file of weights, also of the"

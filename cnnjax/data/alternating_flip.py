@@ -28,10 +28,17 @@ def flip_alternately(
       seed: of the run. Seed, number and epoch alone decide whether an image is
         mirrored, so a resumed run, or one on other devices, sees the same.
     """
-    mirrored = (_first_flips(examples, seed)[numbers] + epochs) % 2 == 1
+    mirrored = are_mirrored(numbers, epochs, examples=examples, seed=seed)
     found = images.copy()
     found[mirrored] = images[mirrored][..., ::-1, :]
     return found
+
+
+def are_mirrored(
+    numbers: np.ndarray, epochs: np.ndarray, *, examples: int, seed: int
+) -> np.ndarray:
+    """Whether it is the turn of each image; see ``flip_alternately``."""
+    return (_first_flips(examples, seed)[numbers] + epochs) % 2 == 1
 
 
 @functools.lru_cache(maxsize=2)

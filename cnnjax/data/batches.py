@@ -4,16 +4,17 @@ import functools
 import math
 import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 
-from cnnjax.data.alternating_flip import flip_alternately
+from cnnjax.data.alternating_flip import are_mirrored, flip_alternately
 from cnnjax.data.class_order import ClassOrder
 from cnnjax.data.dataset import Split
 from cnnjax.data.permutation import permutation
+from cnnjax.data.picks import make_picks
 from cnnjax.data.prefetch import Prefetch
 from cnnjax.data.stream import StreamedImages
 from cnnjax.data.tasks import is_known
@@ -27,7 +28,8 @@ class Batch(NamedTuple):
     Labels are int32 class numbers, or one of the other forms in ``data/tasks.py`` with
     more axes. Weights are float32: 1 for an example, 0 for padding and for an example
     whose class is unknown, which gets the class number 0. In label maps, the pixels to
-    ignore keep the label -1 (see ``train/step/pixels.py``).
+    ignore keep the label -1 (see ``train/step/pixels.py``). Where the devices hold the
+    images, numbers ``(b,)`` take their place (see ``data/picks.py``).
     """
 
     images: Images
@@ -102,6 +104,8 @@ def _epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
 class TrainBatches:
     """Training batches with random access: entry i is step ``start_step + i``.
 
+    A slice is a stack of consecutive batches: their arrays have one more axis in front.
+
     Attributes:
       split: the training split.
       batch_size: examples per step, over all processes.
@@ -111,6 +115,7 @@ class TrainBatches:
       part: the share of each batch to load.
       classes: the order of examples if all classes shall occur equally often.
       alternates: whether each image is mirrored in every other epoch.
+      picks: whether batches hold the numbers of their images instead of the images.
     """
 
     split: Split
@@ -121,23 +126,36 @@ class TrainBatches:
     part: Part = WHOLE
     classes: ClassOrder | None = None
     alternates: bool = False
+    picks: bool = False
 
     def __len__(self) -> int:
         return self.num_steps
 
-    def __getitem__(self, index: SupportsIndex) -> Batch:
+    def __getitem__(self, index: SupportsIndex | slice) -> Batch:
+        if not isinstance(index, slice):
+            return self._load(*self.examples(index))
+        numbers = range(*index.indices(len(self)))
+        examples = [self.examples(number) for number in numbers]
+        whole = self._load(*map(np.concatenate, zip(*examples, strict=True)))
+        size = self.batch_size // self.part.count
+        return Batch(*(x.reshape(-1, size, *x.shape[1:]) for x in whole))
+
+    def _load(self, chosen: np.ndarray, epochs: np.ndarray) -> Batch:
+        """The examples with these numbers, as they are in these epochs."""
         images, labels = self.split
-        chosen, epochs = self.examples(index)
-        if isinstance(images, StreamedImages):
-            found = images.at_random(chosen, self.seed, epochs)
-        else:
-            found = images[chosen]
+        turns: dict[str, int] = {"examples": len(labels), "seed": self.seed}
         own = labels[chosen]
+        if self.alternates and own.ndim > 2:  # label maps
+            own = flip_alternately(own[..., None], chosen, epochs, **turns)[..., 0]
+        if self.picks:
+            mirrored = self.alternates and are_mirrored(chosen, epochs, **turns)
+            return labeled(make_picks(chosen, mirrored), own)
+        is_read = isinstance(images, StreamedImages)
+        found = (
+            images.at_random(chosen, self.seed, epochs) if is_read else images[chosen]
+        )
         if self.alternates:
-            turns = {"examples": len(labels), "seed": self.seed}
             found = flip_alternately(found, chosen, epochs, **turns)
-            if own.ndim > 2:  # label maps
-                own = flip_alternately(own[..., None], chosen, epochs, **turns)[..., 0]
         return labeled(found, own)
 
     def examples(self, index: SupportsIndex) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +180,10 @@ def train_batches(
     *,
     classes: ClassOrder | None = None,
     alternates: bool = False,
+    picks: bool = False,
     processes: int = 0,
+    end: Callable[[int], int] | None = None,
+    longest: int = 1,
 ) -> Prefetch[Batch]:
     """Iterates over training batches, which are loaded ahead of time.
 
@@ -178,8 +199,12 @@ def train_batches(
       part: the share of each batch to load; default: all of it.
       classes: the order of examples if all classes shall occur equally often.
       alternates: whether each image is mirrored in every other epoch.
+      picks: whether batches hold the numbers of their images instead of the images.
       processes: number of worker processes that load streamed images; 0 loads them in
         a thread of this process. The batches are the same.
+      end: for stacks of batches: how many steps are over after the stack that begins
+        when so many are; ``None`` yields single batches.
+      longest: the most batches in a stack.
 
     Raises:
       DataError: if a number is out of range, the batch does not divide into parts, or
@@ -193,14 +218,23 @@ def train_batches(
     train_indices(len(split.labels), batch_size, seed, start_step)
     _check_part(batch_size, part)
     batches = TrainBatches(
-        split, batch_size, seed, start_step, num_steps, part, classes, alternates
+        split, batch_size, seed, start_step, num_steps, part, classes, alternates, picks
     )
-    size = _bytes(split, batch_size // part.count)
+    chosen = None if end is None else _stacks(start_step, start_step + num_steps, end)
+    size = longest * (0 if picks else _bytes(split, batch_size // part.count))
     if processes and isinstance(split.images, StreamedImages):
         from cnnjax.data.worker_processes import WorkerProcesses  # takes a moment
 
-        return Prefetch(WorkerProcesses(batches, processes), size, processes)
-    return Prefetch(batches, size)
+        return Prefetch(WorkerProcesses(batches, processes), size, processes, chosen)
+    return Prefetch(batches, size, chosen=chosen)
+
+
+def _stacks(first: int, last: int, end: Callable[[int], int]) -> Iterator[slice]:
+    """The steps from ``first`` to ``last`` in stacks, counted from ``first``."""
+    step = first
+    while step < last:
+        begin, step = step, min(end(step), last)
+        yield slice(begin - first, step - first)
 
 
 def _bytes(split: Split, examples: int) -> int:

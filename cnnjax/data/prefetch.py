@@ -2,9 +2,9 @@
 
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 MOST_BATCHES = 4
 """The most batches that are kept in memory ahead of time."""
@@ -20,7 +20,7 @@ class RandomAccess(Protocol[Item]):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Item: ...
+    def __getitem__(self, index: Any, /) -> Item: ...
 
 
 class Prefetch(Iterator[Item], Generic[Item]):
@@ -35,24 +35,31 @@ class Prefetch(Iterator[Item], Generic[Item]):
             thread if that is more, are loaded ahead, but at most ``MOST_BYTES`` in
             total, and at least one item.
         threads: number of threads.
+        chosen: the indices to load, in this order; ``None`` for all.
     """
 
-    def __init__(self, items: RandomAccess[Item], item_bytes: int, threads: int = 1):
+    def __init__(
+        self,
+        items: RandomAccess[Item],
+        item_bytes: int,
+        threads: int = 1,
+        chosen: Iterable[Any] | None = None,
+    ):
         self._items = items
         self._pool = ThreadPoolExecutor(threads, "cnnjax batches")
         self._end = weakref.finalize(
             self, self._pool.shutdown, wait=False, cancel_futures=True
         )
         self._pending: deque[Future[Item]] = deque()
-        self._numbers = iter(range(len(items)))
+        self._chosen = iter(range(len(items)) if chosen is None else chosen)
         ahead = MOST_BYTES // max(1, item_bytes)
         for _ in range(max(1, min(max(MOST_BATCHES, threads), ahead))):
             self._submit()
 
     def _submit(self) -> None:
-        number = next(self._numbers, None)
-        if number is not None:
-            self._pending.append(self._pool.submit(self._items.__getitem__, number))
+        index = next(self._chosen, None)
+        if index is not None:
+            self._pending.append(self._pool.submit(self._items.__getitem__, index))
 
     def is_ready(self) -> bool:
         """Whether the next item is ready, so that ``next`` returns immediately."""
@@ -64,7 +71,7 @@ class Prefetch(Iterator[Item], Generic[Item]):
         try:
             item = self._pending.popleft().result()
         except BaseException:
-            self._numbers = iter(())
+            self._chosen = iter(())
             self._pending.clear()
             self._end()
             raise

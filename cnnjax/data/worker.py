@@ -41,11 +41,11 @@ def _receive(requests: BinaryIO) -> Any:
         return DataError(f"{type(error).__name__}: {error}")
 
 
-def _load(batches: Any, number: int) -> Any:
+def _load(batches: Any, index: int | slice) -> Any:
     if isinstance(batches, DataError):
         return batches
     try:
-        return batches[number]
+        return batches[index]
     except DataError as error:
         return error
     except Exception as error:  # a loader's own function may raise anything

@@ -56,7 +56,7 @@ class WorkerProcesses(Generic[Item]):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int | slice) -> Item:
         process = self._idle.get()
         try:
             answer = self._ask(process, index)
@@ -71,7 +71,7 @@ class WorkerProcesses(Generic[Item]):
             raise answer
         return answer
 
-    def _ask(self, process: subprocess.Popen[bytes], index: int) -> Any:
+    def _ask(self, process: subprocess.Popen[bytes], index: int | slice) -> Any:
         assert process.stdin and process.stdout
         if process.pid in self._new:
             self._new.remove(process.pid)

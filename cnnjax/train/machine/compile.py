@@ -13,7 +13,14 @@ from cnnjax.data import Batch, Split
 from cnnjax.data.augmentation import Variant
 from cnnjax.data.tasks import SEGMENTATION
 from cnnjax.errors import BackendError, ConfigError
-from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, stop_request_shape
+from cnnjax.train.machine.devices import (
+    AXIS,
+    BATCH,
+    SAME,
+    Devices,
+    batch_shapes,
+    stop_request_shape,
+)
 from cnnjax.train.machine.footprint import check_footprint
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.machine.stop_request import WIDTH, StopRequest, encode
@@ -104,32 +111,37 @@ def step_on_devices(
         stage: of unfreezing.
     """
     train_step = make_train_step(config, experiment, stage)
-    several = int(jax.process_count() > 1)
+    inputs = [BATCH, BATCH] if jax.process_count() > 1 else [BATCH]
 
     def gradients(state, batch, *requests):
         with configured(config):
             found = train_step.gradients(state, batch)
-        return found, *(lax.psum(r.reshape(-1, WIDTH).sum(0), AXIS) for r in requests)
+        return found, *map(sum_requests, requests)
 
     def step(state, batch, *requests):
         found, *total = gradients(state, batch, *requests)
         return *train_step.update(state, found), *total
 
     if not devices.shards_optimizer:
-        return over_devices(devices, step, sharded=1 + several, donate_argnums=0)
+        return over_devices(devices, step, *inputs, donate_argnums=0)
 
     # Each device updates the part of the optimizer that it holds: the compiler divides
     # the update, and gathers the parameters afterward (the first stage of ZeRO,
     # Rajbhandari et al. 2020).
-    all_gradients = over_devices(devices, gradients, sharded=1 + several)
+    all_gradients = over_devices(devices, gradients, *inputs)
 
     def sharded_step(state, batch, *requests):
         # The gradients do not depend on the optimizer's state.
         found, *total = all_gradients(state._replace(opt_state=()), batch, *requests)
         return *train_step.update(state, found), *total
 
-    shardings = (devices.state_shardings(state), *[devices.replicated] * (1 + several))
+    shardings = (devices.state_shardings(state), *[devices.replicated] * len(inputs))
     return jax.jit(sharded_step, donate_argnums=0, out_shardings=shardings)
+
+
+def sum_requests(requests: jax.Array) -> jax.Array:
+    """The sum of the encoded stop requests of all processes."""
+    return lax.psum(requests.reshape(-1, WIDTH).sum(0), AXIS)
 
 
 def lower_eval_step(
@@ -173,33 +185,32 @@ def eval_step_on_devices(
         with configured(config):
             return eval_step(state, batch)
 
-    return over_devices(devices, step, sharded=1)
+    return over_devices(devices, step, BATCH)
 
 
-def over_devices(devices: Devices, function, sharded: int, **options) -> Any:
-    """A function of a state and of sharded arrays, jitted to run on every device.
+def over_devices(devices: Devices, function, *specs: PartitionSpec, **options) -> Any:
+    """A function of a state and of further arrays, jitted to run on every device.
 
     Args:
         devices: where it runs.
         function: its results must be the same on all of them.
-        sharded: how many arguments follow the state.
+        *specs: ``SAME``, ``BATCH`` or ``STACK`` for each argument after the state.
         **options: of ``jax.jit`` or ``jax.pmap``.
     """
     if devices.kind == "pmap":
         return jax.pmap(
             function,
             AXIS,
-            in_axes=(None, *[0] * sharded),
+            in_axes=(None, *(len(spec) - 1 if spec else None for spec in specs)),
             out_axes=None,
             devices=list(devices.mesh.devices),
             **options,
         )
-    replicated, split = PartitionSpec(), PartitionSpec(AXIS)
     mapped = jax.shard_map(
         function,
         mesh=devices.mesh,
-        in_specs=(replicated, *[split] * sharded),
-        out_specs=replicated,
+        in_specs=(SAME, *specs),
+        out_specs=SAME,
         check_vma=False,
     )
     return jax.jit(mapped, **options)

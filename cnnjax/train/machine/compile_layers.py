@@ -8,7 +8,7 @@ import jax
 from cnnjax.config import Config
 from cnnjax.data import Batch
 from cnnjax.train.machine.compile import over_devices
-from cnnjax.train.machine.devices import Devices
+from cnnjax.train.machine.devices import BATCH, Devices
 from cnnjax.train.machine.numerics import configured
 from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.training_step import make_train_step
@@ -44,7 +44,7 @@ def compile_layer_report(
         return report_layers(train_step, state, *look(state, batch))
 
     if devices.shards_optimizer:
-        look = over_devices(devices, look, sharded=1)
+        look = over_devices(devices, look, BATCH)
 
         def sharded_report(state, batch):  # see step_on_devices
             found = look(state._replace(opt_state=()), batch)
@@ -52,5 +52,5 @@ def compile_layer_report(
 
         compiled: Any = jax.jit(sharded_report)
     else:
-        compiled = over_devices(devices, report, sharded=1)
+        compiled = over_devices(devices, report, BATCH)
     return lambda state, batch: compiled(state, devices.put_batch(batch))

@@ -20,6 +20,13 @@ from cnnjax.train.step.state import TrainState
 
 AXIS = "devices"
 
+SAME = PartitionSpec()
+"""Of an array that every device holds whole."""
+BATCH = PartitionSpec(AXIS)
+"""Of an array whose first axis is divided among the devices."""
+STACK = PartitionSpec(None, AXIS)
+"""Of a stack of such arrays."""
+
 
 class Devices(NamedTuple):
     """The devices that a run computes on.
@@ -57,22 +64,31 @@ class Devices(NamedTuple):
     @property
     def replicated(self) -> NamedSharding:
         """The sharding of an array that every device holds whole."""
-        return NamedSharding(self.mesh, PartitionSpec())
+        return NamedSharding(self.mesh, SAME)
 
     @property
     def sharded(self) -> NamedSharding:
         """The sharding of an array whose first axis is divided among the devices."""
-        return NamedSharding(self.mesh, PartitionSpec(AXIS))
+        return NamedSharding(self.mesh, BATCH)
 
-    def put_batch(self, batch: Any) -> Any:
-        """Puts this process's share of a batch on its devices, a part on each."""
+    def put_batch(self, batch: Any, spec: PartitionSpec = BATCH) -> Any:
+        """Puts this process's share of a batch on its devices, a part on each.
+
+        Args:
+            batch: a tree of arrays.
+            spec: ``BATCH``, or ``STACK`` for a stack of batches.
+        """
+        axis, sharding = len(spec) - 1, NamedSharding(self.mesh, spec)
         if self.kind == "pmap":
-            n = self.local_count
-            return jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), batch)
+            parts = (self.local_count, -1)
+            return jax.tree.map(
+                lambda x: x.reshape(*x.shape[:axis], *parts, *x.shape[axis + 1 :]),
+                batch,
+            )
         if jax.process_count() == 1:  # faster than the general case
-            return jax.device_put(batch, self.sharded)
+            return jax.device_put(batch, sharding)
         put = jax.make_array_from_process_local_data
-        return jax.tree.map(lambda x: put(self.sharded, x), batch)
+        return jax.tree.map(lambda x: put(sharding, x), batch)
 
     def put_state(self, state: TrainState) -> TrainState:
         """Puts a state on the devices: arrays on them already, or whole on the host."""
@@ -105,6 +121,11 @@ class Devices(NamedTuple):
         return jax.tree.map(
             lambda x: _put(np.array(x), self.replicated), state._asdict()
         )
+
+
+def put_whole(devices: Devices, array: np.ndarray) -> jax.Array:
+    """An array whole on each device."""
+    return _put(array, devices.replicated)
 
 
 def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
@@ -158,6 +179,11 @@ def devices_of(config: Config) -> Devices:
             "parallel is 'pmap', expected 'jit' with shard_optimizer=true; set one of"
             " the two"
         )
+    if config.shard_optimizer and config.steps_per_call > 1:
+        raise ConfigError(
+            f"steps_per_call is {config.steps_per_call}, expected 1 with"
+            " shard_optimizer=true; set one of the two"
+        )
     devices = make_devices(
         config.parallel, config.devices, shards_optimizer=config.shard_optimizer
     )
@@ -201,12 +227,27 @@ def describe_devices(devices: Devices) -> str:
     return f"{many}{device.platform} ({device.device_kind}){end}"
 
 
-def batch_shapes(devices: Devices, split: Split, batch_size: int) -> Batch:
-    """Shapes and shardings of a batch on the devices, to compile ahead of time."""
+def batch_shapes(
+    devices: Devices,
+    split: Split,
+    batch_size: int,
+    *,
+    longest: int = 1,
+    picks: bool = False,
+) -> Batch:
+    """Shapes and shardings of a batch on the devices, to compile ahead of time.
+
+    Args:
+        devices: that share it.
+        split: whose examples it holds.
+        batch_size: over all devices.
+        longest: how many batches are stacked; 1 for a single one without a stack.
+        picks: whether it holds the numbers of its images instead of the images.
+    """
     images, labels = split
-    shape = partial(_shape, devices, batch_size)
+    shape = partial(_shape, devices, batch_size, longest=longest)
     return Batch(
-        shape(images.shape[1:], images.dtype),
+        shape((), np.int32) if picks else shape(images.shape[1:], images.dtype),
         shape(labels.shape[1:], labels.dtype),
         shape((), np.float32),
     )
@@ -217,8 +258,10 @@ def stop_request_shape(devices: Devices) -> jax.ShapeDtypeStruct:
     return _shape(devices, devices.count, (WIDTH,), np.int32)
 
 
-def _shape(devices, rows: int, rest, dtype) -> jax.ShapeDtypeStruct:
+def _shape(devices, rows: int, rest, dtype, longest: int = 1) -> jax.ShapeDtypeStruct:
+    front = (longest,) if longest > 1 else ()
     if devices.kind == "pmap":
-        head = (devices.local_count, rows // devices.count)
-        return jax.ShapeDtypeStruct((*head, *rest), dtype)
-    return jax.ShapeDtypeStruct((rows, *rest), dtype, sharding=devices.sharded)
+        parts = (devices.local_count, rows // devices.count)
+        return jax.ShapeDtypeStruct((*front, *parts, *rest), dtype)
+    sharding = NamedSharding(devices.mesh, STACK if longest > 1 else BATCH)
+    return jax.ShapeDtypeStruct((*front, rows, *rest), dtype, sharding=sharding)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from cnnjax.train.machine.signals import SIGNALS
@@ -30,6 +31,19 @@ def encode(request: StopRequest) -> np.ndarray:
     signals = [request.signal == number for number in SIGNALS]
     counts = [*signals, request.save, request.end]
     return np.array(counts, np.int32)
+
+
+def agree(total: Array | None, own: StopRequest) -> StopRequest:
+    """What all processes ask for; one call late, so that all learn of it together.
+
+    Args:
+        total: the sum of their encoded requests at the call before; ``None`` before the
+            second call.
+        own: of this process, which decides if it is alone.
+    """
+    if jax.process_count() == 1:
+        return own
+    return StopRequest() if total is None else decode(total)
 
 
 def decode(total: Array) -> StopRequest:

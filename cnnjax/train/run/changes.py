@@ -42,6 +42,7 @@ HARMLESS = (
     "compilation_cache",
     "data.cache",
     "data.cache_folder",
+    "data.on_device",
     "data.source",  # whose data is compared
     "data.worker_processes",
     "data.workers",
@@ -53,6 +54,7 @@ HARMLESS = (
     "report",
     "report_every",
     "shard_optimizer",
+    "steps_per_call",
 )
 
 

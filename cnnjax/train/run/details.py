@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnnjax.data import Batch
 from cnnjax.data.tasks import CLASSIFICATION
 from cnnjax.progress import elapsing
 from cnnjax.train.machine.compile import make_evaluation
@@ -46,23 +45,23 @@ def report_inputs(run: Run) -> None:
             run.reporter.inputs(shown, experiment.dataset, normalization)
 
 
-def make_layer_report(run: Run) -> Callable[[int, TrainState, Batch], None] | None:
+def make_layer_report(run: Run) -> Callable[[int, TrainState], None] | None:
     """The function that reports on each layer; ``None`` if no reporter shows that.
 
-    It takes the number of a step, the state before the step and its batch.
+    It takes the number of a step and the state before the step.
     """
     if set(WITH_LAYERS).isdisjoint(run.config.report):
         return None
     reports: dict[int, Any] = {}  # by the stage of unfreezing
 
-    def report_layers(step: int, state: TrainState, batch: Batch) -> None:
+    def report_layers(step: int, state: TrainState) -> None:
         stage = stage_after(step - 1, run.experiment.lengths)
         if stage not in reports:
             reports[stage] = compile_layer_report(
                 run.config, run.experiment, run.devices, stage
             )
         with elapsing("looking at the layers"):
-            scalars, gradients = reports[stage](state, batch)
+            scalars, gradients = reports[stage](state, run.batch(step))
             if is_first():
                 values = {name: float(x) for name, x in jax.device_get(scalars).items()}
                 arrays = {}

@@ -12,11 +12,12 @@ from cnnjax.config import Config
 from cnnjax.data.tasks import REGRESSION
 from cnnjax.errors import Interrupted, NonFiniteLossError
 from cnnjax.progress import elapsing, shown_by
-from cnnjax.train.machine.compile import compile_step
+from cnnjax.train.machine.compile_calls import compile_calls
 from cnnjax.train.machine.signals import watch
-from cnnjax.train.machine.stop_request import StopRequest, decode
+from cnnjax.train.machine.stop_request import StopRequest, agree
+from cnnjax.train.run.calls import Calls, make_calls
 from cnnjax.train.run.checkpoint import Checkpoints
-from cnnjax.train.run.details import make_layer_report, report_outputs
+from cnnjax.train.run.details import has_tracker, make_layer_report, report_outputs
 from cnnjax.train.run.evaluation import Score
 from cnnjax.train.run.experiment import ALL_FROM_CONFIG, Parts
 from cnnjax.train.run.freezing import describe_trained, stage_after
@@ -42,15 +43,15 @@ class Result(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A step that was dispatched and whose metrics are not fetched yet.
+    """A call that was dispatched and whose metrics are not fetched yet.
 
     Attributes:
-        step: its number.
+        steps: the numbers of its steps.
         metrics: on the device.
         requests: those of all processes together, on the device; ``None`` for one.
     """
 
-    step: int
+    steps: range
     metrics: TrainMetrics
     requests: Any
 
@@ -70,8 +71,9 @@ def train(
     the reporter may write more. A run that exists is resumed from its newest
     checkpoint, at the very next batch, and ends as if it had never stopped.
 
-    One step is always in flight while the host fetches the metrics of the one before
-    and prepares the next batch, so that the device does not wait for the host.
+    A call takes up to ``steps_per_call`` steps, and ends where something happens. One
+    call is always in flight while the host fetches the metrics of the one before and
+    puts the next batches on the device, so that the device does not wait for the host.
 
     Args:
         config: checked settings.
@@ -102,44 +104,50 @@ def train(
     ):
         state, progress = resume_run(run, checkpoints)
         trace.tell_resumed(int(state.step))
-        train_step, report_layers = _compile(run, state), make_layer_report(run)
-        meter = _start_meter(run, progress)
         lengths, step = run.experiment.lengths, int(state.step)
-        first, batches, running = step, run.batches(step), None
+        calls = make_calls(
+            *(config, lengths, profile),
+            reports_layers=has_tracker(run),
+            one_by_one=watch_state is not None,
+        )
+        train_steps, report_layers = _compile(run, calls, state), make_layer_report(run)
+        meter = _start_meter(run, progress)
+        first, batches, running = step, run.batches(step, calls), None
         last_save = time.perf_counter()
         if not run.is_finished(step, progress):
             run.write_files(progress)
         while not run.is_finished(step, progress):
-            step += 1
+            before, step = step, calls.end(step)
+            steps = range(before + 1, step + 1)
             try:
-                if step > first + 1 and step - 1 in lengths.unfreeze:
+                if before > first and before in lengths.unfreeze:
                     with meter.pause():
-                        train_step = _compile(run, state)
+                        train_steps = _compile(run, calls, state)
                 if running and not batches.is_ready():
                     jax.block_until_ready(running.metrics)  # no wait for data so far
                 with meter.host_work():
                     batch = meter.next_batch(batches)
-                if report_layers and step % lengths.report_every == 0:
+                if report_layers and steps[0] % lengths.report_every == 0:
                     jax.block_until_ready(running and running.metrics)
                     with meter.pause():
-                        report_layers(step, state, batch)
-                # The host's work ends once the step is dispatched.
-                with trace.step(step, state), meter.host_work():
+                        report_layers(steps[0], state)
+                # The host's work ends once the call is dispatched.
+                with trace.step(steps[0], state), meter.host_work():
                     request = _request(stop, run, last_save)
-                    state, metrics, requests = train_step(state, batch, request)
-                running, done = Running(step, metrics, requests), running
+                    state, metrics, requests = train_steps(state, batch, request)
+                running, done = Running(steps, metrics, requests), running
                 trace.stop_after(step, state)
                 if watch_state:
                     watch_state(state)
-                if done:  # the step before: fetch, check and report its metrics
-                    meter.step(done.step, done.metrics, state)
-                request = _agree(done, _request(stop, run, last_save))
+                if done:  # the call before: fetch, check and report its metrics
+                    meter.call(done.steps, done.metrics, state)
+                request = agree(done and done.requests, _request(stop, run, last_save))
                 stops = request.signal or request.end
                 saves = stops or request.save or lengths.saves_after(step)
                 validates = step == lengths.total or step % lengths.eval_every == 0
                 if not saves and not validates:
                     continue
-                meter.step(running.step, running.metrics, state)
+                meter.call(running.steps, running.metrics, state)
                 running = None  # nothing is in flight while the state is looked at
                 with meter.pause():
                     if validates:
@@ -159,18 +167,16 @@ def train(
                     break
             except NonFiniteLossError as error:
                 state, progress = roll_back(run, checkpoints, progress, error, first)
-                if stage_after(int(state.step), lengths) < stage_after(
-                    step - 1, lengths
-                ):
-                    train_step = _compile(run, state)
                 step = first = int(state.step)
-                batches, running = run.batches(step), None
+                if stage_after(step, lengths) < stage_after(before, lengths):
+                    train_steps = _compile(run, calls, state)
+                batches, running = run.batches(step, calls), None
                 meter.restart(progress.interval)
         return _finish(run, checkpoints, meter, state, progress)
 
 
-def _compile(run: Run, state: TrainState) -> Callable[..., Any]:
-    """The next training step, compiled ahead, so that no step's time includes that.
+def _compile(run: Run, calls: Calls, state: TrainState) -> Callable[..., Any]:
+    """The next call, compiled ahead, so that no step's time includes that.
 
     It is that of all steps until the next stage of unfreezing.
     """
@@ -179,9 +185,13 @@ def _compile(run: Run, state: TrainState) -> Callable[..., Any]:
         run.reporter.message(describe_trained(run.config, stage, state))
     begin = time.perf_counter()
     with elapsing("compiling the training step"):
-        step = compile_step(run.config, run.experiment, run.devices, state, stage)
+        call = compile_calls(
+            *(run.config, run.experiment, run.devices, state, stage),
+            longest=calls.longest,
+            images=run.images,
+        )
     run.reporter.message(f"step compiled in {time.perf_counter() - begin:.1f} s")
-    return step
+    return call
 
 
 def _start_meter(run: Run, progress: Progress) -> Meter:
@@ -211,13 +221,6 @@ def _request(stop: Callable[[], int | None], run: Run, last_save: float) -> Stop
     seconds = run.experiment.lengths.save_seconds
     is_time = bool(seconds) and time.perf_counter() - last_save >= seconds
     return StopRequest(stop(), is_time, run.reporter.wants_stop())
-
-
-def _agree(done: Running | None, own: StopRequest) -> StopRequest:
-    """What all processes ask for; one step late, so that all learn of it together."""
-    if jax.process_count() == 1:
-        return own
-    return decode(done.requests) if done else StopRequest()
 
 
 def _validate(

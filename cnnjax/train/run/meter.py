@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from cnnjax.data import Batch
 from cnnjax.data.prefetch import Prefetch
@@ -117,18 +118,22 @@ class Meter:
         yield
         self._start += time.perf_counter() - begin
 
-    def step(self, step: int, metrics: TrainMetrics, state: TrainState) -> None:
-        """Waits for a step, checks its loss, and reports it.
+    def call(self, steps: range, metrics: TrainMetrics, state: TrainState) -> None:
+        """Waits for the steps of a call, checks the loss of each, and reports them.
 
         Args:
-            step: its number.
-            metrics: on the device.
-            state: after it, or after the next one; to look at if the loss is a spike.
+            steps: their numbers.
+            metrics: on the device: numbers, or arrays of at least as many.
+            state: after them, or after the next call; to look at if a loss is a spike.
 
         Raises:
             NonFiniteLossError: a loss or a gradient that is NaN or infinite.
         """
-        values = TrainMetrics(*map(float, jax.device_get(metrics)))
+        rows = zip(*map(np.atleast_1d, jax.device_get(metrics)), strict=True)
+        for step, row in zip(steps, rows, strict=False):
+            self._step(step, TrainMetrics(*map(float, row)), state)
+
+    def _step(self, step: int, values: TrainMetrics, state: TrainState) -> None:
         check_metrics(step, values)
         if values.skipped:
             with self.pause():

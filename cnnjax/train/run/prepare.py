@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from cnnjax.config import Config
 from cnnjax.config.values import FROM_PYTHON
-from cnnjax.data import Batch, Split, StreamedImages, train_batches
+from cnnjax.data import Batch, Split, StreamedImages, TrainBatches, train_batches
 from cnnjax.data.batches import WHOLE, Part
 from cnnjax.data.image_files import count_workers
 from cnnjax.data.prefetch import Prefetch
@@ -15,11 +17,13 @@ from cnnjax.data.tasks import REGRESSION
 from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.agreement import check_same, check_shared
 from cnnjax.train.machine.compile import describe_state, make_evaluation
+from cnnjax.train.machine.device_images import put_images
 from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
 from cnnjax.train.machine.environment import describe_environment
 from cnnjax.train.machine.numerics import describe_backend, describe_options
 from cnnjax.train.machine.processes import is_first
 from cnnjax.train.run import data_identity, model_file
+from cnnjax.train.run.calls import Calls
 from cnnjax.train.run.changes import check_changes, describe_run, find_changes
 from cnnjax.train.run.checkpoint import Checkpoints
 from cnnjax.train.run.evaluation import Evaluation
@@ -56,6 +60,7 @@ class Run(NamedTuple):
         origin: the run to resume: this one, or another that it branches off; ``None``
             where a new run starts.
         evaluate: ``(state, split) -> Evaluation``, compiled.
+        images: of the training split, if they stay on the devices.
     """
 
     config: Config
@@ -67,6 +72,7 @@ class Run(NamedTuple):
     identity: data_identity.Identity
     origin: Origin | None
     evaluate: Callable[[TrainState, Split], Evaluation]
+    images: jax.Array | None
 
     @property
     def examples(self) -> int:
@@ -106,12 +112,28 @@ class Run(NamedTuple):
             advice.insert(0, "set data.cache to 'disk'")
         return "; ".join(advice)
 
-    def batches(self, first: int) -> Prefetch[Batch]:
-        """This process's share of the batches that follow step ``first``."""
+    def batches(self, first: int, calls: Calls) -> Prefetch[Batch]:
+        """This process's share of the batches of the calls that follow ``first``."""
         last = max(self.experiment.lengths.total, first)
         return batches_between(
-            self.config, self.experiment, first, last, self.devices.part
+            *(self.config, self.experiment, first, last, self.devices.part),
+            picks=self.images is not None,
+            end=calls.end if calls.longest > 1 else None,
+            longest=calls.longest,
         )
+
+    def batch(self, step: int) -> Batch:
+        """This process's share of the batch of one step, with its images."""
+        return TrainBatches(
+            self.experiment.dataset.train,
+            self.config.batch_size,
+            self.config.seed,
+            start_step=step - 1,
+            num_steps=1,
+            part=self.devices.part,
+            classes=make_class_order(self.config, self.experiment.dataset),
+            alternates=self.experiment.alternates,
+        )[0]
 
     def is_finished(self, step: int, progress: Progress) -> bool:
         """Whether no further step is to be taken after ``step``."""
@@ -183,7 +205,12 @@ class Run(NamedTuple):
 
 
 def batches_between(
-    config: Config, experiment: Experiment, first: int, last: int, part: Part = WHOLE
+    config: Config,
+    experiment: Experiment,
+    first: int,
+    last: int,
+    part: Part = WHOLE,
+    **how: Any,
 ) -> Prefetch[Batch]:
     """The batches of the steps after ``first`` up to ``last``.
 
@@ -193,6 +220,7 @@ def batches_between(
         first: how many steps came before.
         last: the last step.
         part: the share of each batch to load.
+        **how: further arguments of ``train_batches``.
     """
     return train_batches(
         experiment.dataset.train,
@@ -204,6 +232,7 @@ def batches_between(
         classes=make_class_order(config, experiment.dataset),
         alternates=experiment.alternates,
         processes=config.data.worker_processes,
+        **how,
     )
 
 
@@ -248,6 +277,7 @@ def prepare(
             warn_of_changes(origin.folder, config)
             data_identity.check_file(origin.folder, identity, experiment.dataset)
         check_same(config, identity, experiment.normalization, resume, devices.platform)
+        images = put_images(config, devices, experiment.dataset.train.images)
         yield Run(
             config=config,
             experiment=experiment,
@@ -258,4 +288,5 @@ def prepare(
             identity=identity,
             origin=origin,
             evaluate=make_evaluation(config, experiment, devices),
+            images=images,
         )

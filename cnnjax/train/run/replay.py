@@ -24,7 +24,7 @@ from cnnjax.train.machine.compile import (
     compile_step,
     over_devices,
 )
-from cnnjax.train.machine.devices import Devices, devices_of
+from cnnjax.train.machine.devices import BATCH, Devices, devices_of
 from cnnjax.train.machine.numerics import adapt_backend, configured
 from cnnjax.train.machine.stop_request import StopRequest
 from cnnjax.train.run import data_identity
@@ -148,7 +148,7 @@ def replay_step(
         tell_progress("replaying", number - start, step - start - 1, "steps")
     before = TrainState(**devices.fetch(state))
     train_step = make_train_step(config, experiment, stage)
-    with_gradients = over_devices(devices, _with_gradients(config, train_step), 1)
+    with_gradients = over_devices(devices, _with_gradients(config, train_step), BATCH)
     (again, _), gradients = jax.device_get(
         with_gradients(state, devices.put_batch(batch))
     )
