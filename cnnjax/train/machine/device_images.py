@@ -1,5 +1,7 @@
 """Training images that stay on the devices of a run, if they are small."""
 
+import math
+
 import jax
 
 from cnnjax.config import Config
@@ -38,7 +40,8 @@ def put_images(
     if device.platform == "cpu" or _why_not(config, images):
         return None
     limit = (device.memory_stats() or {}).get("bytes_limit", 0)
-    return put_whole(devices, images) if images.nbytes <= SHARE * limit else None
+    size = math.prod(images.shape) * images.dtype.itemsize
+    return put_whole(devices, images) if size <= SHARE * limit else None
 
 
 def _why_not(config: Config, images: Images | StreamedImages) -> str:

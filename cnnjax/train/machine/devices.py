@@ -123,7 +123,7 @@ class Devices(NamedTuple):
         )
 
 
-def put_whole(devices: Devices, array: np.ndarray) -> jax.Array:
+def put_whole(devices: Devices, array: Any) -> jax.Array:
     """An array whole on each device."""
     return _put(array, devices.replicated)
 
