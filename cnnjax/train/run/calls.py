@@ -39,7 +39,6 @@ def make_calls(
     config: Config,
     lengths: Lengths,
     profile: range = range(0),
-    *,
     reports_layers: bool = False,
     one_by_one: bool = False,
 ) -> Calls:

@@ -105,11 +105,8 @@ def train(
         state, progress = resume_run(run, checkpoints)
         trace.tell_resumed(int(state.step))
         lengths, step = run.experiment.lengths, int(state.step)
-        calls = make_calls(
-            *(config, lengths, profile),
-            reports_layers=has_tracker(run),
-            one_by_one=watch_state is not None,
-        )
+        one_by_one, reports_layers = watch_state is not None, has_tracker(run)
+        calls = make_calls(config, lengths, profile, reports_layers, one_by_one)
         train_steps, report_layers = _compile(run, calls, state), make_layer_report(run)
         meter = _start_meter(run, progress)
         first, batches, running = step, run.batches(step, calls), None
