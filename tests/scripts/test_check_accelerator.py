@@ -1,4 +1,4 @@
-"""scripts/check_accelerator, on the CPU: every part, each failure, and no accelerator."""
+"""scripts/check_accelerator, on the CPU: its parts, failures, and no accelerator."""
 
 import json
 import os
