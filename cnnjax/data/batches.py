@@ -27,9 +27,8 @@ class Batch(NamedTuple):
 
     Labels are int32 class numbers, or one of the other forms in ``data/tasks.py`` with
     more axes. Weights are float32: 1 for an example, 0 for padding and for an example
-    whose class is unknown, which gets the class number 0. In label maps, the pixels to
-    ignore keep the label -1 (see ``train/step/pixels.py``). Where the devices hold the
-    images, numbers ``(b,)`` take their place (see ``data/picks.py``).
+    of an unknown class, whose number is 0. In label maps, the pixels to ignore keep the
+    label -1. Where the devices hold the images, numbers ``(b,)`` (``data/picks.py``).
     """
 
     images: Images

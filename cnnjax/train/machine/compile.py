@@ -74,14 +74,9 @@ def lower_step(
     state: TrainState,
     stage: int = 0,
 ) -> jax.stages.Lowered:
-    """The training step, lowered for the devices but not compiled yet.
+    """The step that ``compile_step`` compiles, lowered for the devices.
 
-    Args:
-        config: checked settings.
-        experiment: what they stand for.
-        devices: where the step runs.
-        state: on the devices.
-        stage: of unfreezing.
+    Args: as for ``compile_step``.
     """
     step = step_on_devices(config, experiment, devices, state, stage)
     split = experiment.dataset.train
