@@ -20,14 +20,14 @@ def script(monkeypatch):
 @pytest.mark.parametrize(
     ("ours", "expected"),
     [
-        ((1020, 105), False),
-        ((1021, 100), True),
-        ((500, 115), False),  # 1 % of the traffic is free
-        ((500, 116), True),
+        ((102e6, 10e6), False),
+        ((103e6, 10e6), True),
+        ((50e6, 11.5e6), False),  # 1 MB is free
+        ((50e6, 11.6e6), True),
     ],
 )
 def test_limits_of_traffic_and_of_temporary_memory(ours, expected, script):
-    stock = script.Moved(1000, 100)
+    stock = script.Moved(100e6, 10e6)
     assert script.exceeds(script.Moved(*ours), stock) == expected
 
 
