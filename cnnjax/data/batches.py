@@ -142,8 +142,7 @@ class TrainBatches:
     def _load(self, chosen: np.ndarray, epochs: np.ndarray) -> Batch:
         """The examples with these numbers, as they are in these epochs."""
         images, labels = self.split
-        turns: dict[str, int] = {"examples": len(labels), "seed": self.seed}
-        own = labels[chosen]
+        turns, own = {"examples": len(labels), "seed": self.seed}, labels[chosen]
         if self.alternates and own.ndim > 2:  # label maps
             own = flip_alternately(own[..., None], chosen, epochs, **turns)[..., 0]
         if self.picks:
