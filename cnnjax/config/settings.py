@@ -219,7 +219,7 @@ SETTINGS = (
     Setting("backend", str, "auto", one_of("auto", "native", "xla"), "",
             "What computes on a CPU: cnnjax's kernels, XLA, or the faster of both."),
     Setting("precision", str, "float32",
-            one_of("float32", "bfloat16", note="small float16 gradients vanish"), "",
+            one_of("float32", "bfloat16", note="float16 loses small gradients"), "",
             "Of activations; weights stay float32."),
     Setting("deterministic", bool, False, SWITCH, "",
             "On a GPU, compute the same bits in every run, which may be slower (see"
@@ -276,7 +276,7 @@ SETTINGS = (
     Setting("rollback.factor", float, 0.5, FRACTION, "",
             "What each rollback multiplies the learning rate by."),
     Setting("spike_factor", float, None, ABOVE_ONE, "",
-            "Skip steps whose loss is this many times the usual one. None skips none."),
+            "Skip steps with a loss above this many times the usual. None skips none."),
 
     Setting("init_from", str, None, ORIGIN, "",
             "A trained run, one of its checkpoints, or a file of weights, also of the"
