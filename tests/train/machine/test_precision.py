@@ -43,10 +43,13 @@ def test_every_model_computes_in_bfloat16_with_float32_weights_and_logits(name):
     )
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.float32.dtype}
-    text = jax.jit(lambda v, x: model.apply(v, x, train=False)).lower(variables, x)
-    convolutions = [line for line in text.as_text().splitlines() if is_conv(line)]
-    assert convolutions
-    assert all("bf16" in line and "f32" not in tail(line) for line in convolutions)
+    traced = jax.jit(lambda v, x: model.apply(v, x, train=False)).trace(variables, x)
+    for platform in ("cpu", "tpu"):
+        lines = traced.lower(lowering_platforms=(platform,)).as_text().splitlines()
+        convolutions = [line for line in lines if is_conv(line)]
+        # On some CPUs, those of volumes are matrix products.
+        assert convolutions or (platform == "cpu" and len(spatial) == 3)
+        assert all("bf16" in line and "f32" not in tail(line) for line in convolutions)
 
 
 def is_conv(line):
@@ -130,7 +133,9 @@ def test_a_slow_cpu_is_told_of(tmp_path, half, recorder, monkeypatch, flags, exp
 
 
 def test_other_precisions_are_refused(small_config):
-    expected = r"precision is 'float16', expected 'float32' or 'bfloat16' \(in float16"
+    expected = (
+        r"precision is 'float16', expected 'float32' or 'bfloat16' \(float16 loses"
+    )
     with pytest.raises(ConfigError, match=expected):
         small_config(precision="float16")
     with pytest.raises(
