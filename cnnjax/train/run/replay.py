@@ -19,18 +19,12 @@ from cnnjax.layers.frozen import frozen_layers
 from cnnjax.progress import elapsing
 from cnnjax.progress import tell as tell_progress
 from cnnjax.streams import warn
-from cnnjax.train.machine import compilation_cache
-from cnnjax.train.machine.compile import (
-    compile_step,
-    over_devices,
-)
-from cnnjax.train.machine.devices import BATCH, Devices, devices_of
+from cnnjax.train.machine.compile import compile_step, over_devices
+from cnnjax.train.machine.devices import BATCH, Devices
 from cnnjax.train.machine.numerics import adapt_backend, configured
 from cnnjax.train.machine.stop_request import StopRequest
-from cnnjax.train.run import data_identity
-from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.freezing import stage_after
-from cnnjax.train.run.imports import import_recorded
 from cnnjax.train.run.inputs import (
     Inputs,
     Shown,
@@ -40,15 +34,10 @@ from cnnjax.train.run.inputs import (
     training_inputs,
 )
 from cnnjax.train.run.prepare import batches_between
-from cnnjax.train.run.replay_start import nearest_state
+from cnnjax.train.run.replay_start import nearest_state, open_run
 from cnnjax.train.run.training_step import make_train_step
 from cnnjax.train.run.update_size import RECENT, StepUpdates, step_updates
-from cnnjax.train.run.workdir import (
-    Origin,
-    find_run,
-    known_normalization,
-    read_config,
-)
+from cnnjax.train.run.workdir import Origin, find_run, read_config
 from cnnjax.train.step.example_norms import ExampleNorms, per_example_gradient_norms
 from cnnjax.train.step.freezing import inference_layers
 from cnnjax.train.step.loss import TrainMetrics
@@ -113,12 +102,7 @@ def replay(workdir: str | Path, step: int) -> Replay:
     """
     origin = find_run(workdir, "--workdir")
     config = adapt_backend(read_config(origin.folder), warn)
-    import_recorded(origin.folder, config)
-    compilation_cache.enable()
-    devices = devices_of(config)
-    experiment = make_experiment(config, known_normalization(origin))
-    identity = data_identity.describe(experiment.dataset)
-    data_identity.check_file(origin.folder, identity, experiment.dataset)
+    devices, experiment = open_run(origin, config)
     check_step(step, experiment)
     return replay_step(origin, config, experiment, devices, step)
 

@@ -1,20 +1,43 @@
-"""The state that a replay starts from: a checkpoint, or that before the first step."""
+"""What a replay starts from: the parts of a run, and a checkpoint or a first state."""
 
 import contextlib
 
 from cnnjax.config import Config
 from cnnjax.errors import ConfigError, show
 from cnnjax.streams import warn
+from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.compile import describe_state, make_initial_state
-from cnnjax.train.machine.devices import Devices, describe_devices
+from cnnjax.train.machine.devices import Devices, describe_devices, devices_of
+from cnnjax.train.run import data_identity
 from cnnjax.train.run.checkpoint import Checkpoints
-from cnnjax.train.run.experiment import Experiment
+from cnnjax.train.run.experiment import Experiment, make_experiment
 from cnnjax.train.run.fine_tuning import start_from
+from cnnjax.train.run.imports import import_recorded
 from cnnjax.train.run.progress import Progress, read_progress
 from cnnjax.train.run.stored import Restored
-from cnnjax.train.run.workdir import Origin, stored_settings
+from cnnjax.train.run.workdir import Origin, known_normalization, stored_settings
 from cnnjax.train.step.state import TrainState
 from cnnjax.weights.hub import is_on_hub
+
+
+def open_run(origin: Origin, config: Config) -> tuple[Devices, Experiment]:
+    """The devices and the parts of a run on disk, with the data that it was trained on.
+
+    Args:
+        origin: where the run is.
+        config: its settings.
+
+    Raises:
+        ConfigError: other devices, data or code than the run was trained with.
+        DataError: data that cannot be read.
+    """
+    import_recorded(origin.folder, config)
+    compilation_cache.enable()
+    devices = devices_of(config)
+    experiment = make_experiment(config, known_normalization(origin))
+    identity = data_identity.describe(experiment.dataset)
+    data_identity.check_file(origin.folder, identity, experiment.dataset)
+    return devices, experiment
 
 
 def nearest_state(

@@ -26,7 +26,7 @@ class SpikeTrace:
     """Tells why the loss of a step was a spike, in sentences; reads the state only.
 
     It runs the step's batch, and that of the step before, through the network with the
-    weights at hand, which are at most one ordinary update later than those of the step.
+    weights at hand, those after the call that took the step, or after the next call.
 
     Args:
         run: whose steps are traced.
@@ -41,7 +41,7 @@ class SpikeTrace:
 
         Args:
             step: its number.
-            state: after it, or after the next one.
+            state: after the call that took it, or after the next call.
         """
         self._traced += 1
         if self._traced > MOST or jax.process_count() > 1:

@@ -18,13 +18,12 @@ from cnnjax.json_file import read_json
 from cnnjax.progress import elapsing
 from cnnjax.progress import tell as tell_progress
 from cnnjax.streams import warn
-from cnnjax.train.machine import compilation_cache
 from cnnjax.train.machine.compile import (
     compile_step,
     describe_state,
     make_initial_state,
 )
-from cnnjax.train.machine.devices import describe_devices, devices_of
+from cnnjax.train.machine.devices import describe_devices
 from cnnjax.train.machine.environment import describe_environment
 from cnnjax.train.machine.numerics import (
     adapt_backend,
@@ -33,15 +32,14 @@ from cnnjax.train.machine.numerics import (
     describe_options,
 )
 from cnnjax.train.machine.stop_request import StopRequest
-from cnnjax.train.run import data_identity
 from cnnjax.train.run.changes import noted_config
 from cnnjax.train.run.checkpoint import Checkpoints
-from cnnjax.train.run.experiment import Experiment, make_experiment
+from cnnjax.train.run.experiment import Experiment
 from cnnjax.train.run.freezing import stage_after
-from cnnjax.train.run.imports import import_recorded
 from cnnjax.train.run.meter import EMPTY, Interval
 from cnnjax.train.run.prepare import batches_between
 from cnnjax.train.run.progress import read_progress
+from cnnjax.train.run.replay_start import open_run
 from cnnjax.train.run.state_difference import LayerDifference, compare_states
 from cnnjax.train.run.stored import Restored
 from cnnjax.train.run.upgrade_span import find_span
@@ -50,7 +48,6 @@ from cnnjax.train.run.workdir import (
     Origin,
     checkpoint_folder,
     find_run,
-    known_normalization,
     read_config,
     stored_settings,
 )
@@ -147,12 +144,7 @@ def upgrade_check(
         following = min((n for n in saved if n > start), default=None)
         notes = _read_notes(origin, following or start)
         config = _config_of(origin, notes, following or start, backend)
-        import_recorded(origin.folder, config)
-        compilation_cache.enable()
-        devices = devices_of(config)
-        experiment = make_experiment(config, known_normalization(origin))
-        identity = data_identity.describe(experiment.dataset)
-        data_identity.check_file(origin.folder, identity, experiment.dataset)
+        devices, experiment = open_run(origin, config)
         shapes = describe_state(experiment, config, training=True)
 
         state, interval = _start(
