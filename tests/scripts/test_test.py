@@ -34,6 +34,7 @@ def run(tmp_path):
         put(scripts / "install", f'echo install "$@" >> {calls}')
         for name in ("ruff", "pyright", "lint-imports", "apt-get", "sudo", "mpirun"):
             put(programs / name, "")
+        put(programs / "pip", f'echo pip "$@" >> {calls}')
         put(programs / "python", "" if flag_exists else "exit 1")
         place = "$JAX_DISABLE_MOST_OPTIMIZATIONS $XLA_FLAGS"
         put(programs / "pytest", f'echo pytest "$@" with {place} >> {calls}')
@@ -49,8 +50,9 @@ def run(tmp_path):
 
 
 def test_without_arguments_every_test_runs(run):
-    installed, compiling, others, alone = run()
+    installed, compiling, others, compiler, on_tpu, alone = run()
     assert installed == "install test"
+    assert "libtpu" in compiler
     for call in (compiling, others):
         assert "-m not alone" in call
         assert "first-cases" not in call
@@ -61,6 +63,8 @@ def test_without_arguments_every_test_runs(run):
     assert left_out == [f"--ignore={path}" for path in paths]
     for path in paths:
         assert (SCRIPTS.parent / path).is_dir(), path
+    assert on_tpu == "pytest tests/ops/test_on_tpu.py with"
+    assert "--ignore=tests/ops/test_on_tpu.py" in compiling
     assert alone == "pytest -m alone with"
 
 
@@ -102,13 +106,13 @@ def test_other_arguments_go_to_pytest(run):
 
 
 def test_a_release_of_xla_without_a_flag_goes_without(run):
-    _, compiling, others, _ = run(flag_exists=False)
+    _, compiling, others, *_ = run(flag_exists=False)
     assert compiling.endswith("with 1")
     assert others.endswith("with 1")
 
 
 def test_the_flags_of_the_environment_stay(run):
-    _, compiling, _, _ = run(XLA_FLAGS="--xla_dump_to=x")
+    _, compiling, *_ = run(XLA_FLAGS="--xla_dump_to=x")
     assert compiling.endswith(f"with 1 --xla_dump_to=x {SPLIT} {EMITTERS}")
 
 
