@@ -46,13 +46,16 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=16, help="of a training step")
     parser.add_argument("--size", type=int, default=64, help="most pixels a side")
     parser.add_argument("--all", action="store_true", help="print every row")
+    parser.add_argument(
+        "--quick", action="store_true", help="let a TPU's compiler search less"
+    )
     args = parser.parse_args()
     target = targets.parse_target(CHIPS[args.chip])
     targets.prepare(target, os.environ)
     programs = [*operations(args.ops), *steps(args.models, args.batch, args.size)]
     print(f"| {args.chip} | MB moved | autodiff | ratio | MB temporary | autodiff |")
     print("|---|---|---|---|---|---|", flush=True)
-    measure = Compiler(target)
+    measure = Compiler(target, quick=args.quick)
     exceeded = 0
     for label, function, arrays in programs:
         ours, stock = (measure(mode, function, arrays) for mode in MODES)
@@ -86,11 +89,15 @@ class Compiler:
 
     Args:
         target: whose environment is prepared.
+        quick: whether a TPU's compiler searches less for fast kernels.
     """
 
-    def __init__(self, target: targets.Target):
+    def __init__(self, target: targets.Target, quick: bool = False):
         import jax
 
+        from cnnjax.plan.steps import QUICK
+
+        self._options = QUICK if quick and target.chip.platform == "tpu" else None
         self._platform = target.chip.platform
         device = targets.find_devices(target)[0]
         self._place = jax.sharding.SingleDeviceSharding(device)
@@ -113,7 +120,7 @@ class Compiler:
         lowered = traced.lower(lowering_platforms=(self._platform,))
         text = re.sub(r"@[\w.]+", "@f", lowered.as_text())
         if text not in self._known:
-            compiled = lowered.compile()
+            compiled = lowered.compile(self._options)
             moved, _, temporary, _ = measure_traffic(compiled)
             if self._platform == "tpu":  # its compiler counts parts that are read
                 moved = (compiled.cost_analysis() or {})["bytes accessed"]
@@ -152,9 +159,11 @@ def steps(pattern: str, batch: int, size: int) -> Iterator[tuple[str, Callable, 
     import jax.numpy as jnp
 
     from cnnjax import models, ops
+    from cnnjax.benchmark.network_size import published_size
     from cnnjax.models.catalog import CATALOG
 
-    for name, entry in CATALOG.items():
+    for name in sorted(CATALOG, key=lambda n: published_size(n).multiply_adds):
+        entry = CATALOG[name]
         if not re.search(pattern, name):
             continue
         model = models.make_model(name, num_classes=entry.num_classes, dtype="bfloat16")

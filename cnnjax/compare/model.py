@@ -135,6 +135,7 @@ def compare_problem(problem: Problem) -> Comparison:
         lambda tree: problem.custom(tree["params"], tree["input"]),
         lambda tree: problem.autodiff(tree["params"], tree["input"]),
         {"params": problem.params, "input": problem.x},
+        network=True,
         dtype=jnp.dtype(problem.dtype),
     )
 

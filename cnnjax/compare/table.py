@@ -5,7 +5,7 @@ from typing import Any
 
 from cnnjax.compare.gradients import Row
 from cnnjax.compare.model import Timing
-from cnnjax.compare.tolerance import FACTOR, FINITE_DIFFERENCE
+from cnnjax.compare.tolerance import EXCESS, FACTOR, FINITE_DIFFERENCE, NUDGE
 from cnnjax.streams import printable
 
 Section = tuple[str, Sequence[Row]]
@@ -28,9 +28,10 @@ autodiff's, and the same divided by the largest value; float64: the same in floa
 ulp: the error against autodiff's float64 run, in units in the last place of the largest
 value. slope: the relative error against a central difference in a random direction.
 A gradient is off if its error exceeds both {FACTOR} sqrt(n) eps of its dtype (n is the
-number of values in all arguments) and twice autodiff's own error; if its float64 error
-exceeds that limit with eps = 2^-52; or if the error of the slope exceeds
-{FINITE_DIFFERENCE:.0e}."""
+number of values in all arguments) and {EXCESS} times autodiff's own error and, for a
+network in float32, {EXCESS} times the change when all arguments move by {NUDGE} eps; if
+its float64 error exceeds the first limit with eps = 2^-52; or if the error of the slope
+exceeds {FINITE_DIFFERENCE:.0e}."""
 
 
 def lines(sections: Iterable[Section], timing: Timing | None = None) -> list[str]:

@@ -18,6 +18,16 @@ import numpy as np
 
 FACTOR, FEWEST_TERMS = 8, 64
 
+NUDGE, DRAWS = 16, 3
+"""Units of float32's precision that move the arguments, and how often."""
+
+EXCESS = 4
+"""How many times larger than autodiff's own error a gradient's may be.
+
+Where all terms cancel, each error is the largest of a few rounding errors, and of two
+correct gradients, one's may be three times the other's.
+"""
+
 # With a step of 1e-6 and rounding errors of 1e-16, a central difference is exact to
 # about 1e-9, but a few units of a large network cross a kink on that step.
 FINITE_DIFFERENCE = 1e-5

@@ -51,6 +51,30 @@ def test_a_small_fault_hides_in_rounding_but_not_in_float64():
     assert row.failures == ("differs by 3.0e-07 in float64",)
 
 
+def hidden(shift, factor=1.0):
+    """A ReLU whose input is rounding away from 0 in float32, and its gradient there."""
+
+    @custom_vjp()
+    def relu(z):
+        return jnp.maximum(z, 0)
+
+    def backward(z, dy):
+        single = z.dtype == jnp.float32
+        return (dy * (z + shift * single > 0) * (factor if single else 1),)
+
+    relu.defvjp(lambda z: (relu(z), z), backward)
+    return lambda x: relu(x - jnp.asarray(X)) + x
+
+
+def test_rounding_may_take_a_hidden_unit_of_a_network_across_a_kink():
+    x = X * (1 - 1e-7)  # within rounding of the kinks
+    one, other = hidden(1e-5), hidden(0)
+    assert not compare_gradients(one, other, x).ok
+    assert compare_gradients(one, other, x, network=True).ok
+    wrong = hidden(1e-5, factor=10)
+    assert not compare_gradients(wrong, other, x, network=True).ok
+
+
 def test_names_are_paths_and_whole_numbers_pass_through():
     tree = {"kernel": X, "parts": [X + 1, np.arange(6)]}
 

@@ -3,8 +3,8 @@
 * ``native``: one operation whose maps are C++ loops over rows of channels.
 * ``xla_fused``: the same operation, its maps left to XLA. It stands in for ``native``
   on platforms other than a CPU, in a program that was traced once for all of them.
-* ``xla_fused_by_y``: the same for a TPU, which reads from y what ReLU passed on after
-  the addition of a z; a GPU moves less memory in half precision when it reads z.
+* ``xla_fused_by_g``: the same for a GPU, where XLA fuses less: after the addition of a
+  z in half precision, g is summed as it was stored.
 * ``xla``: moments, normalization, addition and ReLU one after the other.
 
 Every other normalization has one implementation, that of ``xla``: by given moments, by
@@ -42,9 +42,9 @@ def choose(problem: BatchNormProblem, platform: str, obstacle: str = "") -> Choi
         few = f"{channels} channels do not fill a vector of {native.FEWEST_CHANNELS}"
         return Choice("xla", few)
     if platform == "tpu":
-        return Choice("xla_fused_by_y", "the kernels are for CPUs only")
-    if platform != "cpu":
         return Choice("xla_fused", "the kernels are for CPUs only")
+    if platform != "cpu":
+        return Choice("xla_fused_by_g", "the kernels are for CPUs only")
     if problem.backend == "native":
         return Choice("native", "the backend is 'native'")
     return Choice("native", "all steps in one pass over the memory")

@@ -132,16 +132,16 @@ def fused(x, scale, bias, add, problem) -> tuple[jax.Array, jax.Array, jax.Array
 
 def _fused_fwd(x, scale, bias, add, problem):
     y, mean, variance = fused(x, scale, bias, add, problem)
-    kept = (y, add) if problem.relu and problem.adds else (None, None)
+    kept = y if problem.relu and problem.adds else None
     return (y, mean, variance), (x, scale, bias, kept, mean, variance)
 
 
 def _fused_bwd(problem, residuals, cotangents):
-    x, scale, bias, kept, mean, variance = residuals
+    x, scale, bias, y, mean, variance = residuals
     dy, dmean, dvariance = cotangents
     r = lax.rsqrt(variance + problem.epsilon)
     factor = r * scale
-    total, product, g = _sums(dy, x, *kept, mean, factor, bias, problem)
+    total, product, g = _sums(dy, x, y, mean, factor, bias, problem)
     dmean = dmean - r * scale * total
     dvariance = dvariance - 0.5 * r**3 * scale * product
     if problem.fast:  # no gradient where rounding made the variance 0
@@ -158,23 +158,18 @@ fused.defvjp(_fused_fwd, _fused_bwd)
 
 
 @custom_vjp("problem")
-def _sums(dy, x, y, add, mean, factor, bias, problem):
+def _sums(dy, x, y, mean, factor, bias, problem):
     """The sums of g and g (x - m), and g where it is the gradient of a z.
 
-    Whether ReLU passed y on is in y, and can be computed again from x and z.
+    With a z, y says where ReLU passed it on. Without, that is computed again from x.
     """
     maps = {
-        "native": partial(_by_y, native.sums),
-        "xla_fused": xla.sums_on_gpu,
-        "xla_fused_by_y": partial(_by_y, xla.sums),
+        "native": native.sums,
+        "xla_fused": xla.sums,
+        "xla_fused_by_g": xla.sums_by_g,
     }
     static = {"relu": problem.relu, "wants_g": problem.adds}
-    return _run(maps, problem, dy, x, y, add, mean, factor, bias, **static)
-
-
-def _by_y(sums, dy, x, y, add, *rows, **static):
-    del add
-    return sums(dy, x, y, *rows, **static)
+    return _run(maps, problem, dy, x, y, mean, factor, bias, **static)
 
 
 @custom_vjp("problem")
@@ -186,7 +181,7 @@ def _gradient(dy, x, mean, factor, bias, by_distance, constant, problem):
 
 def _run(implementations, problem, *arrays, **static):
     """A map by the implementation chosen for each platform."""
-    maps = {"xla_fused_by_y": implementations["xla_fused"], **implementations}
+    maps = {"xla_fused_by_g": implementations["xla_fused"], **implementations}
     return choice.run(
         {key: choose(problem, key).implementation for key in choice.PLATFORMS},
         {name: partial(f, **static) for name, f in maps.items()},
@@ -196,11 +191,8 @@ def _run(implementations, problem, *arrays, **static):
 
 def _sums_bwd(problem, arrays, cotangents):
     """Second derivatives: JAX differentiates XLA's formula."""
-    *arrays, add, mean, factor, bias = arrays
     formula = partial(xla.sums, relu=problem.relu, wants_g=problem.adds)
-    rule = jax.vjp(formula, *arrays, mean, factor, bias)[1]
-    ddy, dx, dy, *rows = rule(cotangents)
-    return ddy, dx, dy, None if add is None else jnp.zeros_like(add), *rows
+    return jax.vjp(formula, *arrays)[1](cotangents)
 
 
 def _gradient_bwd(problem, arrays, cotangent):

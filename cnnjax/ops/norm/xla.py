@@ -29,7 +29,7 @@ def sums(
     dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """The sums of g and ``g (x - m)``, ``(channels,)``; and g, where it is wanted."""
-    passed = _passed(dy, x, y, None, mean, factor, bias, relu)
+    passed = _passed(dy, x, y, mean, factor, bias, relu)
     g = passed.astype(mean.dtype)
     axes = tuple(range(x.ndim - 1))
     kept = g.astype(x.dtype) if wants_g else None
@@ -41,23 +41,21 @@ def gradient(
     dy, x, mean, factor, bias, by_distance, constant, *, relu: float
 ) -> jax.Array:
     """``dx = f g + (x - m) by_distance + constant``."""
-    g = _passed(dy, x, None, None, mean, factor, bias, relu).astype(mean.dtype)
+    g = _passed(dy, x, None, mean, factor, bias, relu).astype(mean.dtype)
     mean, factor, by_distance, constant = _all_per_channel(
         x, mean, factor, by_distance, constant
     )
     return (g * factor + (x - mean) * by_distance + constant).astype(x.dtype)
 
 
-def sums_on_gpu(dy, x, y, add, mean, factor, bias, *, relu: float, wants_g: bool):
-    """``sums``; in half precision, what ReLU passed on is read from z instead of y.
+def sums_by_g(dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool):
+    """``sums``; in half precision, g is summed after it was rounded.
 
-    And the sum of g is read from g, so that one kernel gives g and the other sum; XLA
-    does not fuse it with both.
+    One kernel then gives g and the other sum; XLA does not fuse it with both sums.
     """
-    rows = mean, factor, bias
     if not wants_g or x.dtype.itemsize >= 4:
-        return sums(dy, x, y, *rows, relu=relu, wants_g=wants_g)
-    g = _passed(dy, x, None, add, *rows, relu).astype(x.dtype)
+        return sums(dy, x, y, mean, factor, bias, relu=relu, wants_g=wants_g)
+    g = _passed(dy, x, y, mean, factor, bias, relu).astype(x.dtype)
     axes = tuple(range(x.ndim - 1))
     product = g.astype(mean.dtype) * (x - per_channel(mean, x.ndim))
     stored = lax.optimization_barrier(g)
@@ -70,14 +68,13 @@ def gradient_apart(dy, x, mean, *rows, relu: float) -> jax.Array:
     return gradient(dy, x, mean, *rows, relu=relu)
 
 
-def _passed(dy, x, y, add, mean, factor, bias, relu):
+def _passed(dy, x, y, mean, factor, bias, relu):
     """g: dL/dy where ReLU passed y on, else 0."""
     if not relu:
         return dy
     mean, factor, bias = _all_per_channel(x, mean, factor, bias)
     if y is None:
         y = (x - mean) * factor + bias
-        y = y if add is None else y + add
     return jnp.where((y > 0) & (y < relu), dy, 0)
 
 

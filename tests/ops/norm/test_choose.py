@@ -44,7 +44,9 @@ def test_other_platforms_run_the_same_operation_without_the_kernels():
     problem = norm.make_problem(jax.ShapeDtypeStruct(IMAGE, jnp.float32))
     if library.status().library is not None:
         on_gpu = norm.explain(problem, "gpu")["forward"]
-        assert on_gpu == ("xla_fused", "the kernels are for CPUs only")
+        assert on_gpu == ("xla_fused_by_g", "the kernels are for CPUs only")
+        on_tpu = norm.explain(problem, "tpu")["forward"]
+        assert on_tpu == ("xla_fused", "the kernels are for CPUs only")
     divided = choose(problem, "gpu", "a mesh divides the arrays")
     assert divided == ("xla", "a mesh divides the arrays")
 
