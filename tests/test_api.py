@@ -51,6 +51,7 @@ def test_history_has_an_array_for_each_metric(tmp_path):
     assert not train(tmp_path / "a", SHORT | {"report": ()}, data="digits").history
 
 
+@pytest.mark.slow
 def test_a_config_is_a_dict_a_config_dict_or_a_file(tmp_path):
     file = tmp_path / "small.py"
     file.write_text(

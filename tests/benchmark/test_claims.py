@@ -78,6 +78,7 @@ def differences(claims, ran):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(library.status().library is None, reason="no compiled kernels")
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_native_maps_are_those_that_ran(batch_norm):
@@ -93,6 +94,7 @@ def test_native_maps_are_those_that_ran(batch_norm):
         assert differences(wrong, ran), f"{name} of {title} may claim anything"
 
 
+@pytest.mark.slow
 def test_with_xla_nothing_else_runs():
     ran = take_step(backend="xla")
     assert differences(ran["claims"], ran) == {}

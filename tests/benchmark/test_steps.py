@@ -21,6 +21,7 @@ def benchmark(*words):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_values_for_machines():
     values = json.loads(benchmark("--steps=2", "--json"))
     assert values["image_shape"] == [8, 8, 1]
@@ -41,6 +42,7 @@ def test_values_for_machines():
     assert training == pytest.approx(3 * inference - first)
 
 
+@pytest.mark.slow
 def test_a_table_for_people():
     text = benchmark("--steps=2")
     assert "simple_cnn" in text

@@ -34,6 +34,7 @@ def run(*words, code=None, **env):
     )
 
 
+@pytest.mark.slow
 def test_train_then_evaluate_without_tensorflow(tmp_path):
     """A package of that name is there for any library that looks for one."""
     (tmp_path / "tensorflow").mkdir()
@@ -115,6 +116,7 @@ def test_settings_go_with_a_config(tmp_path, capsys):
     assert "needs --config=FILE" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_diverging_run_ends_with_status_1(tmp_path, capsys):
     words = ["train", f"--config={DIGITS}", f"--workdir={tmp_path / 'run'}", *SHORT]
     words += ["--config.optimizer.learning_rate=1e30", "--config.schedule.warmup=0"]

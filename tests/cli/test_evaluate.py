@@ -76,6 +76,7 @@ def sources(run):
     return ((), (data(run),))
 
 
+@pytest.mark.slow
 def test_other_data_are_scored_with_the_metrics_of_the_run(run, evaluate):
     found = json.loads(evaluate(data(run)))
     names = ["loss", "accuracy", "top2", "auc", "margin", "macro_f1", "examples"]
@@ -196,6 +197,7 @@ def test_the_report_shows_both_scores(run, evaluate):
         assert both[2 * place + 1 :] == plain[place:]
 
 
+@pytest.mark.slow
 def test_a_setting_asks_for_the_second_score(tmp_path, capsys):
     settings = SETTINGS | {"duration": "2 steps", "eval_augment": ("flip",)}
     path = tmp_path / "set.npz"

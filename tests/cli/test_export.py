@@ -25,6 +25,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_file_lies_in_the_run_and_predicts_like_it(workdir, folder, capsys, form):
     assert main(["export", f"--workdir={workdir}", f"--format={form}"]) == 0

@@ -49,6 +49,7 @@ def assert_right(run, found):
         assert float(row["probability"]) == pytest.approx(own.probability, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_held_out_files_are_named(tmp_path, run, suffix, split):
@@ -58,6 +59,7 @@ def test_held_out_files_are_named(tmp_path, run, suffix, split):
     assert not any(row["file"].endswith("cat/11.png") for row in found)
 
 
+@pytest.mark.slow
 def test_files_of_other_data_are_named(tmp_path, run, pictures):
     (tmp_path / "new").mkdir()
     for name in ("train", "test"):

@@ -48,6 +48,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_it_writes_tables_and_sheets(inspect, run, tmp_path):
     status, stdout, stderr = inspect("--examples=3", "--integration-steps=999")
     assert (status, stderr) == (0, "")

@@ -23,6 +23,7 @@ def plan(capsys, monkeypatch):
     return plan
 
 
+@pytest.mark.slow
 def test_it_prints_and_writes_a_plan(plan, tmp_path):
     file = tmp_path / "plan.json"
     words = ["--for=cpu", f"--json={file}", "--config.batch_size=8"]

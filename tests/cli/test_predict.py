@@ -42,6 +42,7 @@ def predict(run, capsys):
     return predict
 
 
+@pytest.mark.slow
 def test_a_table_has_a_line_for_each_image_of_a_folder(run, folder, predict):
     status, table, notes = predict(folder)
     lines = [line.split() for line in table.splitlines()]

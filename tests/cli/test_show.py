@@ -40,6 +40,7 @@ def test_it_writes_a_sheet_and_says_what_the_images_are(show, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]  # and nothing else
 
 
+@pytest.mark.slow
 def test_each_step_has_its_own_sheet(show, tmp_path):
     sheets = {}
     for step in ("1", "2", "787", "1"):

@@ -17,6 +17,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ["--config.model.widths=(4, 8)", "--config.batch_size=16"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "mnist1d", "fashion_mnist"])
 def test_the_gradients_of_each_config_are_right(name):
     config = load_config(CONFIGS / f"{name}.py", {"batch_size": "16"})
@@ -27,6 +28,7 @@ def test_the_gradients_of_each_config_are_right(name):
     assert "params.Conv_0.kernel" in names
 
 
+@pytest.mark.slow
 def test_mnist_by_lenet_is_right():
     """Its data is not on every machine, so random images stand in for it."""
     changes = {"data.source": "synthetic:28x28x1,10,200", "batch_size": "16"}
@@ -34,6 +36,7 @@ def test_mnist_by_lenet_is_right():
     assert compare_problem(problem).ok
 
 
+@pytest.mark.slow
 def test_what_it_prints_and_writes(tmp_path, capsys):
     digits = CONFIGS / "digits.py"
     words = ["compare", f"--config={digits}", *SMALL, "--timing"]
@@ -51,6 +54,7 @@ def test_what_it_prints_and_writes(tmp_path, capsys):
     assert "times as fast" in html
 
 
+@pytest.mark.slow
 def test_trained_parameters_are_taken_from_a_run(tmp_path):
     settings = {"model.widths": "(4, 8)", "duration": "3 steps", "batch_size": "16"}
     config = load_config(CONFIGS / "digits.py", settings)
@@ -77,6 +81,7 @@ def test_the_page_escapes_names():
     assert "off &amp; out" in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "own"),
     [({"precision": "bfloat16"}, 2**-7), ({"backend": "xla"}, 2**-23)],

@@ -96,6 +96,7 @@ def test_every_case_is_right(case):
     assert [row.failures for row in rows] == [()] * len(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_fault_makes_the_command_fail_and_is_named(
     fault, monkeypatch, capsys, tmp_path
@@ -114,6 +115,7 @@ def test_an_unknown_operation_is_refused(capsys):
     assert "did you mean 'max_pool'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_fault_is_seen_in_the_network_of_a_config(monkeypatch):
     wrong_rotation(monkeypatch)
     config = load_config(DIGITS, {"model.widths": "(4, 8)", "batch_size": "16"})
@@ -122,6 +124,7 @@ def test_a_fault_is_seen_in_the_network_of_a_config(monkeypatch):
     assert any(row.failures for row in comparison.rows)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_fault_in_the_network(monkeypatch, capsys):
     bias_over_the_wrong_axes(monkeypatch)
     small = ["--config.model.widths=(4, 8)", "--config.batch_size=16"]

@@ -122,6 +122,7 @@ def test_extra_field_and_content_before_the_archive(tmp_path):
     np.testing.assert_array_equal(x[:], images("u1")[..., None])
 
 
+@pytest.mark.slow
 def test_damaged_archive_raises_nothing_else(tmp_path):
     path = tmp_path / "data.npz"
     np.savez(path, images=images("u1", 4), labels=labels(4))

@@ -244,6 +244,7 @@ def start(*paths):
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shards", [0, 1, 5])
 def test_a_process_killed_while_it_writes_leaves_nothing_false(
     tmp_path, pictures, monkeypatch, shards
@@ -261,6 +262,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_false(
         assert_same(read(pictures, "disk", folder), read(pictures))
 
 
+@pytest.mark.slow
 def test_two_processes_at_the_same_time(tmp_path, pictures, monkeypatch, counted):
     monkeypatch.setattr("cnnjax.data.image_cache.SHARD_FILES", 2)
     processes = [start(pictures, tmp_path / "c") for _ in range(2)]

@@ -58,6 +58,7 @@ def as_parquet(folder, path):
     return f"parquet:{path}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [None, (0.1, 1.0)])
 @pytest.mark.parametrize(
     "make", [lambda folder, path: f"folder:{folder}", as_tar, as_parquet]
@@ -205,6 +206,7 @@ def group(number):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize(("read", "step"), [("0", "0"), ("0", "9"), ("1", "0")])
 def test_a_killed_program_leaves_no_process(ending, read, step):

@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(3))
 def test_programs_run(folder, monkeypatch, capsys, number):
     monkeypatch.chdir(folder)

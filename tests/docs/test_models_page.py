@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from cnnjax.cli import main
 from cnnjax.models import MODELS
 
@@ -20,6 +22,7 @@ def test_the_command_prints_what_the_page_shows(capsys):
     assert capsys.readouterr().out == shown
 
 
+@pytest.mark.slow
 def test_the_example_runs(capsys):
     code = re.search(r"```python\n(.*?)```", PAGE, re.S).group(1)
     exec(code, {})

@@ -41,6 +41,7 @@ def test_each_example_is_short():
             assert len(part.strip().splitlines()) <= 10
 
 
+@pytest.mark.slow
 def test_the_examples_work_in_every_command_from_another_folder(tmp_path):
     config = f"--config={write_project(tmp_path / 'project')}"
     elsewhere = tmp_path / "elsewhere"
@@ -121,6 +122,7 @@ def test_a_killed_run_of_the_examples_ends_with_the_same_parameters(tmp_path):
     assert "gradients are right" in out
 
 
+@pytest.mark.slow
 def test_the_examples_work_from_python(tmp_path):
     """In a process of its own, as imports last for the life of a process."""
     config = write_project(tmp_path / "project")

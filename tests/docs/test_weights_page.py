@@ -33,6 +33,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_examples_run(folder):
     save("resnet18")
     names = {"images": jnp.zeros((1, 32, 32, 3))}

@@ -32,12 +32,14 @@ def accuracy_after(text, printed):
     return float(re.search(rf"{text} (\d+(?:\.\d+)?)%", printed)[1])
 
 
+@pytest.mark.slow
 def test_own_data(run):
     printed = run("own_data.py")
     assert accuracy_after("test accuracy", printed) > 90
     assert len(re.findall(r"^([ACE]) -> \1 ", printed, re.MULTILINE)) == 3
 
 
+@pytest.mark.slow
 def test_own_model(run):
     printed = run("own_model.py")
     accuracy = accuracy_after("test accuracy", printed)
@@ -46,6 +48,7 @@ def test_own_model(run):
     assert mistakes == round(359 * (1 - accuracy / 100))
 
 
+@pytest.mark.slow
 def test_fine_tune(run):
     printed = run("fine_tune.py")
     tuned = accuracy_after("fine-tuned: test accuracy", printed)
@@ -67,6 +70,7 @@ def test_pretrained(run):
     assert len(printed.splitlines()) == 7
 
 
+@pytest.mark.slow
 def test_notebook_style(run):
     printed = run("notebook_style.py")
     confusion = re.findall(r"^ ?\[+((?: *\d+)+)\]+$", printed, re.MULTILINE)

@@ -55,6 +55,7 @@ def test_the_file_holds_the_best_score_and_the_names(run):
     assert content["model"] if "model" in content else content["name"] == "simple_cnn"
 
 
+@pytest.mark.slow
 def test_the_averaged_weights_are_used(tmp_path):
     settings = SETTINGS | {"average_decay": 0.9}
     raw = RawDataset(make_split())
@@ -76,6 +77,7 @@ class Net(nn.Module):
         return nn.Dense(self.num_classes)(nn.relu(nn.Conv(4, (3, 3))(x)).mean((1, 2)))
 
 
+@pytest.mark.slow
 def test_a_module_is_given_again(tmp_path):
     settings = SETTINGS | {"model": {}}
     data = tuple(make_split())

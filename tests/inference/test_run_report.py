@@ -33,6 +33,7 @@ def read(path):
     return Page(path.read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_the_facts_are_those_of_the_run(trained):
     facts = read_facts(Origin(trained / "one"), "one")
     assert facts.class_names == NAMES and facts.num_classes == 3
@@ -78,6 +79,7 @@ def reported(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_report_at_the_end(reported):
     page = read(reported / "report.html")
     for text in (

@@ -27,6 +27,7 @@ class Block(nn.Module):
         return jnp.minimum(linen.relu(norm(y) + y), 1.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [True, False])
 def test_tree_values_gradients_and_statistics_are_those_of_flax(train):
     x = jnp.sin(jnp.arange(4 * 9 * 7 * 5.0)).reshape(4, 9, 7, 5)

@@ -111,6 +111,7 @@ def make_signal_network(nn):
     return Network(), (3, 11, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [make_image_network, make_residual_network, make_signal_network]
 )

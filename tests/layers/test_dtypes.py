@@ -93,6 +93,7 @@ def test_complex_activations_have_the_gradients_of_flax(name):
     np.testing.assert_allclose(of(layers), of(linen), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOAT8)
 def test_small_floats_are_pooled_as_by_flax(dtype):
     x = (normal((1, 5, 4, 2), jnp.float32) - 3).astype(dtype)

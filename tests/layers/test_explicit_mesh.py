@@ -64,6 +64,7 @@ def gradients(mesh, module, layer):
     return jax.jit(jax.grad(loss, (0, 1)))(place(mesh, variables), images(mesh))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradients_have_the_types_and_values_of_flax(mesh, name):
     ours = gradients(mesh, nn, LAYERS[name])
@@ -73,6 +74,7 @@ def test_gradients_have_the_types_and_values_of_flax(mesh, name):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_of_gradients(mesh):
     x = images(mesh)
     kernel = place(mesh, jnp.ones((3, 3, 16, 8)) / 100)

@@ -41,6 +41,7 @@ def test_the_table_is_that_of_flax(repeated):
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_the_table_counts_the_arithmetic_of_repeated_layers_as_xla_does():
     def rows(text):
         cells = [[c.strip() for c in row.split("│")] for row in text.splitlines()]
@@ -57,6 +58,7 @@ def test_the_table_counts_the_arithmetic_of_repeated_layers_as_xla_does():
     assert current_backend() != "xla"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", [True, lambda module, name: True])
 def test_captures_what_flax_captures(chosen):
     ours, theirs = (
@@ -127,6 +129,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transformed_layers_are_those_of_flax(name):
     def run(nn):
@@ -192,6 +195,7 @@ def test_the_table_of_a_wrapped_block_is_that_of_flax(name):
     assert ours == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_captures_in_a_wrapped_block_what_flax_captures(name):
     ours, theirs = (

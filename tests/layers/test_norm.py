@@ -230,6 +230,7 @@ def test_statistics_over_a_mapped_axis_are_those_of_flax(outside):
     assert_same_tree(*both, jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["LayerNorm", "GroupNorm"])
 def test_other_layers_share_a_mapped_axis_too(name):
     x = normal(IMAGES, jnp.float32)

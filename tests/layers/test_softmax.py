@@ -75,6 +75,7 @@ def test_what_is_left_out_has_no_probability_and_no_gradient(name, shape, axis, 
     assert (ours[0][left_out] == 0).all()
 
 
+@pytest.mark.slow
 @EACH
 def test_a_row_that_is_left_out_whole_harms_no_other(name):
     x = jnp.asarray([[1.0, 2.0], [3.0, 4.0]])

@@ -33,6 +33,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_gradients_equal_autodiff(kind, x64):
     block = BLOCKS[kind]
@@ -67,6 +68,7 @@ REMAT = {  # options, and how many blocks there are
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REMAT)
 def test_remat_changes_no_name_and_computes_every_block_again(name):
     options, blocks = REMAT[name]
@@ -85,6 +87,7 @@ def test_remat_changes_no_name_and_computes_every_block_again(name):
     assert names.count("remat2") == blocks
 
 
+@pytest.mark.slow
 def test_remat_keeps_less_than_a_third():
     """Bytes for the backward pass, the parameters among them (docs/models.md)."""
     shapes = jax.eval_shape(lambda: jnp.zeros((128, 32, 32, 3)))
@@ -112,6 +115,7 @@ def test_remat_keeps_less_than_a_third():
     assert kept(True) == pytest.approx(62, rel=0.01)
 
 
+@pytest.mark.slow
 def test_remat_changes_no_value():
     x = np.random.default_rng(0).standard_normal((2, 16, 16, 3), np.float32)
     options = {"blocks": (1, 1), "widths": (4, 6), "stochastic_depth": 0.5}

@@ -101,6 +101,7 @@ def test_a_block_whose_last_scale_is_zero_is_its_shortcut():
     np.testing.assert_allclose(y, np.maximum(x, 0), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [("resnet20", {"blocks": (1, 1, 1)}), ("mobilenet_v2", {"multiplier": 0.1})],

@@ -122,6 +122,7 @@ def test_options_reach_the_network():
     assert [params[f"Dense_{n}"]["bias"].size for n in range(3)] == [7, 8, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_DROPOUT)
 def test_dropout_is_active_only_in_training(name):
     model = models.make_model(name, num_classes=3, dropout=0.5, **SMALL.get(name, {}))
@@ -189,6 +190,7 @@ def test_refuses_what_a_network_cannot_take():
         make_initializer("ones")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*KINDS, *MORE_KINDS])
 def test_value_and_gradient_lower_for_every_platform(name):
     options = {"dropout": 0.1} if name in WITH_DROPOUT else {}
@@ -213,6 +215,7 @@ def test_value_and_gradient_lower_for_every_platform(name):
     assert [g.shape for g in gradients] == [p.shape for p in jax.tree.leaves(params)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet5", "resnet20", "simple_cnn"])
 def test_exported_with_a_symbolic_batch_it_serves_every_batch(name):
     model = models.make_model(name, num_classes=3, **SMALL.get(name, {}))
@@ -242,6 +245,7 @@ def test_exported_with_a_symbolic_batch_it_serves_every_batch(name):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "vgg11"])
 def test_large_networks_are_exported_with_a_symbolic_batch(name):
     model = models.make_model(name, num_classes=3)

@@ -37,6 +37,7 @@ def test_names_and_shapes(name, arrays, digest):
     assert hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] == digest
 
 
+@pytest.mark.slow
 def test_initial_values():
     model = models.make_model("resnet20", num_classes=10)
     x = jnp.zeros((1, 32, 32, 3))

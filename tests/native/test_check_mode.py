@@ -1,5 +1,7 @@
 """In the check mode a kernel that leaves its arrays ends the process: none does."""
 
+import pytest
+
 from tests.support.native.programs import run
 
 POOL_AND_NORM = """
@@ -25,9 +27,11 @@ for channels, dtype in itertools.product([8, 9, 21], ["float32", "bfloat16"]):
 """
 
 
+@pytest.mark.slow
 def test_300_convolutions_stay_within_their_arrays_and_are_right():
     run("scripts/fuzz_native.py", "--problems=300", "--chunk=150")
 
 
+@pytest.mark.slow
 def test_pooling_and_batch_normalization_write_all_of_their_arrays_and_no_more():
     run("-c", POOL_AND_NORM, CNNJAX_NATIVE_CHECK="1")

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cnnjax import ops
 from tests.support.native.programs import run
@@ -43,6 +44,7 @@ def test_threads_compute_bit_for_bit_what_one_does():
         list(pool.map(work, range(8)))
 
 
+@pytest.mark.slow
 def test_four_devices_compute_bit_for_bit_what_one_does():
     run(
         "-m",

@@ -34,6 +34,7 @@ def gradients(options, relu, backend, order):
     return jax.value_and_grad(of_gradient, (0, 1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case[0]))

@@ -5,6 +5,7 @@ import pytest
 from tests.support.native.programs import run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", ["1", "2", "5"])
 def test_equals_float64(threads):
     run(

@@ -6,6 +6,7 @@ from tests.support.native.instructions import HAS_AVX512
 from tests.support.native.programs import run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", ["DEFAULT", "AVX2"] if HAS_AVX512 else ["DEFAULT"])
 def test_no_convolution_of_a_model_is_a_reference_loop_or_a_copy(isa):
     text = run(
@@ -27,6 +28,7 @@ def test_no_convolution_of_a_model_is_a_reference_loop_or_a_copy(isa):
     assert not slow
 
 
+@pytest.mark.slow
 def test_the_grid_holds_on_older_instructions_too():
     run(
         "-m",

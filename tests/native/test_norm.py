@@ -130,6 +130,7 @@ def test_an_empty_batch_has_no_moments_but_a_shape():
     assert np.isnan(mean).all() and np.isnan(variance).all()
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_nothing():
     """Sums are made in parts that the sizes decide."""
     program = (

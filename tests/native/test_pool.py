@@ -166,6 +166,7 @@ def test_two_devices_compute_bit_for_bit_what_one_does():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", ["AVX2", "SSE41"])
 def test_older_instructions_compute_the_same(isa):
     run(

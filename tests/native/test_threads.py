@@ -40,6 +40,7 @@ def expected():
     return run("-c", PROGRAM, OMP_NUM_THREADS="2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [

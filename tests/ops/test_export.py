@@ -48,6 +48,7 @@ def images(*shape):
     return jnp.asarray(normal(np.random.default_rng(1), *shape)[0], jnp.float32)
 
 
+@pytest.mark.slow
 def test_a_symbolic_batch_serves_every_batch_on_every_platform():
     check("b, 9, 8, 8", [(2, 9, 8, 8), (5, 9, 8, 8)])
 
@@ -57,6 +58,7 @@ def test_symbolic_sizes_are_exported_with_xla_and_with_autodiff(backend, mode):
     check("b, 9, 8, 8", [], backend=backend, mode=mode)
 
 
+@pytest.mark.slow
 def test_symbolic_heights_and_widths_serve_every_size():
     limits = ["h >= 8", "w >= 8"]
     check("b, h, w, 8", [(2, 9, 8, 8), (1, 12, 11, 8)], limits)

@@ -68,6 +68,7 @@ def test_sigmoid_focal_loss_equals_optax(x64, labels, alpha, gamma):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_gamma_0_is_cross_entropy():
     logits = LOGITS.astype(np.float32)
     np.testing.assert_allclose(
@@ -82,6 +83,7 @@ def test_gamma_0_is_cross_entropy():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", GAMMAS)
 def test_extreme_logits_give_finite_values_and_gradients(gamma):
     logits = np.array([[200.0, -200, 0, 1e4, -1e4]], np.float32)
@@ -99,6 +101,7 @@ def test_extreme_logits_give_finite_values_and_gradients(gamma):
         assert np.isfinite(value) and np.isfinite(slope).all()
 
 
+@pytest.mark.slow
 def test_a_logit_of_minus_infinity_is_a_class_that_cannot_be():
     logits = jnp.array([[1.0, 2.0, -jnp.inf]])
     value, slope = jax.value_and_grad(
@@ -112,6 +115,7 @@ def test_a_logit_of_minus_infinity_is_a_class_that_cannot_be():
     assert slope[0, 2] == 0
 
 
+@pytest.mark.slow
 def test_ignored_labels_give_no_loss_and_no_gradient():
     logits = LOGITS[0].astype(np.float32)
     labels = jnp.array([1, -1, 2])

@@ -100,6 +100,7 @@ def assert_transposed(f, wrapped, argument):
     assert np.abs(np.float32(found) - np.float32(expected)).max() <= tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LINEAR)
 def test_linear_functions_are_transposed_as_jax_transposes_its_own(name):
     f, argument = LINEAR[name]

@@ -174,6 +174,7 @@ def test_a_class_without_weight_may_lie_at_minus_infinity():
     np.testing.assert_array_equal(impossible, [jnp.inf])
 
 
+@pytest.mark.slow
 def test_vmap_is_a_batch(logits):
     numbers = jnp.asarray(NUMBERS)
     gradient = jax.grad(lambda z, t: ops.softmax_cross_entropy(z, t).sum())

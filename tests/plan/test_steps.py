@@ -87,6 +87,7 @@ def test_a_sharded_optimizer_gathers_parameters_alone(tmp_path):
     assert values["training"]["fresh_results"] <= METRICS
 
 
+@pytest.mark.slow
 def test_the_costs_are_those_of_the_compiler():
     run = small_run()
     step = compile_training(run)

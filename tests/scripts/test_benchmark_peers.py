@@ -59,6 +59,7 @@ def run(folder, names, *words):
     return done, values and values["networks"]["cnn"]
 
 
+@pytest.mark.slow
 def test_medians_and_ratios_by_round(tmp_path):
     done, found = run(tmp_path, ["cnnjax", "slow"])
     assert (done.returncode, done.stderr) == (0, "")
@@ -74,6 +75,7 @@ def test_medians_and_ratios_by_round(tmp_path):
     assert "frameworks talk" in (tmp_path / "out" / "cnn-slow.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"), [("broken", "no such kernel"), ("dies", "out of memory")]
 )
@@ -94,6 +96,7 @@ def test_networks_of_different_sizes_are_not_compared(tmp_path):
     assert found["workers"] == {}
 
 
+@pytest.mark.slow
 def test_a_framework_that_cannot_be_installed_is_named(tmp_path):
     """Pip finds no index where none may be asked."""
     code = """

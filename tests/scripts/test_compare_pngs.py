@@ -30,6 +30,7 @@ def digits(tmp_path, script):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_png_files_train_as_idx_files_do(script, digits, capsys):
     assert script.main([f"--idx={digits}", "--duration=30 steps"]) == 0
     *ways, accuracy = capsys.readouterr().out.splitlines()[-4:]
@@ -40,6 +41,7 @@ def test_png_files_train_as_idx_files_do(script, digits, capsys):
     assert float(accuracy.split()[-1].rstrip("%")) > 20
 
 
+@pytest.mark.slow
 def test_a_difference_is_found(script, digits, capsys, monkeypatch):
     monkeypatch.setattr(script, "WAYS", {"PNG files": {"data.flip": False}})
     assert script.main([f"--idx={digits}", "--duration=3 steps"]) == 1

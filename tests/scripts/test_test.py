@@ -49,12 +49,15 @@ def run(tmp_path):
     return begin
 
 
-def test_without_arguments_every_test_runs(run):
-    installed, compiling, others, compiler, on_tpu, alone = run()
+@pytest.mark.parametrize(
+    ("words", "among"), [([], " and not slow"), (["--all"], "")], ids=["fast", "all"]
+)
+def test_every_folder_runs_with_the_slow_tests_or_without(run, words, among):
+    installed, compiling, others, compiler, on_tpu, alone = run(*words)
     assert installed == "install test"
     assert "libtpu" in compiler
     for call in (compiling, others):
-        assert "-m not alone" in call
+        assert f"-m not alone{among} " in call
         assert "first-cases" not in call
     assert compiling.endswith(f"with 1 {SPLIT} {EMITTERS}")
     assert others.endswith(f"with 1 {SPLIT}")
@@ -65,7 +68,7 @@ def test_without_arguments_every_test_runs(run):
         assert (SCRIPTS.parent / path).is_dir(), path
     assert on_tpu == "pytest tests/ops/test_on_tpu.py with"
     assert "--ignore=tests/ops/test_on_tpu.py" in compiling
-    assert alone == "pytest -m alone with"
+    assert alone == f"pytest -m alone{among} with"
 
 
 @pytest.mark.parametrize("words", [[], ["-x"]])

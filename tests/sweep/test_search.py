@@ -67,6 +67,7 @@ def studied(folder):
     return open_study(folder, Method("random", 1), parse_sets(SETS, []), LOSS)
 
 
+@pytest.mark.slow
 def test_hopeless_runs_are_pruned_and_the_search_continues(search, tmp_path, capfd):
     status, runs = search("--search=random", "--trials=8")
     assert status == 1  # run 1 failed

@@ -60,6 +60,7 @@ def test_a_stopped_sweep_continues(tmp_path, capfd):
     assert json.loads((folder / "sweep.json").read_text())["runs"][0]["number"] == 1
 
 
+@pytest.mark.slow
 def test_one_run_alone_is_trained_in_this_process(tmp_path, monkeypatch):
     found = []
     monkeypatch.setattr(os, "execv", lambda path, words: found.extend([path, *words]))

@@ -158,6 +158,7 @@ def test_a_compressed_archive_is_not_unpacked(refuse):
     assert "is compressed or encrypted" in message
 
 
+@pytest.mark.slow
 def test_bombs_of_references(refuse):
     nested = b"\x80\x02)" + b"q\x00h\x00h\x00\x86" * 200 + b"."
     assert "it holds a tuple" in refuse(archive(nested))

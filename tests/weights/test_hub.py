@@ -90,6 +90,7 @@ def test_the_package_that_is_needed_is_named(monkeypatch):
         download("hf:me/net")
 
 
+@pytest.mark.slow
 def test_weights_load_into_a_network(hub, tmp_path):
     model = make_model("simple_cnn", num_classes=4, **OPTIONS)
     images = jnp.zeros((1, 4, 4, 1))

@@ -69,6 +69,7 @@ def test_warp_fills_each_channel():
     np.testing.assert_array_equal(y, np.broadcast_to([[[1]], [[2]], [[3]]], x.shape))
 
 
+@pytest.mark.slow
 def test_the_identity_is_exact():
     x = make((3, 4, 5))
     np.testing.assert_array_equal(warp(x, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)), x)

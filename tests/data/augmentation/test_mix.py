@@ -29,6 +29,7 @@ def swapped(x):
     return x[np.arange(len(x)) ^ 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_mixup_is_the_weighted_mean_of_the_pair(shape):
     x = normal(shape)
@@ -65,6 +66,7 @@ def test_shares_follow_the_beta_distribution():
     np.testing.assert_allclose(np.quantile(shares, [0.25, 0.5, 0.75]), quantiles, 0.2)
 
 
+@pytest.mark.slow
 def test_each_pair_gets_one_of_the_ways():
     x = normal((400, 6, 6, 1))
     mixed, _ = run(["mixup(1)", "cutmix(1)"], x)
@@ -76,6 +78,7 @@ def test_each_pair_gets_one_of_the_ways():
     assert 150 < boxes.sum() < 250
 
 
+@pytest.mark.slow
 def test_a_divided_batch_is_mixed_in_the_same_way():
     x = normal((12, 7, 5, 3))
     ways = [make_augmentation("mixup"), make_augmentation("cutmix")]

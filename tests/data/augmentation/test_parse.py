@@ -54,6 +54,7 @@ def test_each_augmentation_is_tried():
     assert [name_of(text) for text in TEXTS] == sorted({*AUGMENTATIONS} - others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS)
 def test_splitting_a_batch_changes_nothing(text):
     functions = [make_augmentation(text, NORMALIZATION)]

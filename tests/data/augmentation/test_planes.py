@@ -106,6 +106,7 @@ def test_equalize(shape):
     assert_near(jax.jit(planes.equalize)(x / 255.0), expected, 1e-4)
 
 
+@pytest.mark.slow
 def test_a_constant_image_keeps_its_color():
     x = np.full((3, 20, 20), 0.4, np.float32)
     for change in (planes.autocontrast, planes.equalize, planes.smooth):

@@ -102,6 +102,7 @@ def test_selecting_gives_what_branches_give():
         )
 
 
+@pytest.mark.slow
 def test_other_platforms_than_a_cpu_select_instead_of_branching():
     apply = jax.vmap(make_augmentation("randaugment(1)", normalization(3)))
     keys = jax.random.key_data(jax.random.split(jax.random.key(0), 5))
@@ -116,6 +117,7 @@ def test_other_platforms_than_a_cpu_select_instead_of_branching():
     assert branches("tpu") == branches("cuda")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["randaugment(2, 9)", "trivialaugment"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_batch_gives_what_its_images_give(text, channels):

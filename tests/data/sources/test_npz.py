@@ -146,6 +146,7 @@ def test_a_long_list_of_arrays_is_cut(path):
     assert "a010" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_no_damage_gets_through(path):
     np.savez_compressed(path, images=X, labels=Y)
     good = path.read_bytes()

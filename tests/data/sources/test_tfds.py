@@ -161,6 +161,7 @@ def damage(folder):
     record.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_prepared_on_first_use_and_read_without_tensorflow(tmp_path):
     dataset = load("cnnjax_toy", tmp_path)
     assert dataset.num_classes == 5

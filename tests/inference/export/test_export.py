@@ -21,6 +21,7 @@ from tests.support.inference.runs import NAMES
 OUTPUTS = ("logits", "probabilities")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("case", CASES)
 def test_an_exported_file_predicts_as_its_run(trained_case, tmp_path, case, form):

@@ -61,6 +61,7 @@ def test_without_proof_the_file_says_so(workdir, tmp_path, capfd, form):
     assert "exported unchecked (--no-verify)" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_without_its_data_says_what_to_do(tmp_path):
     run = train_small(tmp_path / "run")
     with pytest.raises(ConfigError, match=r"Give.*--data=SOURCE.*--no-verify"):

@@ -124,6 +124,7 @@ def test_the_weights_of_another_network_are_refused(load):
         load(other)
 
 
+@pytest.mark.slow
 def test_a_head_of_another_size_is_initialized_anew_and_said_so(load, arrays, capsys):
     found = load(arrays, num_classes=7)["params"]
     assert found["Dense_0"]["kernel"].shape == (6, 7)
@@ -147,6 +148,7 @@ def test_a_network_without_a_head(load, arrays, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_one_channel_gets_the_sum_of_the_filters(load, arrays):
     gray = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
     color = jnp.repeat(gray, 3, -1)
@@ -169,6 +171,7 @@ def test_the_naming_can_be_forced(load, arrays):
         load(arrays, naming="flax")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["torch", "safetensors"])
 def test_a_network_of_no_library_keeps_its_own_names(tmp_path, format):
     model = make_model("small_cnn", num_classes=3)
@@ -217,6 +220,7 @@ def test_arrays_of_no_numbers(load, arrays, tmp_path):
         load_weights("resnet18", tmp_path / "empty", naming="torchvision", **SMALL)
 
 
+@pytest.mark.slow
 def test_names_are_told_apart_by_how_many_match(tmp_path, capsys):
     model = make_model("mobilenet_v2", num_classes=3, multiplier=0.1)
     shape = (1, 32, 32, 3)

@@ -96,6 +96,7 @@ def gradient_of(case):
     return jax.grad(loss, argnums=(0, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["strided", "volume", "groups", "1x1, strided"])
 def test_gradients_of_two_orders_equal_autodiff(name):
     case, _ = CHOICES[name]

@@ -172,6 +172,7 @@ def geometries(draw):
     return Case((batch, *sizes, inputs), kernel, {**options, "groups": groups})
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(geometries())
 def test_the_three_maps_are_adjoint(case):

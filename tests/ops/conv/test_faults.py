@@ -30,10 +30,12 @@ def run(program, *args):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_crops_and_exchanges_of_xla_are_right_by_every_backend():
     run("from tests.support.ops.conv import fault_cases; fault_cases.main()")
 
 
+@pytest.mark.slow
 def test_random_convolutions_equal_numpy_by_every_backend():
     output = run("from tests.support.ops.conv import fuzz; fuzz.main(0, 15)")
     assert "14 autodiff" in output

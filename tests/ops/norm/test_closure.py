@@ -16,6 +16,7 @@ def gradient(x, scale, bias):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_axes", [(0, 0, 0), (0, None, None), (None, 0, None)])
 def test_vmap_of_the_gradient_is_one_after_another(in_axes, x64):
     shapes = (3, 4, 2, 5), (3, 5), (3, 5)
@@ -30,6 +31,7 @@ def test_vmap_of_the_gradient_is_one_after_another(in_axes, x64):
             np.testing.assert_allclose(a[i], b, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_vmap_survives_axes_of_size_one(x64):
     """jaxlib 0.10.2 crashed on some of these with more axes (jax #39257)."""
     args = make_arrays((2, 3, 1, 2, 1, 5), (5,), (5,))

@@ -175,6 +175,7 @@ def test_a_variance_that_rounding_made_zero_has_no_gradient():
     np.testing.assert_array_equal(dx[:, variance[0] == 0], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_constant_channel_becomes_its_bias(fast):
     x = jnp.stack([jnp.full((8, 4), 0.3), jnp.zeros((8, 4))], -1)

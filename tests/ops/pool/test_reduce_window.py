@@ -73,6 +73,7 @@ def test_values_and_gradients_equal_numpy(case, as_on_tpu, x64):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [ops.max_pool, ops.avg_pool])
 @pytest.mark.parametrize("case", [OVERLAPPING, LARGE], ids=["3x2", "7x5"])
 def test_two_orders_and_vmap_equal_the_other_implementations(pool, case, monkeypatch):

@@ -109,6 +109,7 @@ def test_other_names_are_refused(small_config):
         small_config(backend="mkl")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_tells_of_other_kernels(
     with_library, small_config, tmp_path, recorder
 ):

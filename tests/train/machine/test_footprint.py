@@ -33,6 +33,7 @@ def test_other_commands_refuse_it_too(command, capfd):
     assert "of memory (" in error(capfd)
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_only_where_its_state_fits(run, monkeypatch, capfd):
     """1,034 weights of 4 bytes, thrice with what AdamW remembers, and 4 counters."""
     monkeypatch.setattr(footprint, "memory_limit", lambda: 3 * 4 * 1034)

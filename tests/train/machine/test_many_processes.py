@@ -198,7 +198,6 @@ def test_what_is_refused_by_all_ends_all(tmp_path, launch):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="needs openmpi-bin")
 def test_mpirun_says_it_itself(tmp_path, launch, alone):
     mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n"]

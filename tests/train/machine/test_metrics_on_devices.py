@@ -52,6 +52,7 @@ def alone(tmp_path_factory):
     return arrays(tmp_path_factory.mktemp("alone"), "jit")
 
 
+@pytest.mark.slow
 def test_any_batch_size_gives_the_same(alone):
     for size in SIZES[1:]:
         for what in ("values", "logits", "labels", "losses"):

@@ -60,6 +60,7 @@ def tail(line):
     return line.rpartition(" : ")[2].replace("bf16", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -85,6 +86,7 @@ def test_the_state_stays_float32_and_the_loss_is_near(
     np.testing.assert_allclose(ours, whole, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_bit_for_bit(tmp_path, half, recorder):
     config = half(average_decay="0.9", checkpoint__every="5 steps")
     expected = train(config, tmp_path / "whole", recorder)
@@ -96,6 +98,7 @@ def test_a_stopped_run_resumes_bit_for_bit(tmp_path, half, recorder):
     assert evaluate_run(tmp_path / "run", "test") == expected.test
 
 
+@pytest.mark.slow
 def test_resuming_is_certified():
     changes = {"model.widths": "(2,)", "model.dense": "()", "precision": "bfloat16"}
     told = []
@@ -106,6 +109,7 @@ def test_resuming_is_certified():
     assert "bit for bit" in told[-1]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_may_change_its_precision(tmp_path, half, recorder):
     train(half(), tmp_path / "run", recorder)
     train(half(precision="float32", duration="14 steps"), tmp_path / "run", recorder)

@@ -14,6 +14,7 @@ RECIPE = (
 )
 
 
+@pytest.mark.slow
 def test_a_resumed_run_draws_the_same(tmp_path, small_config, recorder):
     config = small_config(data__augment=RECIPE, checkpoint__every="4 steps")
     whole = train(config, tmp_path / "whole", Recorder())
@@ -26,6 +27,7 @@ def test_a_resumed_run_draws_the_same(tmp_path, small_config, recorder):
     assert plain.test != whole.test
 
 
+@pytest.mark.slow
 def test_mixed_images_train_the_same_when_resumed_or_in_parts(
     tmp_path, small_config, recorder
 ):
@@ -48,6 +50,7 @@ def test_mixed_images_train_the_same_when_resumed_or_in_parts(
         make_experiment(small_config(data__augment="('mixup(1)', 'flip')"))
 
 
+@pytest.mark.slow
 def test_an_alternating_flip_is_the_same_when_resumed_or_in_parts(
     tmp_path, small_config, recorder
 ):

@@ -224,6 +224,7 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, capfd, fault, words):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_idx, lambda f: write_npz(f / "set.npz")])
 def test_the_same_data_without_the_fault_is_taken(tmp_path, write):
     (tmp_path / "data").mkdir()

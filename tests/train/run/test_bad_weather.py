@@ -130,6 +130,7 @@ def fill(path):
             return
 
 
+@pytest.mark.slow
 def test_training_goes_on_while_metrics_find_no_room(tmp_path, small_config):
     path, told = tmp_path / "run" / "metrics.jsonl", []
 
@@ -176,6 +177,7 @@ run()
 """
 
 
+@pytest.mark.slow
 def test_a_run_without_memory_for_its_saves_ends_with_a_sentence(tmp_path):
     words = [*TINY, "--config.duration=2 steps", "--config.checkpoint.every=1 step"]
     command = [sys.executable, "-P", "-c", NO_MEMORY, "train", DIGITS, *words]
@@ -222,6 +224,7 @@ end_with(main)
 """
 
 
+@pytest.mark.slow
 def test_saves_whose_folders_are_removed_harm_neither_the_next_nor_the_end(tmp_path):
     result = subprocess.run(
         [sys.executable, "-P", "-c", REMOVED, str(tmp_path / "checkpoints")],

@@ -58,6 +58,7 @@ def test_a_callback_is_told_of_everything_in_order(tmp_path, small_config):
     assert seen.of("on_end") == [[{"step": 12, "reason": "finished"}]]
 
 
+@pytest.mark.slow
 def test_a_callback_stops_a_run_which_is_then_resumed_exactly(tmp_path, small_config):
     stopping = Everything(stop_at=4)
     first = run(small_config(), tmp_path / "a", stopping)

@@ -80,6 +80,7 @@ def single(tmp_path_factory, small_config):
     return result, told(reporter), lines(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -100,6 +101,7 @@ def test_numbers_files_and_reports_are_those_of_single_steps(
     assert lines(tmp_path / "run") == written
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_with_calls_of_another_length(
     tmp_path, small_config, single
 ):
@@ -117,6 +119,7 @@ def test_a_stopped_run_resumes_with_calls_of_another_length(
     assert lines(folder) == written
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_with_calls_of_another_length(
     tmp_path, small_config, single
 ):
@@ -135,6 +138,7 @@ def test_a_killed_run_resumes_with_calls_of_another_length(
     assert lines(folder) == single[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -163,6 +167,7 @@ def test_features_of_a_run_keep_their_numbers(tmp_path, small_config, settings):
     assert skips[0] == skips[1]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_that_of_its_step(tmp_path, small_config):
     bad = {"optimizer__learning_rate": "1e30", "schedule__warmup": "0 steps"}
     found = []
@@ -175,6 +180,7 @@ def test_a_loss_that_is_not_finite_is_that_of_its_step(tmp_path, small_config):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_after_a_rollback_the_numbers_are_those_of_single_steps(tmp_path, small_config):
     bad = {"optimizer__learning_rate": "1e9", "schedule__warmup": "20 steps"}
     bad |= {"on_nan": "rollback", "rollback__factor": "1e-12", "optimizer__name": "sgd"}
@@ -189,6 +195,7 @@ def test_after_a_rollback_the_numbers_are_those_of_single_steps(tmp_path, small_
     assert backs[0] == backs[1] != []
 
 
+@pytest.mark.slow
 def test_with_watch_state_each_step_is_a_call(tmp_path, small_config, single):
     seen = []
     config = small_config(**ODD, steps_per_call="7")

@@ -63,6 +63,7 @@ def scored(run, capfd, *words):
     return json.loads(capfd.readouterr().out)
 
 
+@pytest.mark.slow
 def test_each_saved_state_can_be_scored_by_name(early, capfd):
     best, last = best_step(early), steps(early)[-1]
     default = scored(early, capfd)
@@ -177,6 +178,7 @@ def test_a_setting_that_config_and_command_change_together_is_refused(run, capfd
     assert "batch_size = 64, and the command says 32" in message
 
 
+@pytest.mark.slow
 def test_other_labels_are_refused_even_without_the_description(tmp_path, capfd):
     path = write_npz(tmp_path / "set.npz")
     words = [*SHORT, f"--config.data.source=npz:{path}", "--config.batch_size=16"]

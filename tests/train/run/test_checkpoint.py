@@ -24,6 +24,7 @@ def kept(workdir):
     return {int(path.name) for path in (workdir / "checkpoints").iterdir()}
 
 
+@pytest.mark.slow
 def test_every_so_many_steps_one_stays_for_good(tmp_path, small_config, recorder):
     config = small_config(
         duration="20 steps",
@@ -36,6 +37,7 @@ def test_every_so_many_steps_one_stays_for_good(tmp_path, small_config, recorder
     assert kept(tmp_path / "run") == {5, 10, 15, 20}
 
 
+@pytest.mark.slow
 def test_saves_can_go_by_the_clock(tmp_path, small_config, recorder, monkeypatch):
     """A clock on which each look takes half a second."""
     now = iter(np.arange(0, 1e6, 0.5))
@@ -68,6 +70,7 @@ def test_times_stand_where_they_can(tmp_path, small_config, recorder, changes, m
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_another_kind_of_device_is_told(tmp_path, small_config, recorder, monkeypatch):
     config = small_config()
     train(config, tmp_path / "run", recorder)

@@ -144,6 +144,7 @@ def test_a_state_of_another_width_of_numbers_is_not_damaged(tmp_path):
     assert restore(folder, None).arrays["rate_scale"].dtype == np.float64
 
 
+@pytest.mark.slow
 def test_a_run_resumed_without_jax_enable_x64_loses_nothing(tmp_path):
     command = [sys.executable, "-P", "-m", "cnnjax.cli", "train", DIGITS, *TINY]
     command += [f"--workdir={tmp_path}", "--config.duration=4 steps"]
@@ -189,6 +190,7 @@ def test_clipping_and_decay_can_be_changed_on_a_resume(tmp_path, changes):
     assert_same(TrainState(**found.arrays), state)
 
 
+@pytest.mark.slow
 def test_every_optimizer_is_restored_exactly(tmp_path):
     optimizers = {
         name: make_optimizer(name, lambda step: 0.1, options=OPTIONS.get(name))
@@ -259,6 +261,7 @@ def test_a_state_with_that_of_frozen_parameters_is_read(tmp_path):
     assert_same(trained, expected)
 
 
+@pytest.mark.slow
 def test_what_was_kept_for_good_stays_with_another_keep_every(tmp_path):
     folder, state = tmp_path / "checkpoints", make()
 

@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import pytest
 
 from cnnjax.compare.model import make_problem
 from cnnjax.train.run.workdir import read_config
@@ -15,6 +16,7 @@ def words(path):
     return [f"--config.data.source=npz:{path}", "--config.batch_size=16", *SHORT]
 
 
+@pytest.mark.slow
 def test_a_class_without_examples_is_told_by_every_command(tmp_path, capfd):
     path = write_npz(tmp_path / "set.npz", labels=np.arange(100) % 5 + 1)
     assert train(tmp_path / "run", *words(path)) == 0
@@ -26,6 +28,7 @@ def test_a_class_without_examples_is_told_by_every_command(tmp_path, capfd):
     assert capfd.readouterr().err.count(NOTE) == 1
 
 
+@pytest.mark.slow
 def test_a_path_that_is_not_utf_8_is_trained_on_and_evaluated(tmp_path, capfd):
     written = write_npz(tmp_path / "set.npz")
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\x1b[31m.npz")

@@ -17,6 +17,7 @@ def validations(recorder):
     return {r["step"]: r["loss"] for r in recorder.records if r["kind"] == "validation"}
 
 
+@pytest.mark.slow
 def test_it_stops_and_takes_the_best_state(tmp_path, small_config, recorder):
     config = small_config(**RESTLESS)
     result = train(config, tmp_path / "run", recorder)
@@ -32,6 +33,7 @@ def test_it_stops_and_takes_the_best_state(tmp_path, small_config, recorder):
     assert evaluate_run(tmp_path / "run", "validation").loss == losses[best]
 
 
+@pytest.mark.slow
 def test_cut_in_pieces_it_stops_at_the_same_step(tmp_path, small_config, recorder):
     config = small_config(**RESTLESS, average_decay="0.9")
     whole = train(config, tmp_path / "whole", recorder)
@@ -47,6 +49,7 @@ def test_cut_in_pieces_it_stops_at_the_same_step(tmp_path, small_config, recorde
     assert max(record["step"] for record in recorder.steps) == last
 
 
+@pytest.mark.slow
 def test_more_patience_goes_on(tmp_path, small_config, recorder):
     train(small_config(**RESTLESS), tmp_path / "run", recorder)
     first = max(validations(recorder))
@@ -55,6 +58,7 @@ def test_more_patience_goes_on(tmp_path, small_config, recorder):
     assert max(validations(recorder)) > first
 
 
+@pytest.mark.slow
 def test_the_last_state_can_be_wanted(tmp_path, small_config, recorder):
     config = small_config(**RESTLESS, early_stopping__restore_best="false")
     result = train(config, tmp_path / "run", recorder)
@@ -62,6 +66,7 @@ def test_the_last_state_can_be_wanted(tmp_path, small_config, recorder):
     assert evaluate_run(tmp_path / "run", "test") == result.test
 
 
+@pytest.mark.slow
 def test_accuracy_can_be_what_counts(tmp_path, small_config, recorder):
     config = small_config(**RESTLESS, monitor="accuracy")
     result = train(config, tmp_path / "run", recorder)
@@ -71,6 +76,7 @@ def test_accuracy_can_be_what_counts(tmp_path, small_config, recorder):
     assert int(result.state.step) == max(scores, key=scores.get)
 
 
+@pytest.mark.slow
 def test_a_damaged_best_state_gives_way_to_the_last(tmp_path, small_config, recorder):
     config = small_config(**RESTLESS)
     best = int(train(config, tmp_path / "run", recorder).state.step)
@@ -81,6 +87,7 @@ def test_a_damaged_best_state_gives_way_to_the_last(tmp_path, small_config, reco
     assert any(f"step {best} is damaged" in text for text in recorder.messages)
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_what_is_scored(tmp_path, small_config, recorder):
     config = small_config(duration="20 steps", average_decay="0.8")
     states = []
@@ -109,6 +116,7 @@ def recorder_test(recorder, score):
     return score._replace(loss=last["loss"], accuracy=last["accuracy"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new"), [("none", "0.9"), ("0.9", "none")])
 def test_averaging_cannot_begin_or_end_on_the_way(
     tmp_path, small_config, recorder, old, new

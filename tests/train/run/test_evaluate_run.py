@@ -25,6 +25,7 @@ def score(run, capfd, split="test"):
     return json.loads(capfd.readouterr().out)
 
 
+@pytest.mark.slow
 def test_test_is_scored_without_the_training_files(run, capfd):
     expected = score(run, capfd)
     for file in run.parent.glob("train-*"):
@@ -35,12 +36,14 @@ def test_test_is_scored_without_the_training_files(run, capfd):
         assert "has no file named train-images" in error(capfd)
 
 
+@pytest.mark.slow
 def test_a_held_out_split_and_train_are_scored_from_all_files(run, capfd):
     records = [score(run, capfd, split) for split in ("train", "validation")]
     images = len(read_idx(next(run.parent.glob("train-labels*"))))
     assert sum(record["examples"] for record in records) == images
 
 
+@pytest.mark.slow
 def test_changed_pixels_of_the_scored_split_are_refused(run, capfd):
     path = next(run.parent.glob("t10k-images*"))
     images = np.array(read_idx(path))
@@ -50,12 +53,14 @@ def test_changed_pixels_of_the_scored_split_are_refused(run, capfd):
     assert "the test split is not that of the run" in error(capfd)
 
 
+@pytest.mark.slow
 def test_without_its_normalization_the_training_split_is_read(run, capfd):
     expected = score(run, capfd)
     (run / "normalization.json").unlink()
     assert score(run, capfd) == expected
 
 
+@pytest.mark.slow
 def test_an_archive_without_a_test_split_is_read_whole(tmp_path, capfd):
     source = f"--config.data.source=npz:{write_npz(tmp_path / 'set.npz')}"
     run = tmp_path / "run"

@@ -49,6 +49,7 @@ def first_states(config, workdir, recorder):
     return states
 
 
+@pytest.mark.slow
 def test_all_but_the_head_is_taken_and_frozen(
     tmp_path, small_config, recorder, pretrained
 ):
@@ -66,6 +67,7 @@ def test_all_but_the_head_is_taken_and_frozen(
     assert any(text.endswith(told) for text in recorder.messages)
 
 
+@pytest.mark.slow
 def test_the_run_goes_on_without_the_other_one(
     tmp_path, small_config, recorder, pretrained
 ):
@@ -77,6 +79,7 @@ def test_the_run_goes_on_without_the_other_one(
     assert int(train(longer, tmp_path / "run", recorder).state.step) == 9
 
 
+@pytest.mark.slow
 def test_a_checkpoint_can_be_named(tmp_path, small_config, recorder):
     states = first_states(
         small_config(checkpoint__every="4 steps", checkpoint__keep="9"),
@@ -92,6 +95,7 @@ def test_a_checkpoint_can_be_named(tmp_path, small_config, recorder):
     assert_same(only.params, states[7].params)
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_what_is_taken(tmp_path, small_config, recorder):
     *_, last = first_states(
         small_config(average_decay="0.7"), tmp_path / "base", recorder
@@ -139,6 +143,7 @@ def test_a_pattern_that_is_none_is_refused(small_config, key):
         small_config(**{key: "(unclosed"})
 
 
+@pytest.mark.slow
 def test_branching_off_is_going_on_elsewhere(tmp_path, small_config, recorder):
     config = small_config(
         checkpoint__every="4 steps", checkpoint__keep="9", data__flip="true"

@@ -92,6 +92,7 @@ EARLY = [
 ]
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_early_is_finished_too(tmp_path, capfd):
     words = [*SHORT, *EARLY]
     stop = "--config.early_stopping.patience=3"
@@ -118,6 +119,7 @@ def test_a_new_run_does_not_branch_off_the_end(tmp_path, run, capfd):
     assert train(other, *SHORT, f"--resume={run}/checkpoints/15") == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_paused_before_the_lock_sees_what_another_did(
     tmp_path, monkeypatch, capfd
 ):

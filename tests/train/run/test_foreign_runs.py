@@ -53,6 +53,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_program_is_read_or_left_where_a_foreign_run_says(
     tmp_path, foreign, monkeypatch, command

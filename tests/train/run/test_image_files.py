@@ -42,6 +42,7 @@ def state(run):
     return read_trained(Origin(run))[0]
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit_with_other_workers(tmp_path, folder):
     words = [SIZE, BATCH, source(folder), STREAMED]
     whole = [*words, "--config.duration=60 steps"]
@@ -58,6 +59,7 @@ def test_a_killed_run_resumes_bit_for_bit_with_other_workers(tmp_path, folder):
     assert_same(state(run), state(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_streamed_and_in_memory_it_ends_the_same(tmp_path, folder):
     words = [*SHORT, SIZE, BATCH, source(folder)]
     assert train(tmp_path / "one", *words) == 0
@@ -65,6 +67,7 @@ def test_streamed_and_in_memory_it_ends_the_same(tmp_path, folder):
     assert_same(state(tmp_path / "one"), state(tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_a_folder_of_png_files_trains_as_idx_does(tmp_path):
     write_idx(tmp_path / "idx", n=60)
     for prefix, split in (("train", "train"), ("t10k", "test")):
@@ -91,6 +94,7 @@ def test_a_folder_of_png_files_trains_as_idx_does(tmp_path):
     assert_same(state(tmp_path / "one"), state(tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_the_trained_model_takes_files_of_any_size(tmp_path, folder):
     run = tmp_path / "run"
     assert train(run, *SHORT, SIZE, BATCH, source(folder)) == 0
@@ -109,6 +113,7 @@ def test_the_trained_model_takes_files_of_any_size(tmp_path, folder):
     assert evaluate(run) == expected
 
 
+@pytest.mark.slow
 def test_a_changed_picture_is_refused(tmp_path, folder, capfd):
     words = [SIZE, BATCH, source(folder)]
     assert train(tmp_path / "run", *SHORT, *words) == 0
@@ -119,6 +124,7 @@ def test_a_changed_picture_is_refused(tmp_path, folder, capfd):
     assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_bad_files_end_the_run_before_it_begins_or_are_skipped(tmp_path, folder, capfd):
     add_trouble(folder / "dog")
     words = [*SHORT, SIZE, BATCH, source(folder)]
@@ -130,6 +136,7 @@ def test_bad_files_end_the_run_before_it_begins_or_are_skipped(tmp_path, folder,
     assert described["decoding"]["size"] == [12, 16]
 
 
+@pytest.mark.slow
 def test_random_parts_are_a_function_of_seed_epoch_and_image(tmp_path, folder):
     part = "--config.data.random_part=(0.1, 1.0)"
     words = [SIZE, BATCH, source(folder), STREAMED, part]
@@ -150,6 +157,7 @@ def test_random_parts_need_streamed_files(tmp_path, folder, capfd):
     assert "data.random_part is (0.1, 1.0), which needs data.streaming" in error(capfd)
 
 
+@pytest.mark.slow
 def test_test_files_are_scored_without_the_training_files(tmp_path, capfd):
     """They are gray, and converted as the training files say."""
     write_folder(tmp_path / "set" / "train", count=30)
@@ -163,6 +171,7 @@ def test_test_files_are_scored_without_the_training_files(tmp_path, capfd):
     assert evaluate(run) == expected
 
 
+@pytest.mark.slow
 def test_a_loader_of_one_s_own_may_return_files(tmp_path, folder, monkeypatch):
     (tmp_path / "my_files.py").write_text(OWN_LOADER)
     monkeypatch.syspath_prepend(tmp_path)

@@ -38,6 +38,7 @@ def record(settings, workdir):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
 def test_the_inputs_are_those_of_the_run(tmp_path, streaming):
     """Order, random parts, crop, flip, augmentation and mixing, step by step."""

@@ -30,6 +30,7 @@ def waited(records):
     return [r["data_wait_fraction"] for r in records if r["kind"] == "train"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("decodes", "advice"),
     [

@@ -39,6 +39,7 @@ def test_lost_checkpoints_are_no_reason_to_start_anew(run, capfd, lose):
         assert before.keys() == after.keys()
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path, recorder):
     """All that it leaves is there but for a checkpoint."""
     from cnnjax.config.files import load_config
@@ -59,6 +60,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path, recorde
     assert train(tmp_path / "run", *SHORT) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("do", ["move", "remove", "replace"])
 def test_a_folder_that_goes_away_during_the_run_is_not_made_again(
     tmp_path, recorder, small_config, do

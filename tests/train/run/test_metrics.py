@@ -21,6 +21,7 @@ def validations(recorder, name):
     return {r["step"]: r[name] for r in recorder.records if r["kind"] == "validation"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "best_of"), [("calibration_error", min), ("auc", max)]
 )
@@ -42,6 +43,7 @@ def test_a_metric_decides_and_a_cut_run_ends_the_same(
     assert cut.test == whole.test
 
 
+@pytest.mark.slow
 def test_every_metric_is_reported_whatever_the_batch_size(
     tmp_path, small_config, recorder
 ):
@@ -99,6 +101,7 @@ def test_a_bad_monitor_is_refused_before_data_is_read(tmp_path, small_config, re
         train(config, tmp_path / "run", recorder)
 
 
+@pytest.mark.slow
 def test_a_metric_may_be_added_and_monitored_on_the_way(
     tmp_path, small_config, recorder
 ):

@@ -42,6 +42,7 @@ def scored(run, capfd):
     return json.loads(capfd.readouterr().out)
 
 
+@pytest.mark.slow
 def test_data_at_another_place_is_told_and_resumed(moved, original, capfd):
     run, path = moved
     assert train(run, *words(path, LONGER)) == 0
@@ -95,6 +96,7 @@ def test_a_copied_and_renamed_run_is_evaluated_and_resumed(tmp_path, trained, ca
     assert scored(trained, capfd) == expected
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_run_needs_its_origin_no_longer(tmp_path, run, capfd):
     start = f"--config.init_from={run}"
     assert train(tmp_path / "tuned", *SHORT, start) == 0

@@ -96,6 +96,7 @@ def test_a_step_that_the_run_does_not_have(trained, step):
         replay(trained, step)
 
 
+@pytest.mark.slow
 def test_a_rolled_back_step_has_the_lower_rate(tmp_path, small_config, recorder):
     config, states = small_config(**RUNAWAY), {}
 
@@ -107,6 +108,7 @@ def test_a_rolled_back_step_has_the_lower_rate(tmp_path, small_config, recorder)
     assert_equal(replay(tmp_path / "run", 2).after, states[2])
 
 
+@pytest.mark.slow
 def test_an_image_with_huge_values_is_named_when_the_loss_is_not_finite(tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.random((64, 8, 8, 1), np.float32), np.arange(64) % 3

@@ -31,6 +31,7 @@ def trained(config, folder, recorder):
     return states
 
 
+@pytest.mark.slow
 def test_a_file_of_weights(tmp_path, small_config, recorder):
     file = tmp_path / "base.safetensors"
     write(file, 7)
@@ -49,6 +50,7 @@ def test_a_file_of_weights(tmp_path, small_config, recorder):
         replay(tmp_path / "run", 2)
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_run(tmp_path, small_config, recorder):
     train(small_config(duration="2 steps"), tmp_path / "old", recorder)
     config = small_config(init_from=str(tmp_path / "old"), duration="3 steps", seed="1")

@@ -76,6 +76,7 @@ def test_after_the_end_the_same_command_scores_again(tmp_path, whole, recorder):
     assert result.test == expected.test
 
 
+@pytest.mark.slow
 def test_longer_training_goes_on_from_the_end(tmp_path, small_config, recorder):
     train(small_config(), tmp_path / "run", recorder)
     longer = small_config(duration="20 steps")
@@ -156,6 +157,7 @@ def test_newest_and_best_are_kept(tmp_path, small_config, recorder):
     assert kept == {10, 12, min(losses, key=losses.get)}
 
 
+@pytest.mark.slow
 def test_metrics_of_steps_that_are_taken_again_stand_once(tmp_path, small_config):
     from cnnjax.report import MetricsFile
 
@@ -178,6 +180,7 @@ def test_metrics_of_steps_that_are_taken_again_stand_once(tmp_path, small_config
     assert [step for kind, step in steps if kind == "train"] == [4, 8, 12, 16]
 
 
+@pytest.mark.slow
 def test_after_a_nan_a_lower_rate_goes_on(tmp_path, small_config, recorder):
     bad = small_config(optimizer__learning_rate="1e30", schedule__warmup="0 steps")
     with pytest.raises(NonFiniteLossError):
@@ -186,6 +189,7 @@ def test_after_a_nan_a_lower_rate_goes_on(tmp_path, small_config, recorder):
     assert train(good, tmp_path / "run", recorder).state.step == 12
 
 
+@pytest.mark.slow
 def test_a_second_run_in_one_folder_is_refused(tmp_path):
     first = start(tmp_path, "--config.duration=5000 steps")
     try:
@@ -206,6 +210,7 @@ def small_disk(tmp_path):
         yield folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
 def test_a_full_disk_harms_no_older_checkpoint(small_disk):
     words = ["--config.duration=40 steps", "--config.checkpoint.every=20 steps"]
@@ -223,6 +228,7 @@ def test_a_full_disk_harms_no_older_checkpoint(small_disk):
     assert "resuming after step 20" in out
 
 
+@pytest.mark.slow
 def test_lines_of_metrics_are_those_of_a_whole_run(tmp_path, small_config, recorder):
     """Stopped between two lines, the next one is the mean over all its steps."""
     config = small_config(duration="30 steps", log_every="10 steps")
@@ -240,6 +246,7 @@ def test_lines_of_metrics_are_those_of_a_whole_run(tmp_path, small_config, recor
         assert one["images_per_second"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [

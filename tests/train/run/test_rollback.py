@@ -33,6 +33,7 @@ def test_it_goes_back_with_a_lower_rate(tmp_path, small_config, recorder):
     assert recorder.rewinds == [0] * (1 + len(told))
 
 
+@pytest.mark.slow
 def test_going_on_after_a_rollback_ends_the_same(tmp_path, small_config, recorder):
     config = small_config(**RUNAWAY)
     whole = train(config, tmp_path / "whole", recorder)
@@ -58,6 +59,7 @@ def test_it_does_not_go_back_for_ever(tmp_path, small_config, recorder):
         train(small_config(**hopeless), tmp_path / "run", recorder)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, small_config, recorder):
     """One step at such a rate overflows, though its own loss was fine."""
     config = small_config(

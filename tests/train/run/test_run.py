@@ -13,6 +13,7 @@ from cnnjax.train.run.loop import train
 from tests.support.train.faults import assert_same, leaves
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_end_bit_equal(tmp_path, small_config, recorder):
     config = small_config(data__crop_padding="1", data__flip="true")
     first = train(config, tmp_path / "a", recorder)
@@ -21,6 +22,7 @@ def test_two_runs_with_one_seed_end_bit_equal(tmp_path, small_config, recorder):
     assert first.test == second.test
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(tmp_path, small_config, recorder):
     first = train(small_config(), tmp_path / "a", recorder)
     second = train(small_config(seed="1"), tmp_path / "b", recorder)
@@ -74,6 +76,7 @@ def test_a_trained_run_is_evaluated_from_disk(tmp_path, small_config, recorder, 
         assert score == result.test
 
 
+@pytest.mark.slow
 def test_data_that_changed_is_noticed(tmp_path, small_config, recorder):
     def write(n):
         draw = np.random.default_rng(0)
@@ -133,6 +136,7 @@ def test_optimizers_by_name(tmp_path, small_config, recorder, name):
     assert np.isfinite(recorder.steps[-1]["loss"])
 
 
+@pytest.mark.slow
 def test_sigmoid_loss_learns(tmp_path, small_config, recorder):
     config = small_config(
         loss__name="sigmoid", optimizer__learning_rate="0.02", duration="200 steps"
@@ -140,6 +144,7 @@ def test_sigmoid_loss_learns(tmp_path, small_config, recorder):
     assert train(config, tmp_path / "run", recorder).test.accuracy > 0.5
 
 
+@pytest.mark.slow
 def test_both_kinds_of_gradients_give_one_loss_curve(tmp_path, small_config, recorder):
     """Equal but for rounding, which 30 steps of Adam let grow to some 1e-5."""
     curves = []

@@ -55,6 +55,7 @@ def test_a_line_of_metrics_that_is_no_record_is_refused(run, capfd, line):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_the_checkpoints_of_another_network_are_refused(tmp_path, run, capfd):
     other = tmp_path / "other"
     assert train(other, *SHORT, "--config.model.widths=(4, 9)") == 0

@@ -226,6 +226,7 @@ def test_a_config_on_disk_runs_no_code(run, capfd):
     assert not list(run.rglob("evil"))
 
 
+@pytest.mark.slow
 def test_the_page_of_a_comparison_escapes_the_name_of_the_data(tmp_path):
     path = write_npz(tmp_path / "<img src=x onerror=alert(1)>&\"'.npz")
     changes = {"data.source": f"npz:{path}", "batch_size": "16", "model.widths": "(2,)"}

@@ -65,6 +65,7 @@ def refuse(capfd, *words):
     return err
 
 
+@pytest.mark.slow
 def test_a_run_on_label_maps(tmp_path, config, source, recorder, capfd):
     whole = train(config, tmp_path / "whole", recorder)
     run = tmp_path / "run"
@@ -132,6 +133,7 @@ def test_a_run_on_label_maps(tmp_path, config, source, recorder, capfd):
     assert "would both be 0.png" in err
 
 
+@pytest.mark.slow
 def test_the_gradients_of_a_run_are_right(config):
     assert compare_problem(make_problem(config)).ok
 

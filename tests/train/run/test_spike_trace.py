@@ -39,6 +39,7 @@ def skips(data, folder, capsys):
     return variables, lines
 
 
+@pytest.mark.slow
 def test_a_spike_is_traced_without_changing_the_run(
     tmp_path, data, capsys, monkeypatch
 ):

@@ -76,6 +76,7 @@ def kind(request, tmp_path, small_config):
     return small_config(data__source=f"npz:{path}", **(WITHOUT | settings))
 
 
+@pytest.mark.slow
 def test_a_run_trains_resumes_scores_and_predicts(tmp_path, kind, recorder):
     whole = train(kind, tmp_path / "whole", recorder)
     assert np.isfinite(whole.test.loss)
@@ -114,6 +115,7 @@ def test_a_run_trains_resumes_scores_and_predicts(tmp_path, kind, recorder):
         assert whole.test.accuracy == np.mean(known.classes == known.predictions)
 
 
+@pytest.mark.slow
 def test_the_gradients_of_a_run_are_right(kind):
     assert compare_problem(make_problem(kind)).ok
 
@@ -148,6 +150,7 @@ def test_the_step_takes_the_mean_over_the_weights(kind):
     assert float(metrics.loss) == pytest.approx(total / weight, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_batch_of_unknown_examples_changes_nothing_but_decay(tmp_path, small_config):
     experiment = make_experiment(small_config())
     step = replace(make_train_step(small_config(), experiment), axis_name=None)
@@ -160,6 +163,7 @@ def test_a_batch_of_unknown_examples_changes_nothing_but_decay(tmp_path, small_c
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.params))
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_numbers_and_sets(tmp_path, small_config, capsys):
     for name, (labels, names, settings) in list(KINDS.items())[:2]:
         path, run = tmp_path / f"{name}.npz", str(tmp_path / name)
@@ -227,6 +231,7 @@ def test_settings_that_contradict_the_labels(
         make_experiment(config)
 
 
+@pytest.mark.slow
 def test_arrays_mean_what_the_loss_says(tmp_path):
     """As they do in a file."""
     settings = {"duration": "2 steps", "model.widths": (4,), "loss.name": "mse"}
@@ -240,6 +245,7 @@ def test_arrays_mean_what_the_loss_says(tmp_path):
     assert run.predict(IMAGES[0]).label in range(10)
 
 
+@pytest.mark.slow
 def test_other_data_may_lack_a_class_that_a_model_knows(tmp_path, small_config, capfd):
     labels, names, settings = KINDS["several"]
     raw = cnnjax.data.RawDataset((IMAGES[:300], labels[:300]), class_names=names)

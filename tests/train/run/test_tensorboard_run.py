@@ -64,6 +64,7 @@ def whole(tmp_path_factory, tracked):
     return folder, run(tracked, folder)
 
 
+@pytest.mark.slow
 def test_the_run_is_the_same_without(tmp_path, whole, small_config):
     _, result = whole
     plain = small_config(
@@ -119,6 +120,7 @@ def test_pictures_are_of_inputs_and_of_the_test(whole):
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_run_shows_each_step_once(tmp_path, whole, tracked):
     folder, result = whole
     with pytest.raises(PowerCut):

@@ -27,6 +27,7 @@ def said(recorder):
     return "\n".join(recorder.messages)
 
 
+@pytest.mark.slow
 def test_the_steps_are_traced_and_the_states_are_unchanged(
     tmp_path, small_config, recorder
 ):

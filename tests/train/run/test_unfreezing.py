@@ -22,6 +22,7 @@ def trained_layers(before, after):
     return {layer for layer, arrays in moved.items() if any(arrays.values())}
 
 
+@pytest.mark.slow
 def test_stages_begin_at_their_steps_also_after_a_resume(
     tmp_path, small_config, recorder
 ):
@@ -73,6 +74,7 @@ def test_what_cannot_be_is_refused(tmp_path, small_config, recorder, changes, me
         train(small_config(**STAGES | changes), tmp_path / "run", recorder)
 
 
+@pytest.mark.slow
 def test_stages_are_fixed_when_a_run_resumes(tmp_path, small_config, recorder):
     short = STAGES | {"duration": "1 step", "eval_every": "1 step"}
     train(small_config(**short), tmp_path / "run", recorder)

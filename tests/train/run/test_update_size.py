@@ -47,6 +47,7 @@ def described(folder, step):
     return "\n".join(describe_replay(replay(folder, step), folder))
 
 
+@pytest.mark.slow
 def test_one_step_with_a_wrong_rate_is_named(tmp_path, small_config, recorder, module):
     config = small_config(**PLAIN | {"schedule__name": "wrong_rates:jumping"})
     train(config, tmp_path / "run", recorder)
@@ -59,6 +60,7 @@ def test_one_step_with_a_wrong_rate_is_named(tmp_path, small_config, recorder, m
         assert "the learning rate is 2, after 0.02 at step 6" in text
 
 
+@pytest.mark.slow
 def test_one_layer_with_a_wrong_rate_is_named(tmp_path, small_config, recorder, module):
     config = small_config(**PLAIN | {"optimizer__name": "wrong_rates:uneven"})
     train(config, tmp_path / "run", recorder)
@@ -69,6 +71,7 @@ def test_one_layer_with_a_wrong_rate_is_named(tmp_path, small_config, recorder, 
     assert "kernels have such updates" not in text
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_with_nan_names_the_update_before(
     tmp_path, small_config, recorder
 ):

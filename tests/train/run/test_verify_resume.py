@@ -35,6 +35,7 @@ def test_what_holds_is_certified(capsys):
     assert "certificate: in 2 pieces, after each of 9 steps" in out
 
 
+@pytest.mark.slow
 def test_a_run_that_changes_is_found(tmp_path, capsys):
     path = tmp_path / "restless.py"
     path.write_text(RESTLESS.format(digits=str(ROOT / "configs" / "digits.py")))

@@ -102,6 +102,7 @@ def test_a_pattern_leaves_layers_out(tmp_path, small_config, recorder, weights):
     assert (np.asarray(state.params["Conv_1"]["kernel"]) != old).all()
 
 
+@pytest.mark.slow
 def test_a_state_dict_of_pytorch_for_colors_starts_a_run_on_gray_images(
     tmp_path, small_config, recorder
 ):

@@ -48,6 +48,7 @@ def test_a_step_with_a_spike_changes_nothing():
         assert_same(getattr(after, name), getattr(state, name))
 
 
+@pytest.mark.slow
 def test_after_a_skipped_step_the_schedule_goes_by_the_steps_of_the_run():
     """SGD: what a parameter moves by is the rate times its gradient."""
     model = make_model("simple_cnn", num_classes=3, widths=(2,), dense=())
@@ -73,6 +74,7 @@ def test_after_a_skipped_step_the_schedule_goes_by_the_steps_of_the_run():
         state = after
 
 
+@pytest.mark.slow
 def test_without_spikes_skipping_changes_no_number():
     (step, state), (plain, other) = make_step(3.0), make_step(None)
     for _ in range(25):

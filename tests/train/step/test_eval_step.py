@@ -24,6 +24,7 @@ def variants_of(image):
     return both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 50])
 def test_the_mean_of_the_variants_counts_once_for_each_example(batch_size):
     _, state = make(optax.sgd(0.1))

@@ -89,6 +89,7 @@ CONVS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONVS)
 def test_a_convolution(name):
     check(Net((CONVS[name],)), inputs(7, 6, 6))
@@ -99,6 +100,7 @@ def test_a_convolution_in_other_dimensions(axes):
     check(Net((layers.Conv(4, (3,) * axes, strides=2),)), inputs(*(5,) * axes, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer",
     [
@@ -120,6 +122,7 @@ def test_layers_that_are_fused_with_relu():
     check(Net((layers.Conv(6, (3, 3)), norm), relu=True), inputs(5, 4, 3))
 
 
+@pytest.mark.slow
 def test_the_ghost_norm_and_the_explicit_one_are_the_same():
     few = Net((layers.Conv(32, (3, 3)), layers.Conv(32, (3, 3), strides=2)))
     check(few, inputs(3, 3, 16))  # ghost norms: 9 and 4 positions of 144 and 288 inputs
@@ -141,6 +144,7 @@ def test_a_layer_that_is_called_twice_and_a_parameter_without_a_layer():
     check(Twice(), inputs(5, 4, 3))
 
 
+@pytest.mark.slow
 def test_a_network_with_shortcuts():
     model = make_model("resnet20", num_classes=3, widths=(4, 6), blocks=(1, 1))
     check(model, inputs(8, 8, 3))
@@ -216,21 +220,25 @@ LIFTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIFTED)
 def test_layers_inside_of_a_transform_of_flax(name):
     check(LIFTED[name], inputs(5, 4, 3))
 
 
+@pytest.mark.slow
 def test_a_block_without_a_transform():
     check(Wrapped(Block), inputs(5, 4, 3))
 
 
+@pytest.mark.slow
 def test_in_training_a_transform_is_refused():
     model, x = LIFTED["remat"], inputs(5, 4, 3)
     with pytest.raises(ValueError, match=r"nn\.remat.*Conv_0.*expected train=False"):
         per_example_gradient_norms(model, start(model, x), x, loss, train=True)
 
 
+@pytest.mark.slow
 def test_in_training_the_terms_of_the_examples_add_up_to_the_gradient():
     norm = layers.BatchNorm()
     model, x = Net((layers.Conv(6, (3, 3)), norm)), inputs(5, 4, 3)
@@ -254,6 +262,7 @@ def test_in_training_the_terms_of_the_examples_add_up_to_the_gradient():
     np.testing.assert_allclose(bias, by_hand, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_dropout_is_that_of_the_keys():
     model = make_model("small_cnn", num_classes=3, dropout=0.5)
     x = inputs(8, 8, 1)

@@ -72,6 +72,7 @@ def stock_gradients(state, images, labels):
     return jax.grad(loss, has_aux=True)(state.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [1, 2])
 def test_a_frozen_trunk_is_in_inference_mode_and_stays_as_it_is(parts):
     step, state = make(accumulate_steps=parts)
@@ -102,6 +103,7 @@ def test_a_frozen_trunk_is_in_inference_mode_and_stays_as_it_is(parts):
     np.testing.assert_allclose(metrics.gradient_norm, norm, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_has_no_backward_pass():
     def products(frozen):
         step, state = make(frozen)
@@ -141,6 +143,7 @@ def test_statistics_of_flax_layers_are_kept():
     assert_same(after.statistics, state.statistics)
 
 
+@pytest.mark.slow
 def test_rates_are_those_of_optimizers_with_rates_of_their_own():
     groups = layer_groups(Net(), SHAPE)
     factors = decay_factors(0.5, len(groups))

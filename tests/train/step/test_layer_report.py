@@ -96,6 +96,7 @@ def report(step, state, batch):
     return jax.jit(look)(state, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate_steps", [1, 3])
 def test_activations_are_those_of_the_layers(state, batch, accumulate_steps):
     found = report(make(accumulate_steps), state, batch).scalars

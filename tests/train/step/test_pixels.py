@@ -90,6 +90,7 @@ def test_the_loss_is_the_mean_over_all_labeled_pixels(options, weights, parts):
     np.testing.assert_allclose(metrics.loss, expected, rtol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", [0.0, 1.5])
 def test_the_gradient_is_that_of_jax(gamma):
     options = LossOptions(label_smoothing=0.1, focal_gamma=gamma)

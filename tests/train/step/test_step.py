@@ -71,6 +71,7 @@ def stock_loss(params, batch):
     return (losses * batch.weights).sum() / batch.weights.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [None, np.array([1, 1, 0, 1, 0], np.float32)])
 def test_a_step_is_gradient_descent_on_the_stock_loss(weights):
     step, state = make(optax.sgd(0.1))
@@ -89,6 +90,7 @@ def test_a_step_is_gradient_descent_on_the_stock_loss(weights):
     assert float(metrics.learning_rate) == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_randomness_is_a_function_of_seed_and_step():
     model = make_model("simple_cnn", num_classes=4, widths=(3,), dropout=0.5)
     step, state = make(optax.sgd(0.0), model, crop_padding=2, flip=True)
@@ -111,6 +113,7 @@ def test_statistics_are_updated_in_training_only():
     assert score.count == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 23, 50])
 def test_evaluation_counts_each_example_once(batch_size):
     _, state = make(optax.sgd(0.1))
@@ -128,6 +131,7 @@ def test_evaluation_counts_each_example_once(batch_size):
     assert score.loss == pytest.approx(float(stock_loss(state.params, batch)))
 
 
+@pytest.mark.slow
 def test_padding_that_gives_nan_does_not_count():
     model = make_model("simple_cnn", num_classes=4, widths=(3,), dense=(5,))
     _, state = make(optax.sgd(0.1))
@@ -140,6 +144,7 @@ def test_padding_that_gives_nan_does_not_count():
     assert score.count == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 def test_the_step_lowers_for_every_platform(platform):
     model = make_model("lenet5", num_classes=4, dropout=0.5)
