@@ -1,6 +1,8 @@
 """Reports of runs on disk: with data, without, of several, and of what is no run."""
 
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import cnnjax
 from cnnjax.cli import main
 from cnnjax.data import RawDataset
+from cnnjax.errors import Interrupted
 from cnnjax.inference import run_report
 from cnnjax.inference.run_facts import read_facts
 from cnnjax.report.metrics_file import read_metrics
@@ -124,6 +127,32 @@ def test_a_run_in_a_temporary_folder_writes_no_report():
     settings = SETTINGS | {"duration": "1 step", "report": ("jsonl", "html")}
     run = cnnjax.train(settings, data=make_split(), progress="none")
     assert not (run.workdir / "report.html").exists()
+
+
+class SignalAt2(cnnjax.Callback):
+    """Interrupts the run at step 2."""
+
+    def on_step(self, record):
+        if record["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_writes_its_report_only_when_it_has_finished(tmp_path):
+    settings = SETTINGS | {"duration": "4 steps", "report": ("jsonl", "html")}
+    images, labels = make_split()
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    data, folder = f"npz:{tmp_path / 'set.npz'}", tmp_path / "run"
+    with pytest.raises(Interrupted):
+        cnnjax.train(
+            settings,
+            data=data,
+            workdir=folder,
+            callbacks=[SignalAt2()],
+            progress="none",
+        )
+    assert not (folder / "report.html").exists()
+    cnnjax.train(settings, data=data, workdir=folder, progress="none")
+    assert "Confusion matrix" in read(folder / "report.html").text
 
 
 def test_runs_are_compared_on_the_same_examples(trained, tmp_path, monkeypatch):

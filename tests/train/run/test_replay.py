@@ -1,11 +1,13 @@
 """Past steps of a run again, with the very gradients that trained it."""
 
+from itertools import islice
+
 import jax
 import numpy as np
 import pytest
 
 from cnnjax.api import train as train_in_python
-from cnnjax.data import RawDataset, Split
+from cnnjax.data import RawDataset, Split, train_batches
 from cnnjax.errors import ConfigError, Interrupted, NonFiniteLossError
 from cnnjax.report.replay_files import describe_replay, write_replay
 from cnnjax.train.run.loop import train
@@ -128,3 +130,7 @@ def test_an_image_with_huge_values_is_named_when_the_loss_is_not_finite(tmp_path
     assert "The first values that are not finite: the output of Conv_0" in text
     assert "it began with example 37, at position" in text
     assert "values up to 3e+38" in text
+    numbers = Split(np.arange(64, dtype=np.uint8).reshape(64, 1, 1, 1), labels)
+    order = [batch.images.ravel() for batch in islice(train_batches(numbers, 8, 0), 8)]
+    (step,) = (i for i, batch in enumerate(order, 1) if 37 in batch)
+    assert f"at step {step}" in text
