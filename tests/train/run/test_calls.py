@@ -1,6 +1,9 @@
 """Several steps in one call: the numbers, files and reports of single steps."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -9,7 +12,7 @@ from cnnjax.report import MetricsFile
 from cnnjax.train.run.calls import make_calls
 from cnnjax.train.run.lengths import Lengths
 from cnnjax.train.run.loop import train
-from tests.support.train.faults import StopAt, assert_same
+from tests.support.train.faults import DIGITS, SHORT, StopAt, assert_same
 from tests.train.conftest import Recorder
 
 # No two of these divide each other.
@@ -99,6 +102,21 @@ def test_numbers_files_and_reports_are_those_of_single_steps(
     assert result.test == expected.test
     assert told(reporter) == said
     assert lines(tmp_path / "run") == written
+
+
+@pytest.mark.slow
+def test_several_devices_give_the_numbers_of_single_steps(tmp_path):
+    several = ["--config.steps_per_call=4", "--config.data.on_device=always"]
+    for name, words in ("single", []), ("several", several):
+        command = [sys.executable, "-m", "cnnjax.cli", "train", DIGITS, *SHORT, *words]
+        subprocess.run(
+            [*command, f"--workdir={tmp_path / name}", "--config.log_every=1 steps"],
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"},
+            check=True,
+        )
+    written = lines(tmp_path / "single")
+    assert len(written) > 20
+    assert lines(tmp_path / "several") == written
 
 
 @pytest.mark.slow
