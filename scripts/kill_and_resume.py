@@ -74,7 +74,7 @@ class Training:
     def __init__(self, run: Path, words: list[str]):
         self.run, self.begin = run, time.monotonic()
         self.out, self.err = run.with_suffix(".out"), run.with_suffix(".err")
-        command = [sys.executable, "-m", "cnnjax.cli", "train", f"--workdir={run}"]
+        command = [sys.executable, "-m", "cnnjax", "train", f"--workdir={run}"]
         with self.out.open("w") as out, self.err.open("w") as err:
             self.process = subprocess.Popen(
                 [*command, *words], cwd=ROOT, stdout=out, stderr=err

@@ -17,7 +17,7 @@ NO_UTF8 = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 def start(workdir, *words, shell='exec "$@"', env=None, **streams):
-    command = [sys.executable, "-m", "cnnjax.cli", "train", DIGITS, *TINY]
+    command = [sys.executable, "-m", "cnnjax", "train", DIGITS, *TINY]
     return subprocess.Popen(
         ["sh", "-c", shell, "sh", *command, f"--workdir={workdir}", *words],
         cwd=ROOT,

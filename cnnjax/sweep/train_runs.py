@@ -113,7 +113,7 @@ def train_command(run: PlannedRun, folder: Path, config: str) -> list[str]:
         config: the config file.
     """
     settings = [f"--config.{name}={text}" for name, text in run.overrides.items()]
-    train = [sys.executable, "-P", "-m", "cnnjax.cli", "train"]
+    train = [sys.executable, "-P", "-m", "cnnjax", "train"]
     return [*train, f"--config={config}", f"--workdir={folder / run.name}", *settings]
 
 

@@ -15,7 +15,7 @@ SMALL = [f"--config={DIGITS}", "--config.model.widths=(4, 6)", "--config.batch_s
 
 def benchmark(*words):
     """In a process of its own, as it turns the cache of compiled programs off."""
-    command = [sys.executable, "-m", "cnnjax.cli", "benchmark", *SMALL, *words]
+    command = [sys.executable, "-m", "cnnjax", "benchmark", *SMALL, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout

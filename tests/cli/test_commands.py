@@ -23,7 +23,7 @@ SHORT = [
 
 
 def run(*words, code=None, **env):
-    command = ["-c", code] if code else ["-m", "cnnjax.cli"]
+    command = ["-c", code] if code else ["-m", "cnnjax"]
     return subprocess.run(
         [sys.executable, *command, *words],
         capture_output=True,

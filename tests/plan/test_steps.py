@@ -51,7 +51,7 @@ def plan(target, folder, *words):
     words += ["--image-size=9x7x3", "--classes=5"]
     environment = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run(
-        [sys.executable, "-m", "cnnjax.cli", "plan", *words],
+        [sys.executable, "-m", "cnnjax", "plan", *words],
         env=environment,
         capture_output=True,
         text=True,

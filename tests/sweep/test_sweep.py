@@ -68,7 +68,7 @@ def test_one_run_alone_is_trained_in_this_process(tmp_path, monkeypatch):
     main([*command, "--only=1"])
     path, *words = found
     assert path == words[0] == sys.executable
-    assert words[1:5] == ["-P", "-m", "cnnjax.cli", "train"]
+    assert words[1:5] == ["-P", "-m", "cnnjax", "train"]
     assert words[5:7] == [DIGITS, f"--workdir={tmp_path / 'sweep' / 'seed=6'}"]
     assert {*TINY, "--config.seed=6", "--config.eval_every=200 steps"} <= {*words[7:]}
 

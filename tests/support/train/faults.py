@@ -69,7 +69,7 @@ def start(workdir, *words):
     command = [
         sys.executable,
         "-m",
-        "cnnjax.cli",
+        "cnnjax",
         "train",
         "--config=configs/digits.py",
     ]

@@ -89,7 +89,7 @@ def test_a_setting_that_one_refuses_ends_all_within_seconds(tmp_path, number):
     words: list[list[str]] = [[], []]
     words[number] = ["--config.batch_size=0"]
     begin = time.monotonic()
-    command = ["-m", "cnnjax.cli", "train", DIGITS, f"--workdir={tmp_path / 'run'}"]
+    command = ["-m", "cnnjax", "train", DIGITS, f"--workdir={tmp_path / 'run'}"]
     ended = run_two(command, *words)
     assert time.monotonic() - begin < 60
     assert [status for status, _ in ended] == [2, 2], ended

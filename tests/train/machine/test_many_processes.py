@@ -42,7 +42,7 @@ def launch():
 
     def begin(count, workdir, *words, devices=2, by=(LAUNCH,)):
         here = {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
-        command = [sys.executable, "-m", "cnnjax.cli", "train", DIGITS]
+        command = [sys.executable, "-m", "cnnjax", "train", DIGITS]
         process = subprocess.Popen(
             [*by, str(count), *command, f"--workdir={workdir}", *SETTINGS, *words],
             env=os.environ | here,

@@ -22,7 +22,7 @@ def test_an_environment_in_which_jax_cannot_start_is_told_in_a_line(
     tmp_path, name, value, told
 ):
     workdir = tmp_path / "run"
-    command = ["-m", "cnnjax.cli", "train", DIGITS, f"--workdir={workdir}"]
+    command = ["-m", "cnnjax", "train", DIGITS, f"--workdir={workdir}"]
     result = subprocess.run(
         [sys.executable, *command],
         env=os.environ | {name: value},

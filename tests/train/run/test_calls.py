@@ -108,7 +108,7 @@ def test_numbers_files_and_reports_are_those_of_single_steps(
 def test_several_devices_give_the_numbers_of_single_steps(tmp_path):
     several = ["--config.steps_per_call=4", "--config.data.on_device=always"]
     for name, words in ("single", []), ("several", several):
-        command = [sys.executable, "-m", "cnnjax.cli", "train", DIGITS, *SHORT, *words]
+        command = [sys.executable, "-m", "cnnjax", "train", DIGITS, *SHORT, *words]
         subprocess.run(
             [*command, f"--workdir={tmp_path / name}", "--config.log_every=1 steps"],
             env=os.environ | {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"},

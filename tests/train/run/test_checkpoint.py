@@ -108,7 +108,7 @@ def test_a_resumed_process_takes_at_most_six_times_its_imports(tmp_path):
     Measured: 4.0 times the imports on two free cores of an EPYC, and 4.6 to 5.3 times
     on two of a Xeon. The best of three, as other work may take the cores.
     """
-    command = [sys.executable, "-m", "cnnjax.cli", "train"]
+    command = [sys.executable, "-m", "cnnjax", "train"]
     words = [f"--config={FASHION_MNIST}", f"--workdir={tmp_path}"]
     words.append("--config.report=('terminal', 'jsonl')")
 

@@ -146,7 +146,7 @@ def test_a_state_of_another_width_of_numbers_is_not_damaged(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_resumed_without_jax_enable_x64_loses_nothing(tmp_path):
-    command = [sys.executable, "-P", "-m", "cnnjax.cli", "train", DIGITS, *TINY]
+    command = [sys.executable, "-P", "-m", "cnnjax", "train", DIGITS, *TINY]
     command += [f"--workdir={tmp_path}", "--config.duration=4 steps"]
     for x64, status in (("1", 0), ("0", 1)):
         before = contents(tmp_path / "checkpoints")

@@ -1,0 +1,5 @@
+"""``python -m cnnjax`` is ``cnnjax``."""
+
+from cnnjax.cli import run
+
+run()
