@@ -27,7 +27,11 @@ from cnnjax.inference.export.exporters import ENDINGS
 from cnnjax.models.catalog import CATALOG, IMAGENET
 
 TESTED, VALIDATED = 1000, 32
-SHAPES = {IMAGENET: (64, 64, 3), (16, 112, 112, 3): (8, 32, 32, 3)}
+SHAPES = {
+    IMAGENET: (64, 64, 3),
+    (256, 256, 3): (64, 64, 3),
+    (16, 112, 112, 3): (8, 32, 32, 3),
+}
 """Smaller shapes than the published ones, for time."""
 
 
@@ -79,10 +83,15 @@ def train(name: str, folder: Path, steps: int) -> Path:
 def make_source(name: str, folder: Path) -> str:
     """Digits that a network takes as a source, in a file that is written once."""
     shape = checked_shape(name)
-    data = folder / f"digits_{'x'.join(map(str, shape))}.npz"
+    kind = "masks" if name == "unet" else "digits"
+    data = folder / f"{kind}_{'x'.join(map(str, shape))}.npz"
     if not data.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(data, **make_splits(shape))  # type: ignore[arg-type]
+        arrays = make_splits(shape)
+        if kind == "masks":  # of each pixel, whether it is bright
+            for split in ("test", "validation", "train"):
+                arrays[f"y_{split}"] = (arrays[f"x_{split}"].mean(-1) > 127).astype(int)
+        np.savez(data, **arrays)  # type: ignore[arg-type]
     return f"npz:{data}" + ("?channels=last" if len(shape) == 2 else "")
 
 
