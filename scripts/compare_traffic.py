@@ -2,6 +2,7 @@
 """Compares the memory that hand-written gradients and autodiff move on accelerators.
 
 python scripts/compare_traffic.py [--for=v5e|h100] [--ops=REGEX] [--models=REGEX]
+    [--all] [--quick]
 
 Each operation, forward and gradient alone, and the training step of each network are
 compiled by the accelerator's own compiler: with hand-written gradients, and with JAX's
