@@ -25,6 +25,7 @@ from cnnjax.errors import ConfigError, DataError
 from cnnjax.inference.export import EXPORTERS, export_run
 from cnnjax.inference.export.exporters import ENDINGS
 from cnnjax.models.catalog import CATALOG, IMAGENET
+from cnnjax.train.run.segmentation import PER_PIXEL
 
 TESTED, VALIDATED = 1000, 32
 SHAPES = {
@@ -83,23 +84,25 @@ def train(name: str, folder: Path, steps: int) -> Path:
 def make_source(name: str, folder: Path) -> str:
     """Digits that a network takes as a source, in a file that is written once."""
     shape = checked_shape(name)
-    kind = "masks" if name == "unet" else "digits"
+    kind = "masks" if name in PER_PIXEL else "digits"
     data = folder / f"{kind}_{'x'.join(map(str, shape))}.npz"
     if not data.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = make_splits(shape)
-        if kind == "masks":  # of each pixel, whether it is bright
-            for split in ("test", "validation", "train"):
-                arrays[f"y_{split}"] = (arrays[f"x_{split}"].mean(-1) > 127).astype(int)
+        arrays = make_splits(shape, per_pixel=kind == "masks")
         np.savez(data, **arrays)  # type: ignore[arg-type]
     return f"npz:{data}" + ("?channels=last" if len(shape) == 2 else "")
 
 
-def make_splits(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Digits of a shape: a signal is a row of pixels, a volume moves to the right."""
+def make_splits(shape: tuple[int, ...], per_pixel: bool) -> dict[str, np.ndarray]:
+    """Digits of a shape: a signal is a row of pixels, a volume moves to the right.
+
+    Labels per pixel tell whether it is bright.
+    """
     pixels, labels = load_digits(return_X_y=True)
     pictures = pixels.reshape(-1, 8, 8) * 15.9375
     images = np.stack([fit(each, shape) for each in pictures]).astype(np.uint8)
+    if per_pixel:
+        labels = (images.mean(-1) > 127).astype(int)
     splits, start = {}, 0
     for split, count in (("test", TESTED), ("validation", VALIDATED), ("train", None)):
         chosen = slice(start, None if count is None else start + count)

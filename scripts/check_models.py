@@ -22,6 +22,7 @@ from cnnjax.benchmark.network_size import published_size
 from cnnjax.compare.model import compare_problem, make_problem
 from cnnjax.config.files import check_config
 from cnnjax.models.catalog import CATALOG
+from cnnjax.train.run.segmentation import PER_PIXEL
 
 ONE_STEP = {"duration": "1 steps", "eval_every": "1 steps", "log_every": "1 steps"}
 
@@ -53,9 +54,8 @@ def take_step(name: str) -> tuple[str, bool]:
     entry, random = CATALOG[name], np.random.default_rng(0)
     shape, start = entry.shape, time.perf_counter()
     images = random.integers(0, 256, (2, *shape), np.uint8)
-    labels = random.integers(0, entry.num_classes, 2)
-    if name == "unet":
-        labels = random.integers(0, entry.num_classes, (2, *shape[:-1]))
+    labeled = images.shape[:-1] if name in PER_PIXEL else 2
+    labels = random.integers(0, entry.num_classes, labeled)
     split = cnnjax.data.Split(images, labels)
     data = cnnjax.data.RawDataset(split, split, split, num_classes=entry.num_classes)
     settings = {"model.name": name, "batch_size": 2, "optimizer.learning_rate": 1e-3}

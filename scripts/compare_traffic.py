@@ -163,10 +163,9 @@ def steps(pattern: str, batch: int, size: int) -> Iterator[tuple[str, Callable, 
     from cnnjax.benchmark.network_size import published_size
     from cnnjax.models.catalog import CATALOG
 
-    for name in sorted(CATALOG, key=lambda n: published_size(n).multiply_adds):
+    chosen = [name for name in CATALOG if re.search(pattern, name)]
+    for name in sorted(chosen, key=lambda n: published_size(n).multiply_adds):
         entry = CATALOG[name]
-        if not re.search(pattern, name):
-            continue
         model = models.make_model(name, num_classes=entry.num_classes, dtype="bfloat16")
         *sides, channels = entry.shape
         shape = (batch, *(min(side, size) for side in sides), channels)

@@ -49,17 +49,15 @@ def gradient(
 
 
 def sums_by_g(dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool):
-    """``sums``; in half precision, g is summed after it was rounded.
+    """``sums``; in half precision, the sum of g is read from the g in memory.
 
     One kernel then gives g and the other sum; XLA does not fuse it with both sums.
     """
-    if not wants_g or x.dtype.itemsize >= 4:
-        return sums(dy, x, y, mean, factor, bias, relu=relu, wants_g=wants_g)
-    g = _passed(dy, x, y, mean, factor, bias, relu).astype(x.dtype)
-    axes = tuple(range(x.ndim - 1))
-    product = g.astype(mean.dtype) * (x - per_channel(mean, x.ndim))
-    stored = lax.optimization_barrier(g)
-    return stored.astype(mean.dtype).sum(axes), product.sum(axes), stored
+    total, product, g = sums(dy, x, y, mean, factor, bias, relu=relu, wants_g=wants_g)
+    if g is None or x.dtype.itemsize >= 4:
+        return total, product, g
+    g = lax.optimization_barrier(g)
+    return g.astype(mean.dtype).sum(range(x.ndim - 1)), product, g
 
 
 def gradient_apart(dy, x, mean, *rows, relu: float) -> jax.Array:
