@@ -64,3 +64,18 @@ def test_a_gradient_that_is_only_rounding_is_right(x64):
 
     errors = relative_errors(loss, jax.grad(loss), [bias], 0, ENOUGH)
     assert errors[0] <= ENOUGH
+
+
+@pytest.mark.parametrize(("factor", "is_right"), [(1.0, True), (1.1, False)])
+def test_every_step_may_cross_a_kink(x64, factor, is_right):
+    leaf, kinks = np.random.default_rng(2).normal(size=6), 3e8
+
+    def loss(leaves):
+        bent = jnp.abs(leaves[0] * kinks - jnp.round(leaves[0] * kinks)) / kinks
+        return jnp.sum(leaves[0] + 0.01 * bent)
+
+    def gradient(leaves):
+        return [factor * np.asarray(jax.grad(loss)(leaves)[0])]
+
+    (error,) = relative_errors(loss, gradient, [leaf], 0, ENOUGH)
+    assert (error <= ENOUGH) == is_right
