@@ -21,6 +21,8 @@ _TRAIN = {
     "step_seconds": "perf/step_seconds",
     "host_fraction": "perf/host_fraction",
     "data_wait_fraction": "perf/waiting_for_data",
+    "validation_seconds": "perf/validation_seconds",
+    "checkpoint_seconds": "perf/checkpoint_seconds",
 }
 _SPLITS = {"train": "train", "validation": "val", "test": "test"}
 _LEFT_OUT = ("kind", "step", "seconds", "examples")

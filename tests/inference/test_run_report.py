@@ -88,7 +88,7 @@ def test_a_run_writes_its_report_at_the_end(reported):
     for text in (
         "<b>one",
         "Confusion matrix",
-        "Of the 63 training examples, the 20 with the largest loss.",
+        "The 20 examples with the largest loss, of the 63 training examples.",
         "Filters of the first layer, Conv_0",
         "8 filters of 3 x 3 with 3 input channels.",
         "Feature maps of Conv_0",

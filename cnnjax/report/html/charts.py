@@ -132,7 +132,8 @@ def make_chart(
         x_name: of the horizontal axis.
         x_range: of the horizontal axis; by default, that of the values.
         y_range: of the vertical axis; by default, one around the values.
-        marks: numbers of series, and values of x at which each has a dot.
+        marks: numbers of series, and values of x at which each has a dot. A line with
+            only one point is a dot, too.
         as_percent: whether values are shown in percent.
         can_be_log: whether the vertical axis may be logarithmic.
         steps_per_epoch: to show epochs beside steps; 0 shows none.
@@ -163,7 +164,7 @@ def make_chart(
         ],
         marks=[
             mark
-            for number, x in marks
+            for number, x in [*marks, *_single_points(series)]
             if (mark := _mark(series[number], x, x_axis, y_axis))
         ],
         note=note,
@@ -226,9 +227,17 @@ def _draw(series: Series, x_axis: Axis, y_axis: Axis) -> str:
         else:
             parts.append(f"{'M' if begins else 'L'}{x:g} {y:g}")
             begins = False
-    if series.kind == "line" and len(parts) == 1:
-        parts[0] += "h.01"  # a line of one point would be invisible
     return "".join(parts)
+
+
+def _single_points(series: Sequence[Series]) -> list[tuple[int, float]]:
+    """The number and the x of each line with one point, which would be invisible."""
+    found = []
+    for number, each in enumerate(series):
+        seen = [x for x, y in zip(each.xs, each.ys, strict=True) if math.isfinite(y)]
+        if each.kind == "line" and len(seen) == 1:
+            found.append((number, seen[0]))
+    return found
 
 
 def _mark(series: Series, x: float, x_axis: Axis, y_axis: Axis) -> Mark | None:

@@ -136,11 +136,11 @@ def make_calibration(outputs: Outputs) -> Calibration | None:
     with np.errstate(invalid="ignore"):
         shares = right / counts
     middles = ((np.arange(BINS) + 0.5) / BINS).tolist()
-    bars = Series("right", middles, shares.tolist(), 0, "bars")
+    bars = Series("accuracy", middles, shares.tolist(), 0, "bars")
     diagonal = Series("perfect calibration", [0, 1], [0, 1], 7, "dashed")
-    name = "probability of the prediction"
+    name = "probability of the predicted class"
     chart = make_chart(
-        "share of the predictions that are right",
+        "accuracy by predicted probability",
         [bars, diagonal],
         x_name=name,
         x_range=(0, 1),
@@ -149,7 +149,7 @@ def make_calibration(outputs: Outputs) -> Calibration | None:
     )
     amounts = Series("examples", middles, counts.tolist(), 1, "bars")
     histogram = make_chart(
-        "examples with this probability",
+        "examples by predicted probability",
         [amounts],
         x_name=name,
         x_range=(0, 1),

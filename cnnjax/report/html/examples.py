@@ -45,7 +45,7 @@ class Gallery(NamedTuple):
 
 
 def choose_galleries(outputs: Outputs) -> list[Gallery]:
-    """The worst predictions, and for classes also the least certain right ones."""
+    """The worst predictions, and for classes also the least certain correct ones."""
     known = np.flatnonzero(is_known(outputs.labels))
     if outputs.task == REGRESSION:
         worst = _first(known, -outputs.losses[known], MOST_MISTAKES)
@@ -55,12 +55,10 @@ def choose_galleries(outputs: Outputs) -> list[Gallery]:
     with np.errstate(invalid="ignore"):
         wrong, hits = known[~right[known]], known[right[known]]
     order = -certainty[wrong]
-    text = "Wrong predictions, those with the highest probability first."
+    text = "Wrong predictions, most confident first."
     if outputs.task == MULTILABEL:
         order = -outputs.losses[wrong]
-        text = (
-            "Examples with at least one wrong class, those with the largest loss first."
-        )
+        text = "Examples with at least one wrong class, largest loss first."
     return [
         Gallery(
             "Most confident mistakes",
@@ -69,10 +67,10 @@ def choose_galleries(outputs: Outputs) -> list[Gallery]:
             "There are no mistakes.",
         ),
         Gallery(
-            "Least certain right answers",
-            "Right predictions of which the model was least certain.",
+            "Least certain correct predictions",
+            "Correct predictions, least confident first.",
             _first(hits, certainty[hits], MOST_UNCERTAIN),
-            "No prediction is right.",
+            "No prediction is correct.",
         ),
     ]
 

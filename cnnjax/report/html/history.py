@@ -29,7 +29,7 @@ def make_curves(facts: RunFacts) -> list[Chart]:
     """Charts of loss, accuracy, further metrics, and the learning rate."""
     per_epoch = _steps_per_epoch(facts.records)
     best = facts.best_step
-    note = "" if best is None else f"The dot is the best validation, of step {best:,}."
+    note = "" if best is None else f"The dot marks the best validation (step {best:,})."
     charts = []
     for metric in ("loss", "accuracy"):
         lines = [
@@ -159,7 +159,7 @@ def time_shares(records: Sequence[Mapping[str, Any]]) -> list[Share]:
     total = total_seconds(records)
     if not total:
         return []
-    steps = waiting = validation = 0.0
+    steps = waiting = validation = saving = last = 0.0
     before, logged = 0, (0, 0.0)
     for record in records:
         kind, step, now = (record.get(name) for name in ("kind", "step", "seconds"))
@@ -169,16 +169,19 @@ def time_shares(records: Sequence[Mapping[str, Any]]) -> list[Share]:
             seconds = _finite(record.get("step_seconds")) * max(step - before, 0)
             share = min(max(_finite(record.get("data_wait_fraction")), 0), 1)
             steps, waiting = steps + seconds * (1 - share), waiting + seconds * share
-            before, logged = step, (step, now)
+            validation += max(_finite(record.get("validation_seconds")), 0)
+            saving += max(_finite(record.get("checkpoint_seconds")), 0)
+            before, logged, last = step, (step, now), 0.0
         elif kind == "validation" and step == logged[0]:
-            validation += max(now - logged[1], 0)
+            last = max(now - logged[1], 0)  # which no later line of training counts
     known = [
         Share("training steps", steps, 0),
         Share("waiting for data", waiting, 1),
-        Share("validation", validation, 2),
+        Share("validation", validation + last, 2),
+        Share("checkpoints", saving, 4),
     ]
-    rest = total - steps - waiting - validation
-    return [*known, Share("the rest: checkpoints, test", max(rest, 0), 3)]
+    rest = total - sum(share.seconds for share in known)
+    return [*known, Share("other (last checkpoint, test)", max(rest, 0), 3)]
 
 
 def last_step(records: Sequence[Mapping[str, Any]]) -> int:

@@ -41,11 +41,11 @@ LONGEST_VALUE = 300
 """Characters of the longest value of a setting that is shown whole."""
 
 _CAPTIONS = {
-    CLASSIFICATION: "Each caption has the true class, the prediction with its"
+    CLASSIFICATION: "Captions give the true class, the prediction with its"
     " probability, and the file.",
-    MULTILABEL: "Each caption has the true classes, the predicted ones with their"
+    MULTILABEL: "Captions give the true classes, the predicted ones with their"
     " probabilities, the loss and the file.",
-    REGRESSION: "Each caption has the true values, the predicted ones, the loss and the"
+    REGRESSION: "Captions give the true values, the predicted ones, the loss and the"
     " file.",
 }
 
@@ -172,7 +172,9 @@ def _describe_run(facts: RunFacts) -> list[tuple[str, str]]:
     shape = " x ".join(map(str, facts.image_shape))
     splits = ", ".join(f"{count:,} {name}" for name, count in facts.examples.items())
     step, epochs = last_step(facts.records), last_epoch(facts.records)
-    what = "outputs" if facts.task == REGRESSION else "classes"
+    what = "classes"
+    if facts.task == REGRESSION:
+        what = "output" if facts.num_classes == 1 else "outputs"
     rows = [
         ("model", f"{facts.model} ({options})" if options else facts.model),
         ("parameters", value_text(facts.parameters)),
@@ -184,9 +186,7 @@ def _describe_run(facts: RunFacts) -> list[tuple[str, str]]:
         ("best step", _best(facts)),
     ]
     if facts.step is not None:
-        rows.append(
-            ("scored", f"the test split, with the state of step {facts.step:,}")
-        )
+        rows.append(("evaluated", f"test split, state of step {facts.step:,}"))
     if not is_finished(facts.records):
         rows.append(("state", "not finished: the run can be resumed"))
     return [(name, shorten(text, LONGEST_VALUE)) for name, text in rows]
@@ -195,7 +195,7 @@ def _describe_run(facts: RunFacts) -> list[tuple[str, str]]:
 def _best(facts: RunFacts) -> str:
     if facts.best_step is None:
         return "no validation yet"
-    return f"{facts.best_step:,}, by the validation's {facts.monitor}"
+    return f"{facts.best_step:,} (by validation {facts.monitor})"
 
 
 def _setting(setting: Any) -> tuple[str, str, str]:
@@ -216,7 +216,7 @@ def _commands(facts: RunFacts) -> list[tuple[str, str]]:
         ("Predict", f"cnnjax predict --workdir={folder} IMAGE"),
         ("Evaluate", f"cnnjax evaluate --workdir={folder} --report"),
         ("Export", f"cnnjax export --workdir={folder} --format=onnx"),
-        ("Write this report again", f"cnnjax report {folder}"),
+        ("Regenerate this report", f"cnnjax report {folder}"),
     ]
     return [(name, printable(command)) for name, command in found]
 

@@ -140,8 +140,9 @@ def describe_doubtful(doubtful: Doubtful, names: Sequence[str]) -> ShownGallery:
     if doubtful.looked_at < doubtful.examples:
         part = f"{doubtful.looked_at:,} of {part}, drawn at random"
     text = (
-        f"Of {part}, the {count} with the largest loss. A wrong label gives a large"
-        " loss; so does an unusual image. 'cnnjax inspect --labels' ranks all examples."
+        f"The {count} examples with the largest loss, of {part}. A wrong label has a"
+        " large loss, but so does an unusual image. cnnjax inspect --labels ranks all"
+        " examples."
     )
     if problem:
         text += f" There are no pictures: {problem}"

@@ -146,15 +146,16 @@ def train(
                     continue
                 meter.call(running.steps, running.metrics, state)
                 running = None  # nothing is in flight while the state is looked at
-                with meter.pause():
-                    if validates:
+                if validates:
+                    with meter.pause("validation"):
                         progress = _validate(run, meter, state, progress)
-                        saves = saves or progress.best_step == step
-                    ends = run.is_finished(step, progress)
-                    if saves or ends:
+                    saves = saves or progress.best_step == step
+                ends = run.is_finished(step, progress)
+                if saves or ends:
+                    with meter.pause("checkpoint"):
                         _save(run, checkpoints, meter, state, progress)
                         run.update_model_file(progress)
-                        last_save = time.perf_counter()
+                    last_save = time.perf_counter()
                 if request.signal and not ends:
                     checkpoints.finish()  # otherwise it may not be saved
                     stopped = Interrupted(request.signal, step)

@@ -77,6 +77,7 @@ class Meter:
         self._late_data = late_data
         self._trace_spike = trace_spike
         self._intervals = 0
+        self._pauses = {"validation": 0.0, "checkpoint": 0.0}
         self.restart()
 
     def restart(self, begun: Interval | None = None) -> None:
@@ -112,11 +113,18 @@ class Meter:
         return batch
 
     @contextlib.contextmanager
-    def pause(self) -> Iterator[None]:
-        """Keeps the time within, which is not training, out of images per second."""
+    def pause(self, kind: str = "") -> Iterator[None]:
+        """Keeps the time within, which is not training, out of images per second.
+
+        Args:
+            kind: "validation" or "checkpoint", whose time is logged on its own.
+        """
         begin = time.perf_counter()
         yield
-        self._start += time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        self._start += seconds
+        if kind:
+            self._pauses[kind] += seconds
 
     def call(self, steps: range, metrics: TrainMetrics, state: TrainState) -> None:
         """Waits for the steps of a call, checks the loss of each, and reports them.
@@ -156,6 +164,7 @@ class Meter:
             means = self._means(values)
             self.log("train", step, means)
             self._hint(means["data_wait_fraction"])
+            self._pauses = dict.fromkeys(self._pauses, 0.0)
             self.restart()
 
     def _tell_spike(self, step: int, loss: float, state: TrainState) -> None:
@@ -171,7 +180,10 @@ class Meter:
         self._reporter.log({**head, **values, "seconds": self.seconds()})
 
     def _means(self, last: TrainMetrics) -> dict[str, float]:
-        """Means over the interval, the last learning rate, and times in seconds."""
+        """Means over the interval, the last learning rate, and times.
+
+        Pauses are those since the last log line, which come before the interval, too.
+        """
         seconds = max(time.perf_counter() - self._start, 1e-9)
         means = [total / max(self._steps, 1) for total in self._sums]
         return {
@@ -181,6 +193,7 @@ class Meter:
             "step_seconds": seconds / max(self._steps, 1),
             "host_fraction": self._host_seconds / seconds,
             "data_wait_fraction": self._data_wait_fraction(),
+            **{f"{kind}_seconds": total for kind, total in self._pauses.items()},
         }
 
     def _hint(self, waited: float) -> None:

@@ -48,11 +48,14 @@ def test_hostile_texts_change_no_element_of_label_maps():
 def test_a_page_tells_what_it_could_not_look_at():
     _, page = page_of(make_facts(doubtful=None, not_doubtful=HOSTILE, layers=()))
     assert "They are not shown: </script><script>alert(1)</script>" in page.text
-    assert "With “layers” among the names in the setting report" in page.text
+    assert "add “layers” to the setting report" in page.text
     _, page = page_of(make_facts())
-    assert "Of 60 of the 100 training examples, drawn at random, the 60" in page.text
+    assert (
+        "The 60 examples with the largest loss, of 60 of the 100 training examples"
+        in page.text
+    )
     assert "norm of the gradient of each layer" in page.text
-    assert "With “layers”" not in page.text
+    assert "add “layers”" not in page.text
 
 
 def test_hostile_texts_change_no_element_of_a_comparison():

@@ -42,6 +42,7 @@ def make_records(metrics=("loss", "accuracy")):
         values = {name: 1 / step + i for i, name in enumerate(metrics)}
         head = {"step": step, "epoch": step / 5}
         times = {"step_seconds": 0.5, "data_wait_fraction": 0.2}
+        times |= {"validation_seconds": step / 10 - 1, "checkpoint_seconds": 0.5}
         train = {"kind": "train", **head, **values, **times, "learning_rate": 0.1}
         records += [train | {"seconds": 0.6 * step}]
         records += [{"kind": "validation", **head, **values, "seconds": 0.6 * step + 1}]

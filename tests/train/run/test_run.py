@@ -46,6 +46,10 @@ def test_what_a_run_tells_and_leaves(tmp_path, small_config, recorder):
     logged = next(r for r in recorder.records if r["kind"] == "train")
     assert 0 < logged["host_fraction"] < 1
     assert logged["images_per_second"] > 0
+    trained = [r for r in recorder.records if r["kind"] == "train"]
+    for name in ("validation_seconds", "checkpoint_seconds"):
+        first, second, third = (record[name] for record in trained)
+        assert first == 0 < min(second, third)  # after the steps 5 and 10
     assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 0
 
 
