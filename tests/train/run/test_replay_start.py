@@ -10,6 +10,7 @@ from cnnjax.train.run.loop import train
 from cnnjax.train.run.replay import replay
 from cnnjax.train.run.replay_start import _check_devices
 from tests.support.train.faults import assert_same
+from tests.support.weights.hub_server import serving
 
 OPTIONS = {"widths": (4, 8), "dense": (16,)}
 
@@ -48,6 +49,42 @@ def test_a_file_of_weights(tmp_path, small_config, recorder):
         ConfigError, match=r"step 2 has no checkpoint .* cannot be read"
     ):
         replay(tmp_path / "run", 2)
+
+
+@pytest.mark.slow
+def test_weights_of_the_hub(tmp_path, small_config, recorder, monkeypatch):
+    file = tmp_path / "base.safetensors"
+    write(file, 7)
+    config = small_config(init_from="hf:me/net", duration="3 steps")
+    with serving(monkeypatch, tmp_path / "cache") as server:
+        server.files["me/net"] = {"model.safetensors": file.read_bytes()}
+        states = trained(config, tmp_path / "run", recorder)
+        server.broken = True  # the very commit is in the cache
+        found = replay(tmp_path / "run", 2)
+    assert (found.start, found.is_exact) == (0, True)
+    assert_same(found.before, states[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_weights_with_the_names_of_a_library(tmp_path, small_config, recorder, library):
+    file, options = tmp_path / "base.pth", {"widths": (4, 6), "blocks": (1, 1)}
+    model = make_model("resnet18", num_classes=5, stem="cifar", **options)
+    variables = model.init(jax.random.key(3), jnp.zeros((1, 8, 8, 3)), train=False)
+    save_weights(model, variables, file, "torch")  # these names are those of both
+    config = small_config(
+        init_from=f"{library}:{file}",
+        duration="3 steps",
+        model__name="resnet18",
+        model__stem="cifar",
+        model__blocks="(1, 1)",
+        model__widths="(4, 6)",
+        model__dense="None",
+    )
+    states = trained(config, tmp_path / "run", recorder)
+    found = replay(tmp_path / "run", 2)
+    assert (found.start, found.is_exact) == (0, True)
+    assert_same(found.before, states[1])
 
 
 @pytest.mark.slow
