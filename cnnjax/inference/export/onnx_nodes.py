@@ -83,10 +83,11 @@ def fold_constants(closed: Any, *inputs: Any) -> list[Any]:
     """Evaluates a traced function, and computes what does not depend on its inputs.
 
     Transposed weights, for example, become constants of the graph instead of nodes.
+    Calls of jitted functions are inlined.
 
     Args:
         closed: a closed jaxpr.
-        inputs: tracers of the current trace.
+        inputs: tracers of the current trace, or constants.
     """
     jaxpr = closed.jaxpr
     values = dict(zip(jaxpr.constvars, closed.consts, strict=True))
@@ -97,6 +98,10 @@ def fold_constants(closed: Any, *inputs: Any) -> list[Any]:
 
     for eqn in jaxpr.eqns:
         arguments = [value(atom) for atom in eqn.invars]
+        if eqn.primitive.name == "jit":
+            found = fold_constants(eqn.params["jaxpr"], *arguments)
+            values |= zip(eqn.outvars, found, strict=True)
+            continue
         parameters = eqn.primitive.get_bind_params(eqn.params)
         varies = any(isinstance(x, Tracer) for x in arguments)
         varies |= eqn.primitive is node_p  # only a graph computes it
