@@ -190,19 +190,23 @@ def _gelu_argument(x):
 
 
 def _gelu_fwd(x, approximate):
+    # Without this, a TPU keeps the error function and more in memory, beside x and y.
+    barrier = jax.lax.optimization_barrier
+    x = jax.lax.platform_dependent(x, tpu=barrier, default=lambda x: x)
     return _gelu(x, approximate), x
 
 
 def _gelu_bwd(approximate, x, dy):
+    half = 0.5 * dy
     if approximate:
         t = tanh(_gelu_argument(x))
         # Where x * x overflows, 1 - t * t is 0, so it must be multiplied first.
         bump = (1 - t * t) * x
         slope = bump + 3 * 0.044715 * (bump * x * x)
-        return (dy * (0.5 * (1 + t) + math.sqrt(0.5 / math.pi) * slope),)
-    share = 0.5 * jax.lax.erfc(-x * math.sqrt(0.5))
-    density = jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    return (dy * (share + x * density),)
+        return (half * (1 + t) + half * (math.sqrt(2 / math.pi) * slope),)
+    twice_the_share = jax.lax.erfc(-x * math.sqrt(0.5))
+    twice_the_density = jnp.exp(-0.5 * x * x) * math.sqrt(2 / math.pi)
+    return (half * twice_the_share + half * (x * twice_the_density),)
 
 
 _gelu.defvjp(_gelu_fwd, _gelu_bwd)

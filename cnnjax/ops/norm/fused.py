@@ -125,7 +125,11 @@ def fused(x, scale, bias, add, problem) -> tuple[jax.Array, jax.Array, jax.Array
     maps = {"native": native.moments, "xla_fused": xla.moments}
     mean, variance = _run(maps, problem, x)
     factor = lax.rsqrt(variance + problem.epsilon) * scale
-    maps = {"native": native.apply, "xla_fused": xla.apply}
+    maps = {
+        "native": native.apply,
+        "xla_fused": xla.apply,
+        "xla_fused_by_g": xla.apply_to_stored,
+    }
     y = _run(maps, problem, x, mean, factor, bias, add, relu=problem.relu)
     return y, mean, variance
 

@@ -25,6 +25,16 @@ def apply(x, mean, factor, bias, add, *, relu: float) -> jax.Array:
     return (jnp.clip(y, 0, relu) if relu else y).astype(x.dtype)
 
 
+def apply_to_stored(x, mean, factor, bias, add, *, relu: float) -> jax.Array:
+    """``apply`` for GPUs, which reads z in half precision from memory.
+
+    XLA would otherwise compute with z as it was before rounding, and keep that, too.
+    """
+    if add is not None and add.dtype.itemsize < 4:
+        add = lax.optimization_barrier(add)
+    return apply(x, mean, factor, bias, add, relu=relu)
+
+
 def sums(
     dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
