@@ -105,17 +105,17 @@ def train(
         model: a name in ``cnnjax.models.MODELS``, ``"module:attribute"``, or a Flax
             module that maps ``(images, train)`` to logits ``(batch, num_classes)``; by
             default ``model.name``.
-        callbacks: are called during the run, see ``Callback``.
+        callbacks: objects that are called during the run; see ``Callback``.
         progress: ``"bar"``, ``"lines"``, ``"none"``, or ``"auto"``: a bar on a
             terminal, and lines elsewhere.
-        resume: ``"auto"``, ``"never"``, or another run to branch off.
+        resume: ``"auto"``, ``"never"``, or another run to branch off from.
 
     Raises:
         ConfigError: invalid settings or arguments.
         DataError: data that cannot be used.
         NonFiniteLossError: a loss that is NaN or infinite.
-        Interrupted: a signal, such as that of Ctrl-C, stopped the run; its state is
-            saved.
+        Interrupted: a signal, such as SIGINT from Ctrl-C, stopped the run; its state
+            is saved.
 
     Example::
 

@@ -29,7 +29,7 @@ class DataError(ValueError):
 
 
 class WeightsError(ConfigError):
-    """A file of weights that cannot be read, or that does not fit the network."""
+    """A weights file that cannot be read, or that does not fit the network."""
 
 
 class NotRegularError(OSError):

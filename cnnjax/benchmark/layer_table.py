@@ -133,7 +133,8 @@ def _summary(values: Mapping[str, Any], width: int) -> Iterator[str]:
         yield from _wrap(f"Element-wise, not shown: {', '.join(others)}.", width)
     if values["accumulate_steps"] > 1:
         parts = values["accumulate_steps"]
-        yield from _wrap(f"A step runs these layers {parts} times, on parts.", width)
+        text = f"A step runs these layers {parts} times, once for each part."
+        yield from _wrap(text, width)
 
 
 def _rates(groups: list[Mapping[str, Any]], width: int) -> Iterator[str]:

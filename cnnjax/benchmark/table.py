@@ -11,8 +11,9 @@ from rich.text import Text
 from cnnjax.streams import printable
 
 LEGEND = """\
-GFLOP: the products in convolutions and dense layers, with one multiplication and one
-addition each; backward counts twice forward, except for the gradient of the images.
+GFLOP: the products in convolutions and dense layers, each counted as one multiplication
+and one addition; the backward pass counts twice the forward pass, except for the
+gradient of the images.
 Share: of the speed of a large float32 matrix product in the same run. Memory: the
 arguments, results and temporaries of the compiled program."""
 

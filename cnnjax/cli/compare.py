@@ -39,7 +39,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     compare.add_argument("--timing", action="store_true", help="time both gradients")
     compare.add_argument("--json", metavar="FILE", help="write the values to a file")
-    compare.add_argument("--html", metavar="FILE", help="write a page to look at")
+    compare.add_argument("--html", metavar="FILE", help="write an HTML page")
     return compare
 
 

@@ -28,7 +28,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--data",
         metavar="SOURCE",
-        help="other data, such as npz:new.npz; default: that of the run",
+        help="other data, such as npz:new.npz; default: the run's own data",
     )
     evaluate.add_argument(
         "--split",

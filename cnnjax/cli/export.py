@@ -66,8 +66,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--max-loss",
         type=float,
         metavar="FRACTION",
-        help="largest loss of accuracy with --quantize; default: 0.01, one percentage"
-        " point",
+        help="largest drop in accuracy that --quantize allows; default: 0.01, one"
+        " percentage point",
     )
     return export
 
@@ -125,14 +125,14 @@ def run(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     )
     if "quantization" in proof:
         print(
-            f"accuracy: {proof['quantized_accuracy']:.2%}, of the checkpoint"
-            f" {proof['accuracy']:.2%}; {proof['quantized_bytes'] / 1e6:.2f} MB,"
-            f" without quantization {proof['float_bytes'] / 1e6:.2f} MB"
+            f"accuracy: {proof['quantized_accuracy']:.2%} (checkpoint:"
+            f" {proof['accuracy']:.2%}); {proof['quantized_bytes'] / 1e6:.2f} MB"
+            f" (without quantization: {proof['float_bytes'] / 1e6:.2f} MB)"
         )
     if proof["same_predictions"] is not None:
         print(f"same predictions: {proof['same_predictions']:,}")
     print(
-        f"largest difference of outputs: {proof['largest_difference']:.2g}"
-        f" ({proof['largest_relative_difference']:.2g} of the largest)"
+        f"largest difference in outputs: {proof['largest_difference']:.2g}"
+        f" ({proof['largest_relative_difference']:.2g} of the largest output)"
     )
     return 0

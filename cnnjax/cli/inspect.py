@@ -15,8 +15,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command's arguments."""
     inspect = commands.add_parser(
         "inspect",
-        help="look inside a trained network: layers, maps of importance, wrong labels",
-        description="Print a table of what each layer of a trained network gives for"
+        help="look inside a trained network: layers, importance maps, wrong labels",
+        description="Print a table of what each layer of a trained network outputs for"
         " some images, and draw which parts of each image its prediction depends on,"
         " and the feature maps of layers. With --labels, list the training examples"
         " whose labels are likely wrong.",
@@ -35,14 +35,14 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--examples",
         type=int,
         metavar="N",
-        help="how many test examples to take without IMAGE; default: 8",
+        help="how many test examples to use if no IMAGE is given; default: 8",
     )
     inspect.add_argument(
         "--class",
         dest="class_name",
         metavar="NAME",
-        help="class or output to explain; default: the predicted one, of a regression"
-        " the first",
+        help="class or output to explain; default: the predicted class, or for"
+        " regression the first output",
     )
     inspect.add_argument(
         "--layer",
@@ -61,7 +61,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     inspect.add_argument(
         "--labels",
         action="store_true",
-        help="rank the training examples, those whose labels are likely wrong first",
+        help="rank the training examples, with the most likely mislabeled ones first",
     )
     inspect.add_argument(
         "--rank-by",

@@ -18,10 +18,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command's arguments."""
     plan = commands.add_parser(
         "plan",
-        help="say what a run needs on a TPU or GPU that is not there",
+        help="estimate what a run needs on a TPU or GPU, without the device",
         description="Compile the training step and the evaluation step of a config for"
-        " devices that need not be there, and report their memory, operations, traffic,"
-        " transfers between devices, and the time of a step at best.",
+        " devices that need not be present, and report their memory, operations,"
+        " traffic, transfers between devices, and the shortest possible step time.",
     )
     plan.add_argument(
         "--config", required=True, metavar="FILE", help="such as configs/digits.py"
@@ -39,7 +39,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="such as 224x224x3, with --classes, to plan without the data",
     )
     plan.add_argument(
-        "--classes", type=int, metavar="N", help="of the data, with --image-size"
+        "--classes", type=int, metavar="N", help="number of classes, with --image-size"
     )
     plan.add_argument(
         "--largest-batch",
@@ -57,7 +57,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="for TPUs: compile exactly as the run does, which takes several times as"
         " long",
     )
-    plan.add_argument("--json", metavar="FILE", help="write the values there, too")
+    plan.add_argument(
+        "--json", metavar="FILE", help="also write the values to this file"
+    )
     return plan
 
 

@@ -17,9 +17,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     predict = commands.add_parser(
         "predict",
         help="classify images with a trained model",
-        description="Classify images with the trained model of a run, which needs only"
-        " its model.json and a checkpoint, or with an exported file. An image that"
-        " cannot be read is named and skipped, and the exit status is then 1.",
+        description="Classify images with the trained model of a run (only its"
+        " model.json and a checkpoint are needed) or with an exported file. An image"
+        " that cannot be read is reported and skipped, and the exit status is then 1.",
     )
     source = predict.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", metavar="DIR", help="working directory of the run")
@@ -49,8 +49,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     predict.add_argument(
         "--masks",
         metavar="DIR",
-        help="write the class of each pixel to PNG files in this folder, of the size"
-        " that the network sees; for segmentation",
+        help="for segmentation: write the class of each pixel to PNG files in this"
+        " folder, at the size that the network sees",
     )
     add_step(predict)
     return predict

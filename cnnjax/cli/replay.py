@@ -23,7 +23,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--workdir", required=True, metavar="DIR", help="working directory of the run"
     )
     replay.add_argument(
-        "--step", required=True, type=int, metavar="N", help="from 1, the first step"
+        "--step", required=True, type=int, metavar="N", help="step to repeat, from 1"
     )
     replay.add_argument(
         "--out",

@@ -16,9 +16,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "sweep",
         help="train a config with many values of some settings, and compare the runs",
         description="Train one run for each combination of some settings, and list the"
-        " runs, the best first. Stopped or killed, the sweep continues where it was"
-        " when the same command is run again; with longer lists, only the new runs are"
-        " trained.",
+        " runs, the best first. If the sweep is stopped or killed, running the same"
+        " command again continues where it left off; with longer lists, only the new"
+        " runs are trained.",
         epilog="Example: cnnjax sweep --config=configs/digits.py --set"
         " optimizer.learning_rate=1e-3,3e-3,1e-2 --set seed=0:3",
     )
@@ -31,7 +31,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUES",
         help="a setting and its values: A,B,C or, for whole numbers, START:STOP"
-        " without STOP; with --search also LOW..HIGH or LOW..HIGH:log",
+        " (STOP excluded); with --search also LOW..HIGH or LOW..HIGH:log",
     )
     sweep.add_argument(
         "--workdir",
@@ -61,15 +61,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="random values, or tpe: values near good ones (tree-structured Parzen"
         " estimator)",
     )
-    search.add_argument(
-        "--trials", type=int, metavar="N", help="how many runs there are in the end"
-    )
+    search.add_argument("--trials", type=int, metavar="N", help="total number of runs")
     search.add_argument(
         "--search-seed",
         type=int,
         default=0,
         metavar="N",
-        help="of the proposals; default: 0",
+        help="random seed of the proposals; default: 0",
     )
     search.add_argument(
         "--no-pruning",
@@ -81,7 +79,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--only",
         type=int,
         metavar="I",
-        help="train run number I alone, such as for a Slurm array",
+        help="train only run number I, for example in a Slurm job array",
     )
     return sweep
 
@@ -127,8 +125,8 @@ def _check_search(args: argparse.Namespace) -> None:
         return
     if args.trials is None or args.trials < 1:
         raise ConfigError(
-            f"--trials is {args.trials}, expected 1 or more: how many runs --search"
-            " trains in the end"
+            f"--trials is {args.trials}, expected 1 or more, the total number of"
+            " runs that --search trains"
         )
     if not 0 <= args.search_seed < 2**32:
         raise ConfigError(

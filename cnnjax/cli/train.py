@@ -22,8 +22,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train",
         help="train a network from a config file",
-        description="Train a network from a config file. Stopped or killed, the run"
-        " continues where it was when the same command is run again.",
+        description="Train a network from a config file. If the run is stopped or"
+        " killed, running the same command again continues where it left off.",
         epilog="Any setting can be changed, as in"
         " --config.optimizer.learning_rate=0.05; 'cnnjax config' lists them all.",
     )
@@ -45,8 +45,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.add_argument(
         "--profile",
         metavar="START:STOP",
-        help="trace these steps, without STOP, for TensorBoard or Perfetto, into"
-        " profile in the working directory",
+        help="trace these steps (STOP excluded) for TensorBoard or Perfetto, into the"
+        " folder profile in the working directory",
     )
     many = train.add_argument_group(
         "several processes", "detected automatically under Slurm and mpirun"

@@ -15,7 +15,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command's arguments."""
     check = commands.add_parser(
         "upgrade-check",
-        help="compare steps taken here with what a run recorded of them",
+        help="repeat steps of a run here and compare them with what it recorded",
         description="Take steps of a trained run again with the versions and devices"
         " that are here, and compare the losses and states with those that the run"
         " recorded, layer by layer. The run itself is not changed. The exit status is 1"

@@ -129,7 +129,9 @@ def _flatten(arguments):
     values = [np.asarray(value) for _, value in paths]
     places = [i for i, v in enumerate(values) if jnp.issubdtype(v.dtype, jnp.floating)]
     if not places:
-        raise ValueError("no argument is floating, so there is no gradient to compare")
+        raise ValueError(
+            "no argument has a floating dtype, so there is no gradient to compare"
+        )
 
     def rebuild(leaves):
         merged = list(values)
@@ -240,5 +242,5 @@ def _failures(row, f_error, allowed, allowed_wide) -> tuple[str, ...]:
         found.append(f"differs by {f_error:.1e} from the float64 run")
     slope = row.finite_difference
     if slope is not None and not slope <= FINITE_DIFFERENCE:
-        found.append(f"finite differences say {slope:.1e} off")
+        found.append(f"differs by {slope:.1e} from the finite difference")
     return tuple(found)

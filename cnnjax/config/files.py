@@ -120,7 +120,7 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
     for old, value in flatten(tree):
         name = RENAMED_SETTINGS.get(old, old)
         if name in settings:
-            raise ConfigError(f"{name} is set twice, once by the name that it had")
+            raise ConfigError(f"{name} is set twice, once by its old name")
         if old == "reporters" and isinstance(value, tuple):  # beside the usual ones
             value = (*BY_NAME[name].default, *value)
         if isinstance(value, str):

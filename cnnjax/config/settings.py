@@ -53,19 +53,19 @@ SETTINGS = (
             "Leave images on disk and read them batch by batch, for data sets that do"
             " not fit in memory."),
     Setting("data.on_device", str, "auto", one_of("auto", "always", "never"), "",
-            "Keep the training images on each device; 'auto' does if it is a GPU or TPU"
-            " and they take at most a tenth of its memory. The results are the same."),
+            "Keep the training images on each device; 'auto' does on a GPU or TPU if"
+            " they take at most a tenth of its memory. The results are the same."),
     Setting("data.image_size", tuple, (), IMAGE_SIZE, "pixels",
             "Height and width that image files are resized to, such as (64, 48); (64,)"
             " is a square. () expects files of one size."),
     Setting("data.resize", str, "crop", one_of("crop", "squash", "pad"), "",
-            "How image files of another shape get that size: cut off what is too much,"
-            " ignore the aspect ratio, or add black margins."),
+            "How image files with another aspect ratio are brought to that size: crop"
+            " the excess, distort the image, or pad it with black."),
     Setting("data.crop_fraction", float, 1.0, PART, "",
             "With 'crop', the central share of the height and the width that is kept."),
     Setting("data.random_part", tuple, (), AREA, "",
-            "Smallest and largest share of its area that a training batch sees of each"
-            " image file, at random, such as (0.08, 1.0); () for the whole image."),
+            "Smallest and largest share of each image file's area that a random crop"
+            " for training keeps, such as (0.08, 1.0); () keeps the whole image."),
     Setting("data.bad_files", str, "fail", one_of("fail", "skip"), "",
             "Whether a damaged image file ends the run or is left out."),
     Setting("data.workers", int, None, COUNT, "threads",
@@ -90,14 +90,14 @@ SETTINGS = (
             " no test split."),
     Setting("data.mean", tuple, (), NUMBERS, "",
             "What is subtracted from each channel of the images; () measures the mean"
-            " of the training images, and ('imagenet',) is that of ImageNet."),
+            " of the training images, and ('imagenet',) uses ImageNet's."),
     Setting("data.std", tuple, (), NUMBERS, "",
             "What each channel is divided by; () measures the standard deviation."),
     Setting("data.sampling", str, "shuffle", one_of("shuffle", "balanced"), "",
             "Show each training example once per epoch, or all classes equally often,"
             " which repeats the examples of rare classes."),
     Setting("data.crop_padding", int, 0, COUNT, "pixels",
-            "Pad training images by this much and crop them at random to their size."),
+            "Pad training images by this much, and crop them at random to their size."),
     Setting("data.flip", bool, False, SWITCH, "",
             "Mirror each training image with probability 1/2."),
     Setting("data.augment", tuple, (), AUGMENTATIONS, "",
@@ -163,11 +163,11 @@ SETTINGS = (
     Setting("optimizer.decay_mode", str, "decoupled", one_of("decoupled", "l2"), "",
             "Decay the weights directly as in AdamW, or add it to the gradient."),
     Setting("optimizer.layer_decay", float, None, PART, "",
-            "Layer-wise decay of the learning rate: its factor for each layer or block"
-            " is this, to the power of the number of blocks that follow. None or 1"
-            " trains all alike."),
+            "Layer-wise learning rate decay: the learning rate of each layer or block"
+            " is multiplied by this number to the power of the number of blocks that"
+            " follow it. None or 1 trains all layers at the same rate."),
     Setting("optimizer.clip_norm", float, None, POSITIVE, "",
-            "Largest norm of all gradients together; longer gradients are scaled down."
+            "Maximum global norm of the gradients; larger gradients are scaled down."
             " None never clips."),
     Setting("optimizer.momentum", float, OPTION, BELOW_ONE, "",
             "Decay rate of the running sum of gradients."),
@@ -203,8 +203,8 @@ SETTINGS = (
     Setting("devices", int, None, SIZE, "devices",
             "Devices that each process uses. None uses all that it has."),
     Setting("steps_per_call", int, 1, SIZE, "steps",
-            "Most steps that one call of the compiled program takes; several are faster"
-            " for small networks. The results do not depend on it."),
+            "Maximum number of steps that one call of the compiled program takes; more"
+            " than one is faster for small networks. The results do not depend on it."),
     Setting("accumulate_steps", int, 1, SIZE, "parts",
             "Split each device's batch into this many parts, computed one after the"
             " other to save memory."),
@@ -215,12 +215,12 @@ SETTINGS = (
             "Divide the optimizer's state among the devices."),
 
     Setting("gradients", str, "custom", one_of("custom", "autodiff"), "",
-            "The hand-written gradients, or those of JAX."),
+            "Whether to use the hand-written gradients or JAX's autodiff."),
     Setting("backend", str, "auto", one_of("auto", "native", "xla"), "",
-            "What computes on a CPU: cnnjax's kernels, XLA, or the faster of both."),
+            "Which kernels run on a CPU: cnnjax's, XLA's, or the faster of the two."),
     Setting("precision", str, "float32",
             one_of("float32", "bfloat16", note="float16 loses small gradients"), "",
-            "Of activations; weights stay float32."),
+            "Dtype of the activations; weights stay float32."),
     Setting("deterministic", bool, False, SWITCH, "",
             "On a GPU, compute the same bits in every run, which may be slower (see"
             " docs/reproducibility.md). It changes nothing on a CPU or a TPU."),
@@ -269,26 +269,26 @@ SETTINGS = (
             "End with the best state instead of the last."),
 
     Setting("on_nan", str, "stop", one_of("stop", "rollback"), "",
-            "At a loss that is not finite: end the run, or return to the last"
+            "What to do when the loss is not finite: end the run, or return to the last"
             " checkpoint with a lower learning rate."),
     Setting("rollback.times", int, 3, SIZE, "rollbacks",
             "How many rollbacks a run may take."),
     Setting("rollback.factor", float, 0.5, FRACTION, "",
             "What each rollback multiplies the learning rate by."),
     Setting("spike_factor", float, None, ABOVE_ONE, "",
-            "Skip steps with a loss above this many times the usual. None skips none."),
+            "Skip steps with a loss this many times the usual one. None never skips."),
 
     Setting("init_from", str, None, ORIGIN, "",
-            "A trained run, one of its checkpoints, or a file of weights, also of the"
+            "A trained run, one of its checkpoints, or a weights file, local or on the"
             " Hugging Face hub, from which to load the initial weights."),
     Setting("init_load", str, ".*", PATTERN, "",
-            "Names of the arrays to take from there."),
+            "Names of the arrays to load from `init_from`."),
     Setting("freeze", str, "", PATTERN, "",
             "Names of the arrays that are not trained. Batch normalization whose"
             " parameters are frozen runs as in evaluation."),
     Setting("unfreeze", tuple, (), STAGES, "",
-            "When frozen arrays are trained after all, such as ('1 epoch: MBConv_15.*',"
-            " '3 epochs'); a time without names is for all."),
+            "When to unfreeze arrays, such as ('1 epoch: MBConv_15.*', '3 epochs'); a"
+            " duration without names unfreezes all."),
 
     Setting("compilation_cache", str, None, FOLDER, "",
             "Folder of compiled programs. None means $JAX_COMPILATION_CACHE_DIR, or"

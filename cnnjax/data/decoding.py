@@ -202,8 +202,8 @@ def _convert(image: "Image.Image", decoding: Decoding) -> "Image.Image":
 
     if image.mode == "F":
         raise ValueError(
-            "its values are floating-point numbers, and nothing tells their range;"
-            " convert it to whole numbers of 8 or 16 bits"
+            "its values are floating-point numbers of unknown range; convert it to"
+            " 8-bit or 16-bit integers"
         )
     if image.mode in _DEEP:
         values = np.asarray(image, np.float32)

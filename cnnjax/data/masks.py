@@ -46,8 +46,8 @@ def decode_mask(
         scaled = image.format == "PNG" and content[24:26] in _SCALED
         if image.mode not in _MODES or scaled:
             raise ValueError(
-                f"its pixels are {image.mode}, expected class numbers; save it as gray"
-                " with 8 bits, or with a palette"
+                f"its pixels are {image.mode}, expected class numbers; save it as"
+                " 8-bit grayscale, or with a palette"
             )
         image = Image.fromarray(np.asarray(upright(image)).astype(np.uint8))
         found = (image.height, image.width)

@@ -18,7 +18,7 @@ def check_size(name: str, num_bytes: int) -> None:
     """
     if num_bytes > MAX_BYTES:
         raise DataError(
-            f"{name} promises {num_bytes:,} bytes, more than the {MAX_BYTES:,} that"
+            f"{name} declares {num_bytes:,} bytes, more than the {MAX_BYTES:,} that"
             " may be read into memory: its header is damaged, or the data set must be"
             " streamed (data.streaming), split or made smaller"
         )

@@ -117,7 +117,7 @@ def stream_array(
     status = os.fstat(file.fileno())
     if offset + num_bytes > status.st_size:
         raise DataError(
-            f"{name} promises an array of shape {shape}, {num_bytes:,} bytes, but has"
+            f"{name} declares an array of shape {shape}, {num_bytes:,} bytes, but has"
             f" {max(0, status.st_size - offset):,} bytes for it: download it again"
         )
     array = _ArrayFile(path.absolute(), offset, shape[1:], dtype, _stamp(status))
@@ -159,7 +159,7 @@ class _ArrayFile:
                     self._fill(row, file.fileno(), index)
         except OSError as error:
             raise DataError(
-                f"{self.path} cannot be read any more ({error}): {_HINT}"
+                f"{self.path} can no longer be read ({error}): {_HINT}"
             ) from error
         return rows.view(self.dtype).reshape(len(indices), *self.example_shape)
 

@@ -62,8 +62,8 @@ class WorkerProcesses(Generic[Item]):
             answer = self._ask(process, index)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             raise DataError(
-                f"a worker process that loads data ended ({_end(process)}): if memory"
-                " was short, set data.worker_processes to a smaller number"
+                f"a worker process that loads data ended ({_end(process)}): if it ran"
+                " out of memory, set data.worker_processes to a smaller number"
             ) from error
         finally:
             self._idle.put(process)

@@ -78,5 +78,7 @@ def _of_folder(folder: Path) -> Iterator[Item]:
         else:
             others += 1
     if others:
-        files = "file that is no image" if others == 1 else "files that are no images"
-        warn(f"{folder} also holds {others} {files}, left out")
+        files = (
+            "file that is not an image" if others == 1 else "files that are not images"
+        )
+        warn(f"{folder}: leaving out {others} {files}")

@@ -119,12 +119,12 @@ def inspect_examples(
     title = f"{printable(trained.folder.name)}, step {trained.step:,}"
     if described.task == SEGMENTATION:
         lines.append(
-            "no saliency, Grad-CAM and integrated gradients: they explain one class of"
+            "no saliency, Grad-CAM or integrated gradients: they explain one class of"
             " an image, and this model predicts a class for each pixel"
         )
     else:
         maps = explain(trained, found.images, chosen, label, steps)
-        sheet = _draw_maps(f"Maps of importance: {title}", found, headings, maps, names)
+        sheet = _draw_maps(f"Importance maps: {title}", found, headings, maps, names)
         write_whole(folder / MAPS, as_png(sheet))
         _write_examples(folder / EXAMPLES, found, maps, logits, trained)
         lines.append(describe_errors(maps, steps))
@@ -204,7 +204,7 @@ def _draw_maps(
     examples = []
     integrated = maps.integrated
     for number, heading in enumerate(headings):
-        black = "black" if found.images.ndim > 3 else "zeros"
+        black = "a black image" if found.images.ndim > 3 else "an input of zeros"
         text = (
             f"Maps of the logit of {names[int(maps.classes[number])]}. Integrated"
             f" gradients sum to {integrated.sums[number]:.4g}; the logit differs by"

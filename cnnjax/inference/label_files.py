@@ -156,7 +156,7 @@ def _describe_noise(ranked: RankedLabels) -> str:
     if ranked.noise_scale is None:
         return "gradient noise scale: too few examples to tell"
     return (
-        f"gradient noise scale of these weights: {ranked.noise_scale:,.0f} examples; in"
-        " batches far below that, the gradient is mostly noise, and batches far above"
-        " save few steps"
+        f"gradient noise scale of these weights: {ranked.noise_scale:,.0f} examples;"
+        " with batches far smaller than that, the gradient is mostly noise, and far"
+        " larger batches save few steps"
     )

@@ -142,7 +142,7 @@ def grad_cam(
     layer: str | None = None,
     classes: Array | None = None,
 ) -> Array:
-    """Where the output of a layer speaks for a class.
+    """Where the output of a layer supports a class.
 
     Where no negative value of a channel passes a gradient on, a ReLU follows, and the
     negative values count as the zeros that it makes of them.

@@ -114,7 +114,7 @@ def load_weights(
     seed: int = 0,
     **options: Any,
 ) -> dict[str, Any]:
-    """Loads the variables of a network from a file of weights.
+    """Loads the variables of a network from a weights file.
 
     The file is in safetensors or PyTorch's format (see ``cnnjax.weights``), with the
     names of torchvision, timm or cnnjax. If the head in the file does not have

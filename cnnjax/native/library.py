@@ -73,7 +73,7 @@ def status() -> Status:
     required = os.environ.get(REQUIRED, "")
     if found.library is None and required not in ("", "0"):
         raise NoKernels(
-            f"{REQUIRED} is {required}, expected usable kernels: {found.reason}"
+            f"{REQUIRED} is {required}, but the kernels cannot be used: {found.reason}"
         )
     return found
 
@@ -106,7 +106,7 @@ def _load() -> Status:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         system = f"{platform.system()} on {platform.machine()}"
         return Status(
-            None, f"oneDNN's package is for Linux on x86_64, this is {system}"
+            None, f"oneDNN's package is for Linux on x86_64, but this is {system}"
         )
     beside = importlib.resources.files("cnnjax.native") / FILE
     path = beside if beside.is_file() else _installed()

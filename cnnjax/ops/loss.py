@@ -72,8 +72,8 @@ def check_same_shape(
     """Refuses labels of another shape than the values that they are compared with."""
     if values.shape != labels.shape:
         raise ValueError(
-            f"{what} have shape {labels.shape}, expected that of the {name},"
-            f" {values.shape}"
+            f"{what} have shape {labels.shape}, expected {values.shape}, the shape of"
+            f" the {name}"
         )
 
 

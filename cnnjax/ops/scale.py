@@ -32,8 +32,8 @@ def scale(x: jax.Array, factor: jax.Array) -> jax.Array:
     shape = (1,) * missing + factor.shape
     if missing < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape, strict=True)):
         raise ValueError(
-            f"factor has shape {factor.shape}, expected one that is broadcastable to"
-            f" that of x, {x.shape}"
+            f"factor has shape {factor.shape}, expected one that broadcasts to the"
+            f" shape of x, {x.shape}"
         )
     return _scale(*vary_alike(x, factor.reshape(shape)))
 

@@ -132,8 +132,8 @@ def make_run(
     """
     if config.parallel == "pmap":
         raise ConfigError(
-            "parallel is 'pmap', expected 'jit': only that can be compiled for devices"
-            " that are not there"
+            "parallel is 'pmap', expected 'jit', the only one that can be compiled for"
+            " devices that are not present"
         )
     if config.backend == "native" and target.chip.platform != "cpu":
         raise ConfigError(

@@ -14,7 +14,7 @@ from cnnjax.train.machine.footprint import size_text
 LEGEND = (
     "Memory, operations and traffic are those of one device. Operations: the products"
     " in convolutions and dense layers. Traffic: what the kernels read and write. At"
-    " best: by published peaks{source}; a step takes longer."
+    " best: computed from published peak rates{source}; a real step takes longer."
 )
 
 SMALL = 2**16
@@ -152,10 +152,10 @@ def _donated(training: Mapping[str, Any]) -> str:
     memory, fresh = training["memory"], training["fresh_results"]
     if fresh <= SMALL:
         reused = size_text(memory["reused"])
-        return f"Donated buffers: the new state takes the {reused} of the old one."
+        return f"Donated buffers: the new state reuses the {reused} of the old one."
     return (
-        f"Donated buffers: {size_text(fresh)} of results do not take the memory of the"
-        f" old state, {size_text(memory['reused'])} do."
+        f"Donated buffers: {size_text(fresh)} of results do not reuse the memory of the"
+        f" old state; {size_text(memory['reused'])} do."
     )
 
 

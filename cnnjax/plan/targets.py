@@ -159,8 +159,8 @@ def prepare(target: Target, environment: MutableMapping[str, str]) -> None:
     if not is_installed(target.chip.platform):
         raise ConfigError(
             f"--for={target.name} needs its compiler,"
-            f" {PACKAGES[target.chip.platform][0]}, which is not installed and works"
-            f" without the device; try: {_install(target)}"
+            f" {PACKAGES[target.chip.platform][0]}, which is not installed; it works"
+            f" without the device, so try: {_install(target)}"
         )
     environment["TPU_SKIP_MDS_QUERY"] = "1"
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"

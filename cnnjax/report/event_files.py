@@ -51,7 +51,7 @@ class EventFiles:
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = warn):
         if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
-            raise ConfigError(f"{folder} is no folder, expected one; move it away")
+            raise ConfigError(f"{folder} is not a folder; move it away")
         self._folder, self._tell = folder, tell
         self._waiting: deque[_Waiting] = deque()
         self._file, self._kind = 0, "log"  # the one that new events belong to
@@ -119,7 +119,7 @@ class EventFiles:
             self._failure = error.strerror or str(error)
             return
         if self._failure:
-            self._tell(f"the events that waited have been written to {self._folder}")
+            self._tell(f"the waiting events have been written to {self._folder}")
         self._failure = ""
 
     def _descriptor(self, file: int, kind: str) -> int:

@@ -67,9 +67,9 @@ def draw_importance(title: str, examples: Sequence[ImportanceMaps]) -> Image.Ima
     shape = images[0].shape
     text = (
         "Saliency is the absolute gradient of the logit. Grad-CAM shows where the"
-        " output of a layer speaks for the class. Integrated gradients add up to the"
-        " difference from the logit of a black input: red speaks for the class, blue"
-        " against it."
+        " output of a layer supports the class. Integrated gradients add up to the"
+        " difference from the logit of a black input: red supports the class, blue"
+        " opposes it."
     )
     if len(shape) == 2:
         text = (

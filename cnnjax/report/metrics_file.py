@@ -77,7 +77,7 @@ class MetricsFile(Reporter):
             self._close_file()
             return
         if self._failure:
-            self._tell(f"the metrics that waited have been written to {self._path}")
+            self._tell(f"the waiting metrics have been written to {self._path}")
         self._waiting, self._failure = [], ""
 
     def close(self) -> None:

@@ -100,8 +100,8 @@ def describe_replay(replay: "Replay", folder: Path) -> list[str]:
     proof = (
         "its update was repeated bit for bit"
         if replay.is_exact
-        else "its update was repeated up to rounding: the program that gives single"
-        " gradients is compiled apart from that of training"
+        else "its update was repeated up to rounding: the program that computes"
+        " per-example gradients is compiled separately from the training program"
     )
     causes = [describe_failure(replay), describe_updates(replay.updates)]
     lines = [

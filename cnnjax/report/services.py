@@ -166,7 +166,9 @@ def _read_id(path: Path) -> str | None:
     content = read_json(path)
     name = content.get("id") if isinstance(content, dict) else None
     if not isinstance(name, str) or not _ID.fullmatch(name):
-        raise ValueError(f"{path} holds no name of a run; remove it to begin a new one")
+        raise ValueError(
+            f"{path} does not hold the name of a run; remove it to start a new run"
+        )
     return name
 
 

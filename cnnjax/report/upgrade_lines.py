@@ -82,7 +82,7 @@ def summary(check: "UpgradeCheck") -> str:
     where = f"at step {first}"
     if first - before > 1:
         where = f"between steps {before + 1} and {first}"
-    return f"this computes other numbers than the run recorded, first {where}"
+    return f"the numbers here differ from what the run recorded, first {where}"
 
 
 def _version_lines(check: "UpgradeCheck") -> list[str]:

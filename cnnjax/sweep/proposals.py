@@ -45,7 +45,8 @@ def check_optuna() -> None:
         import optuna
     except ImportError as error:
         raise ConfigError(
-            "--search needs Optuna, which is not installed; pip install 'cnnjax[sweep]'"
+            "--search needs Optuna, which is not installed; run pip install"
+            " 'cnnjax[sweep]'"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -89,8 +90,8 @@ def open_study(
         study.set_user_attr(_ATTRIBUTE, now)
     elif before != now:
         raise ConfigError(
-            f"{folder} holds a search with other --set, --search, --search-seed or"
-            f" monitor ({before}, now {now}); give another --workdir"
+            f"{folder} holds a search with a different --set, --search, --search-seed"
+            f" or monitor ({before}, now {now}); give another --workdir"
         )
     return study
 

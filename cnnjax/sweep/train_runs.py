@@ -203,7 +203,7 @@ def _find_reason(output: Path, status: int) -> str:
         return told[-1]
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
-    return f"exit status {status}; {output} says more"
+    return f"exit status {status}; see {output}"
 
 
 @contextlib.contextmanager

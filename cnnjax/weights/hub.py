@@ -58,7 +58,7 @@ def download(reference: str) -> HubFile:
     found = _REFERENCE.fullmatch(reference)
     if not found:
         raise WeightsError(
-            f"{reference!r} is no file of the hub, expected hf:OWNER/NAME,"
+            f"{reference!r} is not a file on the hub, expected hf:OWNER/NAME,"
             " hf:OWNER/NAME@REVISION or hf:OWNER/NAME@REVISION:FILE"
         )
     try:

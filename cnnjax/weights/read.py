@@ -1,4 +1,4 @@
-"""Reads a file of weights in any supported format, as arrays by name."""
+"""Reads a weights file in any supported format, as arrays by name."""
 
 import hashlib
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         >>> arrays["conv1.weight"].shape  # doctest: +SKIP
         (64, 3, 7, 7)
     """
-    path = expand_path(path, "the file of weights")
+    path = expand_path(path, "the weights file")
     try:
         return _without_wrappers(_read(path))
     except WeightsError as error:
@@ -70,7 +70,7 @@ def digest_of(path: str | Path) -> str:
     Raises:
         OSError: no such file, or not a regular one.
     """
-    with open_regular(expand_path(path, "the file of weights")) as file:
+    with open_regular(expand_path(path, "the weights file")) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -34,7 +34,7 @@ def write_safetensors(
     """
     contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}
     content = safetensors.numpy.save(contiguous, dict(metadata or {}) or None)
-    write_whole(expand_path(path, "the file of weights"), content)
+    write_whole(expand_path(path, "the weights file"), content)
 
 
 def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -59,7 +59,7 @@ def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
         for number, array in enumerate(arrays.values()):
             add(f"data/{number}", array.tobytes())
         add("version", b"3\n")
-    write_whole(expand_path(path, "the file of weights"), content.getvalue())
+    write_whole(expand_path(path, "the weights file"), content.getvalue())
 
 
 def _pickle(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -63,7 +63,8 @@ def _parse(argv):
     parser = argparse.ArgumentParser(
         "benchmark_peers.py",
         description="The same network, batch and threads in cnnjax, stock Flax, PyTorch"
-        " and Keras, in turns. Installs missing frameworks into separate environments.",
+        " and Keras, taking turns. Installs missing frameworks into separate"
+        " environments.",
     )
     add = parser.add_argument
     add(

@@ -32,7 +32,7 @@ def test_the_file_lies_in_the_run_and_predicts_like_it(workdir, folder, capsys, 
     path, printed = workdir / f"model.{form}", capsys.readouterr().out
     assert printed.startswith(f"{path}: compared with step 5 on 12 examples")
     assert "same predictions: 12\n" in printed
-    assert "largest difference of outputs: " in printed
+    assert "largest difference in outputs: " in printed
     tables = []
     for source in (f"--workdir={workdir}", f"--model={path}"):
         assert main(["predict", source, str(folder)]) == 0

@@ -33,7 +33,7 @@ def test_it_prints_and_writes_a_plan(plan, tmp_path):
     lines = stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("simple_cnn, ")
-    assert "Donated buffers: the new state takes the" in stdout
+    assert "Donated buffers: the new state reuses the" in stdout
     values = json.loads(file.read_text())
     assert values["batch_size"] == 8
     memory = values["training"]["memory"]

@@ -53,7 +53,7 @@ def test_a_table_has_a_line_for_each_image_of_a_folder(run, folder, predict):
     for line, prediction in zip(lines, expected, strict=True):
         pairs = [(name, f"{share:.1%}") for name, share in prediction.top]
         assert line[1:] == [cell for pair in pairs for cell in pair]
-    assert "1 file that is no image" in notes
+    assert "1 file that is not an image" in notes
 
 
 def test_json_jsonl_and_csv_hold_the_same(folder, predict):

@@ -66,7 +66,7 @@ def test_gzipped_images_are_refused(tmp_path):
         (lambda x: x[:9], "ends within its header"),
         (lambda x: b"1" + x, "starts with the bytes"),
         (lambda x: x[:4] + bytes(12), r"has shape \(0, 0, 0\): expected at"),
-        (lambda x: x[:4] + b"\xff" * 12, "promises an array of shape .*but holds 0"),
+        (lambda x: x[:4] + b"\xff" * 12, "declares an array of shape .*but holds 0"),
     ],
 )
 def test_idx_file_keeps_its_promise(tmp_path, change, message):

@@ -142,7 +142,7 @@ def test_rewritten_file(tmp_path):
 def test_removed_file(tmp_path):
     dataset = load(write_idx(tmp_path, "u1"))
     (tmp_path / "train-images-idx3-ubyte").unlink()
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte cannot be read any"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte can no longer be"):
         read_from_train(dataset)
 
 

@@ -146,7 +146,7 @@ def test_a_process_that_dies_is_an_error(batches):
     def read(numbers):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(DataError, match=r"ended \(signal 9\): if memory was short"):
+    with pytest.raises(DataError, match=r"ended \(signal 9\): if it ran out of memory"):
         next(batches(split(read)))
 
 

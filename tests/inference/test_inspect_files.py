@@ -105,7 +105,7 @@ def test_of_a_segmentation_only_layers_are_shown(tmp_path):
     trained = make_trained(Pixels(), SEGMENTATION, (8, 8, 1), "softmax")
     np.savez(tmp_path / "new.npz", images=np.ones((2, 8, 8, 1), np.uint8))
     lines = inspect(trained, tmp_path)
-    assert lines[-2].startswith("no saliency, Grad-CAM and integrated gradients: they")
+    assert lines[-2].startswith("no saliency, Grad-CAM or integrated gradients: they")
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["features.png", "layers.csv"]
     with pytest.raises(ConfigError, match="--class is 'cat', but the model predicts"):

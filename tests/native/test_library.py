@@ -143,7 +143,7 @@ def test_a_checkout_refuses_installed_kernels_of_other_sources(copy):
 
 def test_where_kernels_are_required_none_of_them_is_an_error(missing, monkeypatch):
     monkeypatch.setenv(library.REQUIRED, "1")
-    message = "CNNJAX_REQUIRE_NATIVE is 1, expected usable kernels: it is not here"
+    message = "REQUIRE_NATIVE is 1, but the kernels cannot be used: it is not here"
     with pytest.raises(NoKernels, match=message):
         ops.conv(jnp.ones((1, 5, 4, 2)), jnp.ones((3, 3, 2, 3)))
     assert "it is not here" in library.describe()

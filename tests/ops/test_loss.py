@@ -203,7 +203,7 @@ CE, INTEGER, BCE = (
         (CE, (Z, T), {"label_smoothing": -0.1}, "label_smoothing is -0.1"),
         (CE, (Z.astype(int), T), {}, "logits are int32"),
         (INTEGER, (Z, jnp.zeros(2)), {}, "labels are float32"),
-        (BCE, (Z, T), {}, r"shape \(2,\), expected that of the logits, \(2, 3\)"),
+        (BCE, (Z, T), {}, r"shape \(2,\), expected \(2, 3\), the shape of the logits"),
         (BCE, (Z.astype(int), Z), {}, "logits are int32"),
     ],
 )

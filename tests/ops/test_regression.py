@@ -53,7 +53,7 @@ def test_second_derivatives_stay_within_the_set(x64):
     [
         (
             lambda: ops.squared_error(PREDICTIONS, TARGETS[0]),
-            r"targets have shape \(5,\), expected that of the predictions, \(3, 5\)",
+            r"targets have .* \(5,\), expected \(3, 5\), the shape of the predictions",
         ),
         (
             lambda: ops.huber_loss(np.arange(3), np.arange(3)),

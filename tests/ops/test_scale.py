@@ -49,6 +49,6 @@ def test_half_precision_keeps_its_dtype():
 
 @pytest.mark.parametrize("shape", [(3,), (1, 2, 3, 5, 4), (2, 2, 1, 4)])
 def test_refuses_what_cannot_be_broadcast(shape):
-    message = r"factor has shape .*, expected one that is broadcastable to that of x"
+    message = r"factor has shape .*, expected one that broadcasts to the shape of x"
     with pytest.raises(ValueError, match=message):
         ops.scale(X, np.ones(shape))

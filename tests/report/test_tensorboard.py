@@ -223,7 +223,7 @@ def test_a_removed_working_directory_stays_removed(tmp_path):
 def test_something_else_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "tensorboard").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match="tensorboard is no folder, expected one"):
+    with pytest.raises(ConfigError, match="tensorboard is not a folder; move it away"):
         make(tmp_path)
 
 

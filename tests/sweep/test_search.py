@@ -130,7 +130,7 @@ def test_another_search_or_a_damaged_one_is_refused(tmp_path):
         (Method("random", 1, seed=1), SETS),
         (Method("random", 1), SETS[:1]),
     ]:
-        with pytest.raises(ConfigError, match="holds a search with other --set"):
+        with pytest.raises(ConfigError, match="holds a search with a different --set"):
             open_study(tmp_path, method, parse_sets(sets, []), LOSS)
     journal = tmp_path / "search.journal"
     journal.write_text("[]\n" + journal.read_text())

@@ -149,7 +149,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
         read_weights(tmp_path / "no.pth")
     with pytest.raises(OSError, match="is a folder, expected a regular file"):
         read_weights(tmp_path)
-    with pytest.raises(ValueError, match="the file of weights is empty"):
+    with pytest.raises(ValueError, match="the weights file is empty"):
         read_weights("")
 
 

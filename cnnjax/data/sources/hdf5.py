@@ -86,7 +86,7 @@ def _find(file: Any, key: str, path: Path) -> Any:
     link = file.get(key, getlink=True)
     array = file[key] if isinstance(link, h5py.HardLink) else None
     if not isinstance(array, h5py.Dataset) or array.is_virtual or array.external:
-        raise DataError(f"{key!r} in {path} is no array of this file")
+        raise DataError(f"{key!r} in {path} is not an array stored in this file")
     return array
 
 
@@ -113,7 +113,7 @@ def _open_array(file: Any, key: str, path: Path) -> StreamedImages:
                 return _find(file, key, absolute)[sorted_once][places]
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"{absolute} cannot be read any more ({error}): restore the original"
+                f"{absolute} can no longer be read ({error}): restore the original"
                 " file, and rerun the same command"
             ) from error
 

@@ -99,7 +99,7 @@ def open_idx(path: Path) -> StreamedImages:
         given = os.fstat(file.fileno()).st_size - offset
         if given != num_bytes:
             raise DataError(
-                f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but"
+                f"{path} declares an array of shape {shape}, {num_bytes:,} bytes, but"
                 f" holds {given:,}: download it again"
             )
         return stream_array(str(path), path, file, offset, shape, dtype)
@@ -113,7 +113,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise DataError(f"{error}: name the folder of the IDX files") from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path} cannot be read ({error}): it is damaged, download it again"
+            f"{path} cannot be read ({error}): it is damaged; download it again"
         ) from error
 
 
@@ -187,11 +187,11 @@ def _read_array(file: _File, path: Path, limit: int) -> np.ndarray:
     shape, dtype = _read_header(file, path)
     num_bytes = math.prod(shape) * dtype.itemsize
     if 0 in shape:
-        raise DataError(f"{path} promises an array of shape {shape}, which is empty")
+        raise DataError(f"{path} declares an array of shape {shape}, which is empty")
     check_size(f"{path} of shape {shape}", num_bytes)
     if num_bytes > limit:
         raise DataError(
-            f"{path} promises an array of shape {shape}, {num_bytes:,} bytes, but is"
+            f"{path} declares an array of shape {shape}, {num_bytes:,} bytes, but is"
             f" too small to hold more than {limit:,}: download it again"
         )
     values = _read_exactly(file, num_bytes, path).view(dtype).reshape(shape)
@@ -222,12 +222,12 @@ def _read_exactly(file: _File, num_bytes: int, path: Path) -> np.ndarray:
         if not count:
             raise DataError(
                 f"{path} ends after {start:,} of the {num_bytes:,} bytes that its"
-                " header promises: download it again"
+                " header declares: download it again"
             )
         start += count
     if file.read(1):
         raise DataError(
-            f"{path} continues after the {num_bytes:,} bytes that its header promises:"
+            f"{path} continues after the {num_bytes:,} bytes that its header declares:"
             " download it again"
         )
     return values

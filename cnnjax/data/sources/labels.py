@@ -120,8 +120,8 @@ def read_numbers(columns: Sequence[Sequence[str]], where: str) -> np.ndarray:
             numbers[row, i] = float(text) if _is_number(text) else np.nan
             if np.isnan(numbers[row, i]):
                 raise DataError(
-                    f"{where} has {show(text)} as a number, that of example {row}:"
-                    " expected a finite number; remove the row if it is unknown"
+                    f"{where} has the value {show(text)} for example {row}: expected a"
+                    " finite number; remove the row if it is unknown"
                 )
     return numbers
 

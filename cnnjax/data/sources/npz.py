@@ -96,7 +96,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except DataError:
         raise
     except NotRegularError as error:
-        raise DataError(f"{error}: name the file of a NumPy archive") from error
+        raise DataError(f"{error}: give the path of a NumPy archive") from error
     except _UNREADABLE as error:
         raise DataError(
             f"{path} cannot be read as a NumPy archive ({error}): write it with"
@@ -173,7 +173,7 @@ def _read_class_names(archive: zipfile.ZipFile, path: Path) -> list[str] | None:
     if names.dtype.kind != "U" or names.ndim != 1:
         raise DataError(
             f"class_names in {path} has shape {names.shape} and dtype {names.dtype}:"
-            " expected one string per class, as numpy.array(['cat', 'dog'])"
+            " expected one string per class, such as numpy.array(['cat', 'dog'])"
         )
     return names.tolist()
 
@@ -218,7 +218,7 @@ def _open_array(archive: zipfile.ZipFile, key: str, path: Path) -> StreamedImage
     if header.fortran_order:
         raise DataError(
             f"{key} in {path} is in Fortran order, so it cannot be streamed: save"
-            " numpy.ascontiguousarray of it, or set data.streaming to false"
+            " numpy.ascontiguousarray(array), or set data.streaming to false"
         )
     with open_regular(path) as file:
         # A member starts with 30 bytes, the last 4 of which are the lengths of its name
@@ -255,7 +255,7 @@ def _check_promise(header: _Header, member_bytes: int, key: str, path: Path) -> 
     shape, num_bytes = header.shape, header.num_bytes
     if min(shape, default=0) < 0 or num_bytes + header.offset != member_bytes:
         raise DataError(
-            f"{key} in {path} promises an array of shape {shape}, {num_bytes:,} bytes,"
+            f"{key} in {path} declares an array of shape {shape}, {num_bytes:,} bytes,"
             f" but holds {member_bytes - header.offset:,}: download it again"
         )
 

@@ -42,7 +42,7 @@ class _Member(NamedTuple):
                 content = os.pread(file.fileno(), self.size, self.offset)
         except OSError as error:
             raise DataError(
-                f"{self.archive} cannot be read any more: {error.strerror or error}"
+                f"{self.archive} can no longer be read: {error.strerror or error}"
             ) from error
         return content
 

@@ -40,13 +40,13 @@ def export_quantized(request: Request, how: Quantization) -> Mapping[str, Any]:
     """
     if request.trained.description.task == REGRESSION:
         raise ConfigError(
-            "--quantize keeps a file by its accuracy, which a regression lacks; export"
+            "--quantize checks the accuracy, which regression does not have; export"
             " without --quantize"
         )
     if not request.verify:
         raise ConfigError(
             "--no-verify is given with --quantize, but a quantized file is kept only"
-            " for its measured accuracy; leave one of them out"
+            " if its measured accuracy is high enough; leave one of them out"
         )
     data, split, examples = find_examples(request, labeled=True)
     trained, note = onnx_file.prepare(request.trained)
@@ -65,8 +65,8 @@ def export_quantized(request: Request, how: Quantization) -> Mapping[str, Any]:
     if lost > how.max_loss:
         raise ConfigError(
             f"the quantized file has an accuracy of {proof.quantized_accuracy:.2%} on"
-            f" {proof.examples:,} examples ({split}), the checkpoint"
-            f" {proof.accuracy:.2%}: expected a loss of at most {how.max_loss:.2%}"
+            f" {proof.examples:,} examples ({split}), and the checkpoint"
+            f" {proof.accuracy:.2%}: expected a drop of at most {how.max_loss:.2%}"
             " (--max-loss). Nothing was kept. Try the other method of --quantize, more"
             " --calibration-examples, or a larger --max-loss"
         )

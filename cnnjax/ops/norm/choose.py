@@ -36,7 +36,7 @@ def choose(problem: BatchNormProblem, platform: str, obstacle: str = "") -> Choi
         return Choice("xla", reason)
     if problem.dtype != problem.result_dtype:
         dtypes = f"x is {problem.dtype} and y {problem.result_dtype}"
-        return Choice("xla", f"{dtypes}, the kernels use one dtype for both")
+        return Choice("xla", f"{dtypes}, but the kernels use one dtype for both")
     channels = problem.shape[-1]
     if problem.backend == "auto" and channels < native.FEWEST_CHANNELS:
         few = f"{channels} channels do not fill a vector of {native.FEWEST_CHANNELS}"

@@ -55,7 +55,9 @@ def make_problem(
         ValueError: ``add`` is not like ``x``.
     """
     if add is not None and add.shape != x.shape:
-        raise ValueError(f"add has shape {add.shape}, expected {x.shape}, that of x")
+        raise ValueError(
+            f"add has shape {add.shape}, expected {x.shape}, the shape of x"
+        )
     return BatchNormProblem(
         shape=x.shape,
         dtype=jnp.dtype(x.dtype),

@@ -141,8 +141,9 @@ def check_shared(workdir: Path) -> None:
     blind = [number for number, answer in enumerate(answers) if answer]
     if blind:
         raise ConfigError(
-            f"workdir is not shared: {_name(blind)} ({answers[blind[0]]}) sees another"
-            " folder than process 0; give a --workdir on a disk that all share"
+            f"workdir is not shared: {_name(blind)} ({answers[blind[0]]}) sees a"
+            " different folder from process 0; give a --workdir on a disk that all of"
+            " them share"
         )
 
 

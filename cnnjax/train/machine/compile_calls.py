@@ -172,8 +172,8 @@ def _check_convolutions(config: Config, program: str) -> None:
     if all(CANONICAL.fullmatch(order) for order in orders):
         return
     raise ConfigError(
-        f"steps_per_call is {config.steps_per_call}, expected 1: on a CPU, XLA computes"
-        " this network's convolutions otherwise in a loop, slowly and with other last"
-        " digits; cnnjax's CPU kernels (backend='auto' with gradients='custom', and"
-        " layers of cnnjax) have no such limit"
+        f"steps_per_call is {config.steps_per_call}, expected 1: on a CPU, XLA compiles"
+        " this network's convolutions differently inside a loop, where they are slow"
+        " and differ in the last digits; cnnjax's CPU kernels (backend='auto' with"
+        " gradients='custom', and layers of cnnjax) have no such limit"
     )

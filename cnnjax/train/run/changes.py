@@ -22,7 +22,7 @@ FIXED = {
     "model.": "its state belongs to another network",
     "optimizer.name": "its state belongs to another optimizer",
     "data.mean": "its network learned from images with another mean",
-    "data.std": "its network learned from images with another deviation",
+    "data.std": "its network learned from images with another standard deviation",
     "seed": "its order of examples is different",
     "batch_size": "its steps count batches of that size",
     "average_decay": "its state holds an average only if this is set",

@@ -158,8 +158,8 @@ class Checkpoints:
         if self._step is not None and self._step not in steps:
             raise CheckpointError(
                 f"the last state, of step {self._step}, could not be written to"
-                f" {self._folder}; intact ones are those of steps {list(steps)}; make"
-                " room and rerun the same command"
+                f" {self._folder}; the intact checkpoints are those of steps"
+                f" {list(steps)}; make room and rerun the same command"
             )
         if self._hold:
             self._hold.check()
@@ -195,8 +195,8 @@ class Checkpoints:
         """Reports a failed save, and makes room by removing what it left."""
         self._failed = True
         self._tell(
-            f"checkpoint of step {self._step} failed, older ones stay, and training"
-            f" continues: {self._first_line(error)}"
+            f"saving the checkpoint of step {self._step} failed; older ones are kept,"
+            f" and training continues: {self._first_line(error)}"
         )
         if is_first():
             for folder in self._folder.glob("*.orbax-checkpoint-tmp"):

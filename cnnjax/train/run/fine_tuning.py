@@ -22,9 +22,9 @@ from cnnjax.train.step.state import TrainState, map_named, matches, named_leaves
 from cnnjax.weights import digest_of, hub
 
 FILES = {"torchvision": TORCHVISION, "timm": TIMM, "safetensors": None, "torch": None}
-"""The library whose names a file of weights has, by its prefix in ``init_from``; with
+"""The library whose names a weights file has, by its prefix in ``init_from``; with
 ``None``, the one that matches most names. The format is detected from the content, and
-the file may be one of the hub, ``timm:hf:OWNER/NAME``."""
+the file may be one on the hub, ``timm:hf:OWNER/NAME``."""
 
 
 class Weights(NamedTuple):

@@ -72,7 +72,7 @@ def make_class_weights(config: Config, dataset: Dataset) -> np.ndarray | None:
     if dataset.task == MULTILABEL and own:
         raise ConfigError(
             f"loss.class_weights is {weights}, but {config.loss.name} gives one loss"
-            " for all classes of an example; weigh them there, and leave this out"
+            " for all classes of an example; weight them there, and leave this out"
         )
     if weights == ("balanced",):
         return balanced_weights(dataset.train.labels, dataset.task, classes)

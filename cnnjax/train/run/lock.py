@@ -58,12 +58,12 @@ class Hold:
         now = Path(os.readlink(place)).parent if place.is_symlink() else None
         moved = now is not None and _is_at(self._file, now / NAME)
         raise CheckpointError(
-            f"workdir {self.workdir} was moved to {now} during the run, which cannot"
-            " save there; its checkpoints are intact: rerun the command with"
+            f"workdir {self.workdir} was moved to {now} during the run, which can no"
+            " longer save; its checkpoints are intact: rerun the command with"
             f" --workdir={now} to resume it"
             if moved
             else f"workdir {self.workdir} was removed or replaced during the run, which"
-            " cannot save there; restore the folder, or start a new run"
+            " can no longer save; restore the folder, or start a new run"
         )
 
 

@@ -57,7 +57,7 @@ def make_metrics(entries: Sequence[str]) -> dict[str, Metric]:
             taken = ", ".join(sorted({*_TAKEN, *found}))
             raise ConfigError(
                 f"metrics holds {entry!r}, but the name {name!r} is taken, expected"
-                f" another than {taken}; rename the function"
+                f" a name other than {taken}; rename the function"
             )
         if is_own:
             function = resolve_function("metrics", entry, PER_EXAMPLE)
@@ -130,7 +130,8 @@ def make_monitor(
     if prefix not in ("", *_DIRECTIONS):
         raise ConfigError(
             f"monitor is {text!r}, expected the name of a metric, such as 'loss', or"
-            " 'max:NAME' or 'min:NAME'; for your own, NAME is that of the function"
+            " 'max:NAME' or 'min:NAME'; for your own metric, NAME is the name of the"
+            " function"
         )
     if name not in directions:
         raise _unknown_monitor(name, directions)

@@ -53,7 +53,7 @@ def make_augmentations(
         last = texts[mixing.index(True)]
         raise ConfigError(
             f"data.augment has {show(last)} before others, but it mixes images after"
-            " all else happened to them: put it at the end"
+            " all other augmentations: put it at the end"
         )
     _check_alternating(config, made)
     return made
@@ -67,8 +67,8 @@ def _check_alternating(config, made):
     texts = config.data.augment
     if places != [0]:
         raise ConfigError(
-            f"data.augment is {show(texts)}, expected alternating_flip once, as the"
-            " first: images are mirrored when a batch is loaded"
+            f"data.augment is {show(texts)}, expected alternating_flip once, at the"
+            " start: images are mirrored when a batch is loaded"
         )
     others = [text for text in texts if text.partition("(")[0].strip() == "flip"]
     if config.data.flip or others:

@@ -131,5 +131,5 @@ def _with_weights(
             " after the first checkpoint"
         )
     if not later:
-        warn(f"no checkpoint notes which weights {name} were; taking those of now")
+        warn(f"no checkpoint notes which weights {name} held; taking its current ones")
     return state

@@ -138,7 +138,7 @@ def _explained(run: Run, error: NonFiniteLossError) -> NonFiniteLossError:
         found = (describe_failure(failed), find_large(failed.updates))
         cause = ". ".join(f"{text[0].upper()}{text[1:]}" for text in found if text)
     except Exception as failure:  # the first error matters
-        cause = f"Why is unknown, because repeating the step failed: {failure}"
+        cause = f"The cause is unknown, because repeating the step failed: {failure}"
     return NonFiniteLossError(f"{error}. {cause}" if cause else str(error), error.step)
 
 

@@ -50,7 +50,7 @@ class SpikeTrace:
             with elapsing("tracing the spike"):
                 return _describe(self._run, step, state)
         except Exception as failure:  # training matters more
-            return f"why is unknown, because tracing it failed: {failure}"
+            return f"the cause is unknown, because tracing it failed: {failure}"
 
 
 def _describe(run: Run, step: int, state: TrainState) -> str:

@@ -65,8 +65,8 @@ class Trace:
             return
         if self._steps.stop <= step + 1:
             self._reporter.message(
-                f"the steps of --profile are over, as the run has trained step {step};"
-                " nothing is traced"
+                "the steps of --profile have passed, as the run has trained step"
+                f" {step}; nothing is traced"
             )
         elif self._steps.start <= step:
             self._reporter.message(

@@ -139,7 +139,7 @@ def _named(
     others = ", ".join(map(str, sorted(set(checkpoints.steps()) - {step}))) or "none"
     raise ConfigError(
         f"the checkpoint of step {step} in {origin.checkpoints} is missing or damaged;"
-        f" there are those of steps {others}"
+        f" other checkpoints: {others}"
     )
 
 

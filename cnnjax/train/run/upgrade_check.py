@@ -234,7 +234,7 @@ def _start(
     else:
         raise ConfigError(
             "the run started with weights that are not part of it, so its first steps"
-            " cannot be taken again; give --from-step of a checkpoint:"
+            " cannot be taken again; set --from-step to the step of a checkpoint:"
             f" {', '.join(map(str, sorted(checkpoints.steps())))}"
         )
     if following:

@@ -200,11 +200,11 @@ def per_example_gradient_norms(
     if calls.lifted and cannot_repeat:
         names = ", ".join(sorted(".".join(path) for path in calls.lifted))
         raise ValueError(
-            "the gradients of single examples cannot be told apart in layers inside of"
-            f" nn.remat, nn.scan, nn.vmap or nn.jit ({names}) of a network that updates"
+            "per-example gradients cannot be told apart in layers inside of nn.remat,"
+            f" nn.scan, nn.vmap or nn.jit ({names}) of a network that updates"
             " statistics or draws random numbers, expected train=False or a network"
-            " without these transforms; a field remat, such as that of cnnjax.models,"
-            " is set to False here"
+            " without these transforms; a field named remat, as in cnnjax.models, is"
+            " set to False automatically"
         )
     leaves = [next(found) if leaf is None else leaf for leaf in plain["leaves"]]
     noted = jax.tree.unflatten(plain["tree"], leaves)

@@ -68,7 +68,7 @@ def test_a_class_may_be_unknown(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("numbers=age", "has 'old' as a number, that of example 1: expected a finite"),
+        ("numbers=age", "has the value 'old' for example 1: expected a finite"),
         (
             "numbers=size",
             r"expected one called 'size'; name it, as .*\?numbers=",

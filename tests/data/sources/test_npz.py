@@ -85,10 +85,10 @@ def test_objects_are_never_unpickled(path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (npy_header((2**20, 2**20)), "promises 1,099,511,627,776 bytes, more than"),
+        (npy_header((2**20, 2**20)), "declares 1,099,511,627,776 bytes, more than"),
         (npy_header((1000, 7)), r"\(1000, 7\), 7,000 bytes, but holds 0"),
         (npy_header((2, 2)) + bytes(5), "4 bytes, but holds 5"),
-        (npy_header((-1, -4)) + bytes(4), "promises an array of shape"),
+        (npy_header((-1, -4)) + bytes(4), "declares an array of shape"),
         (b"no array at all", "cannot be read as a NumPy archive"),
         (b"", "cannot be read as a NumPy archive"),
     ],
@@ -104,7 +104,7 @@ def test_headers_have_to_keep_their_promise(path, content, message):
 def test_member_that_unpacks_to_too_much_is_not_unpacked(path, monkeypatch):
     monkeypatch.setattr("cnnjax.data.size.MAX_BYTES", 10**6)
     np.savez_compressed(path, images=np.zeros((2, 10**6)), labels=np.arange(2))
-    with pytest.raises(DataError, match=r"images in .* promises 16,000,128 bytes"):
+    with pytest.raises(DataError, match=r"images in .* declares 16,000,128 bytes"):
         load_npz(str(path))
 
 

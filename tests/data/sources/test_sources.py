@@ -74,7 +74,7 @@ def test_synthetic(source, shape, classes, n):
         ("npz:a?classes=0", "classes='0': expected a whole number above 0"),
         ("npz:a\0b", r"'npz:a\\x00b' contains a character that no path can have"),
         ("npz:\ud800", r"'npz:\\ud800' contains a character that no path can have"),
-        ("synthetic:9999x9999x9999,2,9", "promises .* bytes, more than"),
+        ("synthetic:9999x9999x9999,2,9", "declares .* bytes, more than"),
         ("idx", "'idx' needs a path"),
         ("npz:", "'npz' needs a path"),
         ("tfds:@/tmp", "'tfds' needs a name"),

@@ -208,7 +208,7 @@ def test_bad_hdf5_files_are_refused(tmp_path):
     with h5py.File(path, "w") as file:
         file["labels"] = labels
         file["images"] = h5py.ExternalLink(tmp_path / "other.h5", "images")
-    with pytest.raises(DataError, match=r"'images' in .* is no array of this file"):
+    with pytest.raises(DataError, match=r"'images' in .* is not an array stored in"):
         load(f"hdf5:{path}", files=FileSettings())
     with h5py.File(path, "w") as file:
         file["images"] = images

@@ -85,8 +85,8 @@ def test_a_file_that_loses_accuracy_is_not_kept(workdir, tmp_path, monkeypatch):
     arrays |= {"labels": labels}
     np.savez(tmp_path / "new.npz", **arrays)  # type: ignore[arg-type]
     message = (
-        r"accuracy of 0\.00% on 60 examples \(all\), the checkpoint 100\.00%: expected"
-        r" a loss of at most 1\.00%"
+        r"accuracy of 0\.00% on 60 examples \(all\), and the checkpoint 100\.00%:"
+        r" expected a drop of at most 1\.00%"
     )
     with pytest.raises(ConfigError, match=message):
         export_run(
@@ -132,6 +132,6 @@ def test_options_without_quantize_are_refused(workdir, capsys):
 
 
 def test_a_regression_is_refused(trained_case):
-    with pytest.raises(ConfigError, match="which a regression lacks"):
+    with pytest.raises(ConfigError, match="which regression does not have"):
         how = Quantization("static")
         export_run(str(trained_case("regression")), "onnx", quantize=how)

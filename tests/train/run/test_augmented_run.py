@@ -82,7 +82,7 @@ def test_an_alternating_flip_is_the_same_when_resumed_or_in_parts(
         ),
         (
             {"data__augment": "('cutout(2)', 'alternating_flip')"},
-            "expected alternating_flip once, as the first",
+            "expected alternating_flip once, at the start",
         ),
         (
             {"data__augment": "('alternating_flip', 'alternating_flip')"},

@@ -113,7 +113,7 @@ def test_a_disk_that_fills_up_during_a_save_does_not_end_the_run(disk):
             _, err = process.communicate(timeout=120)
         finally:
             process.kill()
-    assert "checkpoint of step 40 failed, older ones stay" in told
+    assert "checkpoint of step 40 failed; older ones are kept" in told
     assert (process.returncode, err) == (0, "")
     steps = {path.name for path in folder.iterdir()}
     assert "80" in steps

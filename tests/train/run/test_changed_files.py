@@ -97,7 +97,7 @@ def test_a_step_that_is_not_there_is_refused(run, capfd, step, message):
     text = error(capfd)
     assert message in text
     if step.isdecimal():
-        assert "there are those of steps 15, 20" in text
+        assert "other checkpoints: 15, 20" in text
 
 
 @pytest.mark.parametrize("harm", [shutil.rmtree, damage_flip])

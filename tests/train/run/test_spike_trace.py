@@ -64,5 +64,6 @@ def test_training_continues_if_tracing_fails(tmp_path, data, capsys, monkeypatch
     _, lines = skips(data, tmp_path / "run", capsys)
     for line in lines:
         assert (
-            "is a spike; why is unknown, because tracing it failed: no memory" in line
+            "is a spike; the cause is unknown, because tracing it failed: no memory"
+            in line
         )
