@@ -75,34 +75,29 @@ def relative_errors(
         slope = (losses[0] - losses[1]) / (2 * step)
         return slope, rounding if step == max(STEPS) else 0.0
 
-    def error_between(i, step):
+    def gap_between(found, i, step):
         """How far a leaf's difference is from the slopes on the way."""
-        found, _ = difference([i], step)
         slopes = [np.sum(gradient(x)[i] * directions[i]) for x in ends([i], step)]
         least, most = min(*slopes, expected[i]), max(*slopes, expected[i])
-        return float(max(least - found, found - most, 0.0)) / norms[i]
+        return float(max(least - found, found - most, 0.0))
 
     errors = [math.inf] * len(leaves)
     groups = [sorted(range(len(leaves)), key=norms.__getitem__)]
     while groups:
         group = groups.pop()
-        for step in STEPS if len(group) == 1 else (*STEPS[:2], STEPS[-1]):
+        alone = len(group) == 1
+        for step in STEPS if alone else (*STEPS[:2], STEPS[-1]):
             found, rounding = difference(group, step)
-            gap = abs(found - sum(expected[i] for i in group))
+            gap = max(0.0, abs(found - sum(expected[i] for i in group)) - rounding)
+            if alone and step in SHORT_STEPS and gap / norms[group[0]] > enough:
+                gap = gap_between(found, group[0], step)
             for i in group:
-                errors[i] = min(errors[i], max(0.0, gap - rounding) / norms[i])
+                errors[i] = min(errors[i], gap / norms[i])
             if errors[group[0]] <= enough:
                 break
-        if errors[group[0]] <= enough:
-            continue
-        if len(group) > 1:
-            half = len(group) // 2
-            groups += [group[:half], group[half:]]
-            continue
-        for step in SHORT_STEPS:
-            errors[group[0]] = min(errors[group[0]], error_between(group[0], step))
-            if errors[group[0]] <= enough:
-                break
+        if not alone and not errors[group[0]] <= enough:
+            part = 1 if len(group) <= 4 else -(-len(group) // 2)
+            groups += [group[k : k + part] for k in range(0, len(group), part)]
     return errors
 
 
