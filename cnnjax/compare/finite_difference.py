@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-SHORT_STEPS = (1e-6, 1e-8, 1e-7)
+SHORT_STEPS = (1e-6, 1e-10, 1e-8, 1e-7)
 STEPS, NEAR = (*SHORT_STEPS, 1e-5, 1e-4, 1e-3), 0.1
 ROUNDING = 16
 
