@@ -25,6 +25,7 @@ from cnnjax.data.sources.idx import load_idx
 TIMES = (
     *("seconds", "images_per_second", "step_seconds"),
     *("host_fraction", "data_wait_fraction"),
+    *("validation_seconds", "checkpoint_seconds"),
 )
 """What differs from run to run in ``metrics.jsonl``."""
 

@@ -19,6 +19,7 @@ end_with(main)
 THREAD = "threading.Thread(target=time.sleep, args=(60,)).start(); return 3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "status"),
     [

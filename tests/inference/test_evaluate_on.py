@@ -25,6 +25,7 @@ def test_the_test_split_scores_as_in_the_run(run):
     np.testing.assert_allclose(found.loss, run.test.loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_classes_are_matched_by_name(run):
     images, labels = make_split(seed=5)
     expected = cnnjax.evaluate(run.workdir, (images, labels))

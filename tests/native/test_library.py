@@ -128,6 +128,7 @@ def copy(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_checkout_finds_the_installed_kernels_of_the_same_sources(copy):
     assert run("-c", CHECKOUT, CHECKOUT=str(copy)).startswith("oneDNN 3.2.0")
 

@@ -115,6 +115,7 @@ def test_what_a_task_is_called_cannot_write_to_the_terminal(terminal, monkeypatc
     bar.close()
 
 
+@pytest.mark.slow
 def test_a_bar_is_removed_when_the_work_fails(terminal):  # noqa: F811
     stream, read = terminal
     with pytest.raises(KeyboardInterrupt), work_shown(stream):

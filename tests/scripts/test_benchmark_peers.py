@@ -155,6 +155,7 @@ print(0 <= first.process <= second.process <= second.all_cores)
     assert done.stdout.split() == ["0.25", "None", "True"], done.stderr
 
 
+@pytest.mark.slow
 def test_stock_flax_has_none_of_our_layers_and_as_many_parameters():
     code = """
 import jax, jax.numpy as jnp

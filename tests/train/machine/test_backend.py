@@ -40,6 +40,7 @@ def step_text(config):
     return lower_step(config, experiment, devices, state).as_text()
 
 
+@pytest.mark.slow
 def test_each_backend_reaches_the_step(with_library, small_config):
     assert TARGET not in step_text(small_config(backend="xla"))
     text = step_text(small_config(backend="native"))
@@ -122,6 +123,7 @@ def test_a_resumed_run_tells_of_other_kernels(
     assert any(told in text for text in recorder.messages)
 
 
+@pytest.mark.slow
 def test_a_native_run_is_scored_where_there_is_none(
     with_library, small_config, tmp_path, recorder, monkeypatch, capsys
 ):

@@ -77,6 +77,7 @@ def test_the_values_are_those_of_the_outputs_in_order(alone):
     assert len(labels) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [

@@ -121,6 +121,7 @@ def test_a_resumed_run_may_change_its_precision(tmp_path, half, recorder):
     assert recorder.steps[-1]["step"] == 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [("none", "has no instructions"), ("products", "may be slower"), ("tiles", None)],

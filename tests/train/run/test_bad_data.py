@@ -235,6 +235,7 @@ def test_the_same_data_without_the_fault_is_taken(tmp_path, write):
     assert train(tmp_path / "run", *settings) == 0
 
 
+@pytest.mark.slow
 def test_an_absurd_label_makes_no_absurd_network(tmp_path):
     labels = np.arange(100) % 5
     labels[labels == 4] = 1_500_000_000
@@ -269,6 +270,7 @@ def test_images_that_the_network_cannot_take_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_data_that_broke_after_the_run_began_harms_no_run(tmp_path, capfd):
     path = write_npz(tmp_path / "set.npz")
     words = [*SHORT, f"--config.data.source=npz:{path}", "--config.batch_size=16"]

@@ -72,6 +72,7 @@ def huge_labels(folder):
     return f"idx:{folder}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

@@ -265,6 +265,7 @@ def test_settings_that_exclude_each_other_are_refused(tmp_path, small_config, re
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_convolutions_with_other_numbers_in_a_loop_are_refused(
     tmp_path, small_config, recorder
 ):

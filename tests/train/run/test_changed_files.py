@@ -100,6 +100,7 @@ def test_a_step_that_is_not_there_is_refused(run, capfd, step, message):
         assert "other checkpoints: 15, 20" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [shutil.rmtree, damage_flip])
 def test_a_lost_best_state_is_told(early, capfd, harm):
     best, last = best_step(early), steps(early)[-1]
@@ -195,6 +196,7 @@ def test_other_labels_are_refused_even_without_the_description(tmp_path, capfd):
         (run / "data.json").unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_pixels_changed_under_the_same_labels_are_refused(tmp_path, capfd):
     path = write_npz(tmp_path / "set.npz")
     words = [*SHORT, f"--config.data.source=npz:{path}", "--config.batch_size=16"]

@@ -35,6 +35,7 @@ def test_a_setting_without_effect_is_refused(run, capfd, words, what):
     assert {name for name in after if after[name] != before.get(name)} <= {".lock"}
 
 
+@pytest.mark.slow
 def test_the_same_command_prints_the_same_result(run, capfd):
     before = contents(run)
     assert train(run, *SHORT) == 0

@@ -54,6 +54,7 @@ def test_a_run_that_waits_says_so_once(
     assert f"% of the time: {advice}" in hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0, 0.1])
 def test_short_intervals_and_fast_data_are_no_reason(
     tmp_path, small_config, recorder, seconds

@@ -131,6 +131,7 @@ def test_an_empty_path_is_refused(tmp_path, monkeypatch, capfd, words, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_home_folder_is_meant_by_a_tilde(tmp_path, run, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

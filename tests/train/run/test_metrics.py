@@ -65,6 +65,7 @@ def test_every_metric_is_reported_whatever_the_batch_size(
     )
 
 
+@pytest.mark.slow
 def test_without_label_smoothing_the_log_loss_is_another(
     tmp_path, small_config, recorder
 ):

@@ -16,6 +16,7 @@ def one_rank():
     jax.config.update("jax_numpy_rank_promotion", before)
 
 
+@pytest.mark.slow
 def test_two_steps_end_as_without_the_setting(
     small_config, recorder, tmp_path, request
 ):

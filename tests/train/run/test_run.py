@@ -133,6 +133,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, small_config, recorde
     assert "--config.optimizer.clip_norm=1" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "lion", "sgd"])
 def test_optimizers_by_name(tmp_path, small_config, recorder, name):
     config = small_config(optimizer__name=name, duration="3 steps")

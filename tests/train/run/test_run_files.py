@@ -104,6 +104,7 @@ NOTES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", NOTES, ids=str)
 def test_notes_of_another_kind_do_not_end_the_run(run, capfd, changes):
     """Whether they are passed over or the checkpoint is taken for a damaged one."""

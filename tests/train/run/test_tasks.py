@@ -120,6 +120,7 @@ def test_the_gradients_of_a_run_are_right(kind):
     assert compare_problem(make_problem(kind)).ok
 
 
+@pytest.mark.slow
 def test_the_step_takes_the_mean_over_the_weights(kind):
     """Of losses that are computed one example at a time."""
     experiment = make_experiment(kind)

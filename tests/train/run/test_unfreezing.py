@@ -83,6 +83,7 @@ def test_stages_are_fixed_when_a_run_resumes(tmp_path, small_config, recorder):
         train(small_config(**changed), tmp_path / "run", recorder)
 
 
+@pytest.mark.slow
 def test_layer_decay_is_told(tmp_path, small_config, recorder):
     config = small_config(optimizer__layer_decay="0.5", duration="1 step")
     train(config, tmp_path / "run", recorder)

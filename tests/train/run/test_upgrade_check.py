@@ -73,6 +73,7 @@ def test_from_the_initial_weights_past_a_checkpoint(logged, capsys):
     assert "the state after step 15, the state after step 20, the logged" in out
 
 
+@pytest.mark.slow
 def test_another_backend_is_told_apart_layer_by_layer(logged, tmp_path, capsys):
     words = ["--backend=xla", "--from-step=0", f"--json={tmp_path / 'found.json'}"]
     assert check(logged, *words) == 1
@@ -95,6 +96,7 @@ def test_without_a_checkpoint_after_the_steps_only_losses_are_compared(logged, c
     assert "equal, bit for bit: the logged losses" in out
 
 
+@pytest.mark.slow
 def test_one_checkpoint_is_reached_from_the_initial_weights(copy, capsys):
     shutil.rmtree(copy / "checkpoints" / "20")
     assert check(copy) == 0
@@ -145,6 +147,7 @@ def test_a_damaged_checkpoint_is_an_error(copy, capfd):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_versions_that_the_run_did_not_record_or_recorded_differently(copy, capsys):
     def forget(arrays, notes):
         del notes["environment"]

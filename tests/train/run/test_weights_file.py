@@ -58,6 +58,7 @@ def test_all_but_a_head_of_another_size_is_taken(
     assert json.loads(notes.read_text())["progress"]["weights"] == digest
 
 
+@pytest.mark.slow
 def test_the_run_goes_on_without_the_file(tmp_path, small_config, recorder, weights):
     _, file = weights
     config = small_config(**settings("torch", file, freeze=""))
@@ -67,6 +68,7 @@ def test_the_run_goes_on_without_the_file(tmp_path, small_config, recorder, weig
     assert int(train(longer, tmp_path / "run", recorder).state.step) == 4
 
 
+@pytest.mark.slow
 def test_a_run_from_the_hub_records_the_commit_and_resumes_without_it(
     tmp_path, small_config, recorder, weights, monkeypatch
 ):
