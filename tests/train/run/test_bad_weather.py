@@ -236,7 +236,8 @@ def test_saves_whose_folders_are_removed_harm_neither_the_next_nor_the_end(tmp_p
     *told, last = result.stdout.splitlines()
     assert (result.returncode, result.stderr) == (7, "")
     assert last == "whole: [4]"
-    steps = re.findall(r"^saving the checkpoint of step (\d) failed;", result.stdout, re.M)
+    failed = r"^saving the checkpoint of step (\d) failed;"
+    steps = re.findall(failed, result.stdout, re.M)
     assert len(steps) == len(told)
     assert set(steps) <= {"1", "2", "3"}
     assert steps
