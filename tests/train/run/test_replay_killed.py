@@ -30,11 +30,12 @@ settings |= {"model.widths": "(4, 8)", "model.dense": "(16,)", "eval_every": "5 
 settings |= {"duration": f"{STEPS} steps", "report": "('terminal', 'jsonl')"}
 
 def watch(state):
-    line = f"{int(state.step)} {checksum(jax.device_get(state.opt_state), state.params)}"
+    value = checksum(jax.device_get(state.opt_state), state.params)
     with open("checksums", "a") as file:
-        file.write(line + "\\n")
+        file.write(f"{int(state.step)} {value}\\n")
 
-train(load_config(CONFIGS / "digits.py", settings), "run", Reporter(), watch_state=watch)
+config = load_config(CONFIGS / "digits.py", settings)
+train(config, "run", Reporter(), watch_state=watch)
 """
 
 
