@@ -204,9 +204,10 @@ def _gelu_bwd(approximate, x, dy):
         bump = (1 - t * t) * x
         slope = bump + 3 * 0.044715 * (bump * x * x)
         return (half * (1 + t) + half * (math.sqrt(2 / math.pi) * slope),)
-    twice_the_share = jax.lax.erfc(-x * math.sqrt(0.5))
-    twice_the_density = jnp.exp(-0.5 * x * x) * math.sqrt(2 / math.pi)
-    return (half * twice_the_share + half * (x * twice_the_density),)
+    z = -x * math.sqrt(0.5)
+    # The same exp is part of erfc(z), so XLA computes it once.
+    twice_the_density = jnp.exp(-(z * z)) * math.sqrt(2 / math.pi)
+    return (half * jax.lax.erfc(z) + half * (x * twice_the_density),)
 
 
 _gelu.defvjp(_gelu_fwd, _gelu_bwd)
