@@ -98,7 +98,7 @@ def describe_data(config: Config, shape: tuple[int, ...], classes: int) -> Parts
         classes: or outputs, for regression.
     """
     images = np.broadcast_to(np.uint8(0), (EXAMPLES, *shape))
-    labels: np.ndarray = np.arange(EXAMPLES) % classes
+    labels: np.ndarray = np.arange(EXAMPLES, dtype=np.int32) % classes
     task = tasks_of(config.loss.name)[0]
     if config.model.name in PER_PIXEL:
         task = SEGMENTATION
