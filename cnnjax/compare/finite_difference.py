@@ -78,8 +78,8 @@ def relative_errors(
     def gap_between(found, i, step):
         """How far a leaf's difference is from the slopes on the way."""
         slopes = [np.sum(gradient(x)[i] * directions[i]) for x in ends([i], step)]
-        least, most = min(*slopes, expected[i]), max(*slopes, expected[i])
-        return float(max(least - found, found - most, 0.0))
+        slopes.append(expected[i])
+        return float(np.max([np.min(slopes) - found, found - np.max(slopes), 0.0]))
 
     errors = [math.inf] * len(leaves)
     groups = [sorted(range(len(leaves)), key=norms.__getitem__)]
@@ -88,7 +88,8 @@ def relative_errors(
         alone = len(group) == 1
         for step in STEPS if alone else (*STEPS[:2], STEPS[-1]):
             found, rounding = difference(group, step)
-            gap = max(0.0, abs(found - sum(expected[i] for i in group)) - rounding)
+            gap = abs(found - sum(expected[i] for i in group)) - rounding
+            gap = float(np.maximum(gap, 0.0))  # NaN stays, unlike in Python's max
             if alone and step in SHORT_STEPS and gap / norms[group[0]] > enough:
                 gap = gap_between(found, group[0], step)
             for i in group:

@@ -79,3 +79,11 @@ def test_every_step_may_cross_a_kink(x64, factor, is_right):
 
     (error,) = relative_errors(loss, gradient, [leaf], 0, ENOUGH)
     assert (error <= ENOUGH) == is_right
+
+
+def test_a_loss_that_is_not_a_number_shows_no_gradient_right(leaves):
+    def loss(leaves):
+        return make_loss([])(leaves) * jnp.nan
+
+    errors = relative_errors(loss, jax.grad(make_loss([])), leaves[:2], 0, ENOUGH)
+    assert not any(error <= ENOUGH for error in errors)
