@@ -11,6 +11,7 @@ from cnnjax.train.run.replay import replay
 from cnnjax.train.run.replay_start import _check_devices
 from tests.support.train.faults import assert_same
 from tests.support.weights.hub_server import serving
+from tests.support.weights.small_resnet import SETTINGS, write_for_colors
 
 OPTIONS = {"widths": (4, 8), "dense": (16,)}
 
@@ -32,15 +33,20 @@ def trained(config, folder, recorder):
     return states
 
 
+def check_replay(folder, states):
+    """Replays step 2 from the start of the run, and compares the state before it."""
+    found = replay(folder, 2)
+    assert (found.start, found.is_exact) == (0, True)
+    assert_same(found.before, states[1])
+
+
 @pytest.mark.slow
 def test_a_file_of_weights(tmp_path, small_config, recorder):
     file = tmp_path / "base.safetensors"
     write(file, 7)
     config = small_config(init_from=f"safetensors:{file}", duration="3 steps")
     states = trained(config, tmp_path / "run", recorder)
-    found = replay(tmp_path / "run", 2)
-    assert (found.start, found.is_exact) == (0, True)
-    assert_same(found.before, states[1])
+    check_replay(tmp_path / "run", states)
     write(file, 8)
     with pytest.raises(ConfigError, match=r"which has changed: the run noted SHA-256"):
         replay(tmp_path / "run", 2)
@@ -60,31 +66,17 @@ def test_weights_of_the_hub(tmp_path, small_config, recorder, monkeypatch):
         server.files["me/net"] = {"model.safetensors": file.read_bytes()}
         states = trained(config, tmp_path / "run", recorder)
         server.broken = True  # the very commit is in the cache
-        found = replay(tmp_path / "run", 2)
-    assert (found.start, found.is_exact) == (0, True)
-    assert_same(found.before, states[1])
+        check_replay(tmp_path / "run", states)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
 def test_weights_with_the_names_of_a_library(tmp_path, small_config, recorder, library):
-    file, options = tmp_path / "base.pth", {"widths": (4, 6), "blocks": (1, 1)}
-    model = make_model("resnet18", num_classes=5, stem="cifar", **options)
-    variables = model.init(jax.random.key(3), jnp.zeros((1, 8, 8, 3)), train=False)
-    save_weights(model, variables, file, "torch")  # these names are those of both
-    config = small_config(
-        init_from=f"{library}:{file}",
-        duration="3 steps",
-        model__name="resnet18",
-        model__stem="cifar",
-        model__blocks="(1, 1)",
-        model__widths="(4, 6)",
-        model__dense="None",
-    )
+    write_for_colors(tmp_path / "base.pth", num_classes=5)
+    start = f"{library}:{tmp_path / 'base.pth'}"
+    config = small_config(init_from=start, duration="3 steps", **SETTINGS)
     states = trained(config, tmp_path / "run", recorder)
-    found = replay(tmp_path / "run", 2)
-    assert (found.start, found.is_exact) == (0, True)
-    assert_same(found.before, states[1])
+    check_replay(tmp_path / "run", states)
 
 
 @pytest.mark.slow

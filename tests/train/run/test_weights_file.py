@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from cnnjax.errors import ConfigError
-from cnnjax.models import make_model, save_weights, state_dict
+from cnnjax.models import make_model, save_weights
 from cnnjax.train.run.loop import train
-from cnnjax.weights import write_torch
 from tests.support.train.faults import assert_same
 from tests.support.weights.hub_server import COMMIT, serving
+from tests.support.weights.small_resnet import SETTINGS, write_for_colors
 
 OPTIONS = {"widths": (4, 8), "dense": (16,)}
-RESNET = {"widths": (4,), "blocks": (1,), "stem": "cifar"}
 
 
 @pytest.fixture
@@ -108,19 +107,12 @@ def test_a_pattern_leaves_layers_out(tmp_path, small_config, recorder, weights):
 def test_a_state_dict_of_pytorch_for_colors_starts_a_run_on_gray_images(
     tmp_path, small_config, recorder
 ):
-    model = make_model("resnet18", num_classes=10, **RESNET)
-    images = jnp.zeros((1, 8, 8, 3))
-    variables = model.init(jax.random.key(7), images, train=False)
-    write_torch(tmp_path / "base.pth", state_dict(model, variables))
+    variables = write_for_colors(tmp_path / "base.pth", num_classes=10)
     config = small_config(
         init_from=f"torchvision:{tmp_path / 'base.pth'}",
-        model__name="resnet18",
-        model__widths="(4,)",
-        model__blocks="(1,)",
-        model__dense="None",
-        model__stem="cifar",
         freeze=".*",
         duration="1 step",
+        **SETTINGS,
     )
     params = train(config, tmp_path / "run", recorder).state.params
     kernel = variables["params"]["Conv_0"]["kernel"].sum(2, keepdims=True)
