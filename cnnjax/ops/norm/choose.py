@@ -3,8 +3,9 @@
 * ``native``: one operation whose maps are C++ loops over rows of channels.
 * ``xla_fused``: the same operation, its maps left to XLA. It stands in for ``native``
   on platforms other than a CPU, in a program that was traced once for all of them.
-* ``xla_fused_by_g``: the same for a GPU, where XLA fuses less: after the addition of a
-  z in half precision, the sum of g is read from the g in memory.
+* ``xla_fused_by_g``: the same for a GPU, where XLA fuses less: the sums over positions
+  take two steps, and after the addition of a z in half precision, the sum of g is read
+  from the g in memory.
 * ``xla``: moments, normalization, addition and ReLU one after the other.
 
 Every other normalization has one implementation, that of ``xla``: by given moments, by

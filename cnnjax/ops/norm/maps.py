@@ -156,21 +156,20 @@ def _normalize_fwd(x, mean, variance, scale, bias, epsilon, dtype):
 
 
 def _normalize_bwd(epsilon, dtype, residuals, dy):
-    x, mean, variance, scale, bias = residuals
+    x, mean, variance, scale, _ = residuals
     r = lax.rsqrt(variance + epsilon)
-    # Without the barrier XLA stores x - mean, which the moments' gradient uses, too.
-    centered = x - lax.optimization_barrier(mean)
+    centered = x - mean
     dy = dy.astype(jnp.result_type(x, mean, scale))
-    if mean.shape == scale.shape:
-        # One pair of sums serves all four gradients; each takes its factors afterwards.
-        total, product = _sum_like(dy, mean), _sum_like(centered * dy, mean)
-        dscale, dbias = r * product, total
-        dmean, dvariance = -r * scale * total, -0.5 * r**3 * scale * product
-    else:
-        weighted = scale * dy
-        dscale, dbias = _sum_like(r * centered * dy, scale), _sum_like(dy, bias)
-        dmean = -r * _sum_like(weighted, mean)
-        dvariance = -0.5 * r**3 * _sum_like(centered * weighted, mean)
+    # One pair of sums, over the axes that all four gradients are summed over; each
+    # gradient then takes its factors, and the sum over the rest.
+    shape = jnp.broadcast_shapes(mean.shape, scale.shape)
+    total, product = _sum_like(dy, shape), _sum_like(centered * dy, shape)
+    if shape != x.shape:  # XLA would else read dy once more for dbias
+        total, product = lax.optimization_barrier((total, product))
+    dscale = _sum_like(r * product, scale.shape)
+    dbias = _sum_like(total, scale.shape)
+    dmean = -r * _sum_like(scale * total, mean.shape)
+    dvariance = -0.5 * r**3 * _sum_like(scale * product, mean.shape)
     gradients = (scale * r * dy, dmean, dvariance, dscale, dbias)
     return tuple(g.astype(a.dtype) for g, a in zip(gradients, residuals, strict=True))
 
@@ -204,8 +203,8 @@ def _keep(x, mask):
     return x if mask is None else jnp.where(mask, x, 0)
 
 
-def _sum_like(x, target):
-    """Sums ``x`` over the axes on which ``target`` has size 1."""
-    pairs = enumerate(zip(x.shape, target.shape, strict=True))
+def _sum_like(x, shape):
+    """Sums ``x`` over the axes on which ``shape`` has size 1."""
+    pairs = enumerate(zip(x.shape, shape, strict=True))
     axes = tuple(i for i, (n, k) in pairs if k == 1 and n != 1)
     return x.sum(axes, keepdims=True)

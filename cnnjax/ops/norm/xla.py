@@ -3,12 +3,24 @@
 They are those of ``cnnjax.native.norm``, with the same names, arguments and results.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnnjax.ops import explicit
 from cnnjax.ops.channels import per_channel
 from cnnjax.ops.norm import maps
+
+MOST_PARTS = 512
+"""Into how many parts a GPU's sum over the positions is split at most."""
+
+MOST_SUMS = 2**16
+"""How many sums of such parts are computed at most."""
+
+FEWEST_VALUES = 8
+"""How many values are summed up in such a part at least."""
 
 
 def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -59,15 +71,37 @@ def gradient(
 
 
 def sums_by_g(dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool):
-    """``sums``; in half precision, the sum of g is read from the g in memory.
+    """``sums`` for GPUs.
 
-    One kernel then gives g and the other sum; XLA does not fuse it with both sums.
+    In half precision, the sum of g is read from the g in memory: one kernel then gives
+    g and the other sum; XLA does not fuse it with both sums.
     """
-    total, product, g = sums(dy, x, y, mean, factor, bias, relu=relu, wants_g=wants_g)
-    if g is None or x.dtype.itemsize >= 4:
-        return total, product, g
-    g = lax.optimization_barrier(g)
-    return g.astype(mean.dtype).sum(range(x.ndim - 1)), product, g
+    g = _passed(dy, x, y, mean, factor, bias, relu).astype(mean.dtype)
+    product = g * (x - per_channel(mean, x.ndim))
+    kept = g.astype(x.dtype) if wants_g else None
+    if wants_g and x.dtype.itemsize < 4:
+        kept = lax.optimization_barrier(kept)
+        g = kept.astype(mean.dtype)
+    return _sum_in_parts(g), _sum_in_parts(product), kept
+
+
+def _sum_in_parts(values):
+    """``values (..., channels)`` summed up for each channel, in two steps.
+
+    The first step gives enough sums to employ a whole GPU. With fewer, XLA takes one
+    more kernel to compute the values, and stores them.
+    """
+    *axes, channels = values.shape
+    if explicit.is_symbolic(axes):
+        return values.sum(range(len(axes)))
+    parts = min(MOST_PARTS, MOST_SUMS // channels, math.prod(axes) // FEWEST_VALUES)
+    shape = []
+    for size in axes:  # an axis that is split keeps its place in any layout
+        count = max(n for n in range(1, max(parts, 1) + 1) if size % n == 0)
+        shape += [count, size // count]
+        parts //= count
+    sums = values.reshape(*shape, channels).sum(range(1, 2 * len(axes), 2))
+    return lax.optimization_barrier(sums).sum(range(len(axes)))
 
 
 def gradient_apart(dy, x, mean, *rows, relu: float) -> jax.Array:
@@ -83,7 +117,8 @@ def _passed(dy, x, y, mean, factor, bias, relu):
     mean, factor, bias = _all_per_channel(x, mean, factor, bias)
     if y is None:
         y = (x - mean) * factor + bias
-    return jnp.where((y > 0) & (y < relu), dy, 0)
+    passes = y > 0 if relu == math.inf else (y > 0) & (y < relu)
+    return jnp.where(passes, dy, 0)
 
 
 def _all_per_channel(x, *arrays):

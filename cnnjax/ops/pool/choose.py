@@ -5,10 +5,12 @@ makes one slice of the image per tap. Each map has an implementation of both kin
 ``pick``, which only second derivatives use.
 
 A TPU has poolings in hardware (``reduce_window``, ``select_and_scatter``), which move
-less memory there than slices.
+less memory there than slices. On a GPU they do for large windows, and for the maximum
+alone, where no gradient is taken.
 """
 
 import math
+from operator import ge
 from typing import Literal
 
 from cnnjax.native import pool as native
@@ -43,9 +45,14 @@ def plan(
     if platform == "tpu":
         operation = "select_and_scatter" if name == "place" else "reduce_window"
         return [(problem, Choice(operation, "a TPU has it in hardware"))]
-    if name == "max_and_which" and len(parts) > 1:
-        reason = "a large window: x is read once"
+    if name == "max_and_which" and not problem.for_gradient:
+        return [(problem, Choice("reduce_window", "only the maximum is needed"))]
+    if len(parts) > 1 and name != "place":
+        reason = "a large window: its input is read once"
         return [(problem, Choice("reduce_window", reason))]
+    if len(parts) > 1 and all(map(ge, window.strides, problem.taps)):
+        reason = "large windows that do not overlap"
+        return [(problem, Choice("select_and_scatter", reason))]
     return [(part, choose(part, name, platform, obstacle)) for part in parts]
 
 
@@ -107,7 +114,7 @@ def explain(
         >>> pool.explain(pool.make_problem(x, 2))["forward"]
         Choice(implementation='xla', reason='4 channels do not fill a vector of 8')
     """
-    found = {}
+    found, problem = {}, problem._replace(for_gradient=True)
     for label, name in zip(("forward", "input_gradient"), MAPS[operation], strict=True):
         rows = [row for _, row in plan(problem, name, platform)]
         names, reasons = (dict.fromkeys(column) for column in zip(*rows, strict=True))

@@ -202,7 +202,7 @@ def _stages_in_xla(problem):
 
 
 def _max_fwd(x, problem):
-    best, whichs = max_and_which(x, problem)
+    best, whichs = max_and_which(x, problem._replace(for_gradient=True))
     return (best, whichs), (whichs, x)
 
 

@@ -29,6 +29,7 @@ class PoolProblem(NamedTuple):
         channels: of x and y.
         dtype: of x, y and their gradients.
         backend: as in ``cnnjax.ops.backend``.
+        for_gradient: whether a gradient needs the taps that hold the maxima.
     """
 
     taps: Shape
@@ -37,6 +38,7 @@ class PoolProblem(NamedTuple):
     channels: int
     dtype: Any
     backend: Backend = "auto"
+    for_gradient: bool = False
 
     @property
     def positions(self) -> Shape:

@@ -7,7 +7,7 @@ import pytest
 
 from cnnjax import ops
 from cnnjax.ops.choice import Choice
-from cnnjax.ops.norm import fused
+from cnnjax.ops.norm import fused, xla
 
 
 @pytest.mark.parametrize("name", ["xla_fused", "xla_fused_by_g"])
@@ -45,8 +45,7 @@ def test_orders_equal_one_operation_after_the_other(
     monkeypatch.setattr(fused, "choose", lambda *_: choice)
     found = jax.jit(derivatives)(x, scale, bias, z)
     program = str(jax.make_jaxpr(derivatives)(x, scale, bias, z))
-    by_g = name == "xla_fused_by_g" and dtype == jnp.bfloat16
-    has_barrier = by_g if adds else bool(relu)
+    has_barrier = name == "xla_fused_by_g" or (bool(relu) and not adds)
     assert ("optimization_barrier" in program) == has_barrier
     assert [a.dtype for a in found] == [dtype, *[jnp.float32] * 2, dtype, dtype]
     for a, b in zip(found, expected, strict=True):
@@ -54,3 +53,30 @@ def test_orders_equal_one_operation_after_the_other(
         # Gradients of one element cancel sums over 120; bfloat16 has 8 bits.
         tolerance = (3e-2 if dtype == jnp.bfloat16 else 1e-4) * max(np.abs(b).max(), 1)
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(7, 3), (1, 5), (64, 3, 5, 2), (3, 1031, 4), (2, 9, 8, 7, 600), (1, 1, 1, 70000)],
+    ids=str,
+)
+def test_a_sum_in_parts_equals_the_sum(shape):
+    values = np.random.default_rng(0).integers(-9, 9, shape).astype(np.float32)
+    found = jax.jit(xla._sum_in_parts)(values)
+    np.testing.assert_array_equal(found, values.reshape(-1, shape[-1]).sum(0))
+
+
+def test_the_gradient_for_gpus_takes_a_batch_of_symbolic_size(monkeypatch):
+    choice = Choice("xla_fused_by_g", "as on a GPU")
+    monkeypatch.setattr(fused, "choose", lambda *_: choice)
+    rows = jnp.linspace(0.5, 1.5, 16)
+
+    def gradient(x):
+        return jax.grad(lambda x: jnp.sum(ops.batch_norm(x, rows, rows)[0] ** 3))(x)
+
+    (batch,) = jax.export.symbolic_shape("b")
+    exported = jax.export.export(jax.jit(gradient))(
+        jax.ShapeDtypeStruct((batch, 5, 6, 16), jnp.float32)
+    )
+    x = jax.random.normal(jax.random.key(0), (4, 5, 6, 16))
+    np.testing.assert_allclose(exported.call(x), gradient(x), rtol=1e-4, atol=1e-4)

@@ -65,8 +65,37 @@ def test_a_tpu_pools_whole_windows():
     ):
         found = pool.explain(problem, operation, "tpu")
         assert [row.implementation for row in found.values()] == names
-    found = pool.explain(problem, "max_pool", "gpu")
-    assert [row.implementation for row in found.values()] == ["reduce_window", "xla"]
+
+
+@pytest.mark.parametrize(
+    ("window", "strides", "operation", "names"),
+    [
+        (3, 1, "max_pool", ["xla", "xla"]),
+        (3, 1, "avg_pool", ["xla", "xla"]),
+        ((7, 5), 1, "max_pool", ["reduce_window", "xla"]),
+        ((7, 5), (7, 6), "max_pool", ["reduce_window", "select_and_scatter"]),
+        ((7, 5), 1, "avg_pool", ["reduce_window", "reduce_window"]),
+    ],
+)
+def test_a_gpu_pools_whole_windows_where_they_are_large(
+    window, strides, operation, names
+):
+    x = jax.ShapeDtypeStruct(IMAGE, jnp.float32)
+    problem = pool.make_problem(x, window, strides, "SAME")
+    found = pool.explain(problem, operation, "gpu")
+    assert [row.implementation for row in found.values()] == names
+
+
+def test_a_gpu_computes_only_the_maximum_where_no_gradient_is_taken():
+    def program(function):
+        traced = jax.jit(function).trace(jax.ShapeDtypeStruct(IMAGE, jnp.float32))
+        return traced.lower(lowering_platforms=("cuda",)).as_text()
+
+    def maximum(x):
+        return ops.max_pool(x, 3).sum()
+
+    assert "reduce_window" in program(maximum)
+    assert "reduce_window" not in program(jax.grad(maximum))
 
 
 def test_other_platforms_and_obstacles_leave_it_to_xla():

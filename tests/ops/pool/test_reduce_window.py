@@ -1,4 +1,4 @@
-"""The poolings as a TPU computes them, run on a CPU, against NumPy and the others."""
+"""The poolings as accelerators compute them, run on a CPU, against NumPy."""
 
 from typing import Any
 
@@ -19,17 +19,18 @@ from tests.support.ops.pool.cases import COMMON, Case
 SINGLE: Any = np.float32
 OVERLAPPING = Case((2, 7, 6, 3), (3, 2), {"strides": (2, 1), "padding": "SAME"})
 LARGE = Case((2, 9, 11, 2), (7, 5), {"strides": (2, 3), "padding": "SAME"})
+DISJOINT = Case((2, 9, 11, 2), (7, 5), {"strides": (7, 6), "padding": "SAME"})
 VOLUME = Case((2, 5, 4, 6, 3), (2, 3, 2), {"strides": 2, "padding": "SAME"})
 
 
-@pytest.fixture
-def as_on_tpu(monkeypatch):
-    """Has every platform pool as a TPU does."""
+@pytest.fixture(params=["tpu", "gpu"])
+def as_elsewhere(request, monkeypatch):
+    """Has every platform pool as a TPU or a GPU does."""
 
-    def on_tpu(problem, name, platform, obstacle=""):
-        return plan(problem, name, "tpu", obstacle)
+    def elsewhere(problem, name, platform, obstacle=""):
+        return plan(problem, name, request.param, obstacle)
 
-    monkeypatch.setattr(maps, "plan", on_tpu)
+    monkeypatch.setattr(maps, "plan", elsewhere)
 
 
 def whole_numbers(*shape, dtype: Any = np.float64):
@@ -49,8 +50,10 @@ def cotangent(case, dtype: Any = np.float64):
     return normal(rng, case.x[0], *sizes, case.x[-1], dtype=dtype)
 
 
-@pytest.mark.parametrize("case", [*COMMON, OVERLAPPING, LARGE, VOLUME], ids=str)
-def test_values_and_gradients_equal_numpy(case, as_on_tpu, x64):
+@pytest.mark.parametrize(
+    "case", [*COMMON, OVERLAPPING, LARGE, DISJOINT, VOLUME], ids=str
+)
+def test_values_and_gradients_equal_numpy(case, as_elsewhere, x64):
     (x, exact), (dy, exact_dy) = whole_numbers(*case.x), cotangent(case)
     where = case.window, case.geometry
     pools = [
@@ -102,7 +105,7 @@ def test_two_orders_and_vmap_equal_the_other_implementations(pool, case, monkeyp
         np.testing.assert_allclose(values, stacked, rtol=1e-4, atol=1e-5)
 
 
-def test_the_first_of_equal_pixels_and_the_first_nan_take_the_gradient(as_on_tpu):
+def test_the_first_of_equal_pixels_and_the_first_nan_take_the_gradient(as_elsewhere):
     nan = jnp.nan
     dy = jnp.arange(1.0, 6).reshape(1, 5, 1)
     for pixels, expected in (
@@ -117,7 +120,7 @@ def test_the_first_of_equal_pixels_and_the_first_nan_take_the_gradient(as_on_tpu
         np.testing.assert_array_equal(dx.ravel(), expected)
 
 
-def test_bfloat16_keeps_its_dtype_and_is_close(as_on_tpu):
+def test_bfloat16_keeps_its_dtype_and_is_close(as_elsewhere):
     case, dtype = OVERLAPPING, jnp.bfloat16
     (x, exact), (dy, exact_dy) = (
         whole_numbers(*case.x, dtype=dtype),
@@ -134,7 +137,7 @@ def test_bfloat16_keeps_its_dtype_and_is_close(as_on_tpu):
     np.testing.assert_allclose(dx.astype(float), expected, atol=tolerance, rtol=0)
 
 
-def test_within_shard_map_and_remat(as_on_tpu):
+def test_within_shard_map_and_remat(as_elsewhere):
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
     x = normal(np.random.default_rng(0), 2, 6, 5, 3, dtype=SINGLE)[0]
 
@@ -178,7 +181,9 @@ def test_a_batch_of_symbolic_size_is_exported_for_all_platforms():
         ({"padding": ((1, 0), (0, 1))}, "select_and_scatter"),
     ],
 )
-def test_what_the_operation_lacks_is_left_to_slices(options, implementation, as_on_tpu):
+def test_what_the_operation_lacks_is_left_to_slices(
+    options, implementation, as_elsewhere
+):
     case = Case((2, 9, 8, 3), (2, 3), options)
     problem = pooling.make_problem(jnp.zeros(case.x), case.window, **options)
     found = pooling.explain(problem, "max_pool", "tpu")["input_gradient"]
