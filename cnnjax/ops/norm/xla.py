@@ -19,7 +19,7 @@ MOST_PARTS = 512
 MOST_SUMS = 2**16
 """How many sums of such parts are computed at most."""
 
-FEWEST_VALUES = 8
+FEWEST_VALUES = 32
 """How many values are summed up in such a part at least."""
 
 

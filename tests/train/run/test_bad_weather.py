@@ -189,6 +189,9 @@ def test_a_run_without_memory_for_its_saves_ends_with_a_sentence(tmp_path):
         text=True,
     ) as process:
         err = process.stderr.readline()
+        while err and not err.startswith("cnnjax:"):
+            assert "Traceback" not in err  # newer releases of JAX give a warning here
+            err = process.stderr.readline()
         begin = time.monotonic()
         out, rest = process.communicate(timeout=100)
     assert "checkpoint of step 1 failed" in out
