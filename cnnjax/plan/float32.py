@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from jax.extend import core
 
-from cnnjax.plan.program import Program
+from cnnjax.plan.program import Instruction, Program
 
 TILE = 8 * 128
 """Elements of a TPU's tile; smaller arrays do not count."""
@@ -51,9 +51,11 @@ def float32_copies(
     for each, times in program.scheduled():
         if each.operation in _VIEWS or each.operation.endswith(("-start", "-done")):
             continue
-        for shape in each.shapes:
+        for shape, operation in zip(each.shapes, _given_by(program, each), strict=True):
             is_copy = shape.dtype == "f32" and shape.elements in activations
             if not is_copy or shape.elements <= TILE or shape.on_chip:
+                continue
+            if operation == "reduce":  # sums that happen to be as many
                 continue
             if _form(shape.sizes) not in gradients:
                 found[shape.sizes] += times
@@ -63,6 +65,18 @@ def float32_copies(
         size = 4 * math.prod(sizes)
         copies.append(Copy(sizes, count, count * size, examples[sizes]))
     return sorted(copies, key=lambda copy: -copy.bytes)
+
+
+def _given_by(program: Program, each: Instruction) -> list[str]:
+    """The operation that gives each result of an instruction, inside of a fusion."""
+    if each.operation != "fusion":
+        return [each.operation] * len(each.shapes)
+    body = program.computations[each.called[0]]
+    operations = {inner.name: inner.operation for inner in body}
+    root = body[-1]
+    if root.operation == "tuple" and len(root.operands) == len(each.shapes):
+        return [operations[name] for name in root.operands]
+    return [root.operation] * len(each.shapes)
 
 
 def _form(sizes: tuple[int, ...]) -> tuple[int, ...]:

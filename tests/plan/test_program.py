@@ -90,6 +90,28 @@ def test_collectives_in_loops_count_each_time(program):
     assert found.temporary_bytes == 7
 
 
+SUMS = """\
+HloModule jit_step
+
+%both (p: bf16[2,3,700,4]) -> (f32[2,2100], f32[2,3,700,4]) {
+  %p = bf16[2,3,700,4]{3,2,1,0} parameter(0)
+  %wide = f32[2,3,700,4]{3,2,1,0} convert(%p)
+  %sums = f32[2,2100]{1,0} reduce(%wide), dimensions={3}, to_apply=%sum
+  ROOT %pair = (f32[2,2100]{1,0}, f32[2,3,700,4]{3,2,1,0}) tuple(%sums, %wide)
+}
+
+ENTRY %main (x: bf16[2,3,700,4]) -> (f32[2,2100], f32[2,3,700,4]) {
+  %x = bf16[2,3,700,4]{3,2,1,0} parameter(0)
+  ROOT %f = (f32[2,2100]{1,0}, f32[2,3,700,4]{3,2,1,0}) fusion(%x), calls=%both
+}
+"""
+
+
+def test_sums_are_no_float32_copies():
+    (copy,) = float32_copies(read_program(SUMS), {4200, 16800})
+    assert copy.sizes == (2, 3, 700, 4)
+
+
 def test_float32_copies_are_those_in_memory(program):
     (copy,) = float32_copies(program, {4200})
     assert (copy.sizes, copy.count, copy.bytes) == ((4200,), 1, 16800)
