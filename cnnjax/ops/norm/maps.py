@@ -158,14 +158,17 @@ def _normalize_fwd(x, mean, variance, scale, bias, epsilon, dtype):
 def _normalize_bwd(epsilon, dtype, residuals, dy):
     x, mean, variance, scale, _ = residuals
     r = lax.rsqrt(variance + epsilon)
-    centered = x - mean
     dy = dy.astype(jnp.result_type(x, mean, scale))
     # One pair of sums, over the axes that all four gradients are summed over; each
     # gradient then takes its factors, and the sum over the rest.
     shape = jnp.broadcast_shapes(mean.shape, scale.shape)
+    center, barrier = mean, lax.optimization_barrier
+    if shape != x.shape:  # a CPU would store x - m, which the gradient of m uses, too
+        center = lax.platform_dependent(mean, cpu=barrier, default=lambda m: m)
+    centered = x - center
     total, product = _sum_like(dy, shape), _sum_like(centered * dy, shape)
-    if shape != x.shape:  # XLA would else read dy once more for dbias
-        total, product = lax.optimization_barrier((total, product))
+    if shape != x.shape:  # XLA would read dy once more for dbias
+        total, product = barrier((total, product))
     dscale = _sum_like(r * product, scale.shape)
     dbias = _sum_like(total, scale.shape)
     dmean = -r * _sum_like(scale * total, mean.shape)
