@@ -88,8 +88,8 @@ def sums_by_g(dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool):
 def _sum_in_parts(values):
     """``values (..., channels)`` summed up for each channel, in two steps.
 
-    The first step gives enough sums to employ a whole GPU. With fewer, XLA takes one
-    more kernel to compute the values, and stores them.
+    The first step gives enough sums to keep a whole GPU busy. With fewer, XLA computes
+    the values in a separate kernel and stores them.
     """
     *axes, channels = values.shape
     if explicit.is_symbolic(axes):
