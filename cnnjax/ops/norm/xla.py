@@ -3,6 +3,7 @@
 They are those of ``cnnjax.native.norm``, with the same names, arguments and results.
 """
 
+import itertools
 import math
 
 import jax
@@ -95,11 +96,16 @@ def _sum_in_parts(values):
     if explicit.is_symbolic(axes):
         return values.sum(range(len(axes)))
     parts = min(MOST_PARTS, MOST_SUMS // channels, math.prod(axes) // FEWEST_VALUES)
-    shape = []
-    for size in axes:  # an axis that is split keeps its place in any layout
-        count = max(n for n in range(1, max(parts, 1) + 1) if size % n == 0)
-        shape += [count, size // count]
-        parts //= count
+    divisors = [
+        [n for n in range(1, parts + 1) if size % n == 0] or [1] for size in axes
+    ]
+    splits = (
+        ns for ns in itertools.product(*divisors) if math.prod(ns) <= max(parts, 1)
+    )
+    counts = max(splits, key=lambda ns: (math.prod(ns), ns))
+    # Each axis is split on its own, which moves nothing in any layout.
+    pairs = zip(counts, axes, strict=True)
+    shape = [n for count, size in pairs for n in (count, size // count)]
     sums = values.reshape(*shape, channels).sum(range(1, 2 * len(axes), 2))
     return lax.optimization_barrier(sums).sum(range(len(axes)))
 
