@@ -25,6 +25,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from cnnjax.ops import choice
 from cnnjax.ops.gradient import custom_vjp
 
 
@@ -191,8 +192,7 @@ def _gelu_argument(x):
 
 def _gelu_fwd(x, approximate):
     # Without this, a TPU keeps the error function and more in memory, beside x and y.
-    barrier = jax.lax.optimization_barrier
-    x = jax.lax.platform_dependent(x, tpu=barrier, default=lambda x: x)
+    x = choice.barrier_on("tpu", x)
     return _gelu(x, approximate), x
 
 

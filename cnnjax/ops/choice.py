@@ -47,3 +47,9 @@ def run(
     if not own:
         return other(*arrays)
     return jax.lax.platform_dependent(*arrays, default=other, **own)
+
+
+def barrier_on(platform: str, x: jax.Array) -> jax.Array:
+    """``x``, behind an optimization barrier where the program is for ``platform``."""
+    barrier = {platform: jax.lax.optimization_barrier}
+    return jax.lax.platform_dependent(x, default=lambda x: x, **barrier)

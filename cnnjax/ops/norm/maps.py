@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from jax import lax
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from cnnjax.ops import choice
 from cnnjax.ops.gradient import custom_vjp, vary_alike
 from cnnjax.typing import Array
 
@@ -162,13 +163,13 @@ def _normalize_bwd(epsilon, dtype, residuals, dy):
     # One pair of sums, over the axes that all four gradients are summed over; each
     # gradient then takes its factors, and the sum over the rest.
     shape = jnp.broadcast_shapes(mean.shape, scale.shape)
-    center, barrier = mean, lax.optimization_barrier
-    if shape != x.shape:  # a CPU would store x - m, which the gradient of m uses, too
-        center = lax.platform_dependent(mean, cpu=barrier, default=lambda m: m)
-    centered = x - center
-    total, product = _sum_like(dy, shape), _sum_like(centered * dy, shape)
-    if shape != x.shape:  # XLA would read dy once more for dbias
-        total, product = barrier((total, product))
+    if shape == x.shape:
+        total, product = dy, (x - mean) * dy
+    else:
+        # A CPU would store x - m, which the gradient of m uses, too.
+        centered = x - choice.barrier_on("cpu", mean)
+        sums = _sum_like(dy, shape), _sum_like(centered * dy, shape)
+        total, product = lax.optimization_barrier(sums)  # or dbias reads dy once more
     dscale = _sum_like(r * product, scale.shape)
     dbias = _sum_like(total, scale.shape)
     dmean = -r * _sum_like(scale * total, mean.shape)

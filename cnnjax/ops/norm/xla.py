@@ -3,6 +3,7 @@
 They are those of ``cnnjax.native.norm``, with the same names, arguments and results.
 """
 
+import functools
 import itertools
 import math
 
@@ -52,11 +53,9 @@ def sums(
     dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """The sums of g and ``g (x - m)``, ``(channels,)``; and g, where it is wanted."""
-    passed = _passed(dy, x, y, mean, factor, bias, relu)
-    g = passed.astype(mean.dtype)
+    g, product = _summands(dy, x, y, mean, factor, bias, relu)
     axes = tuple(range(x.ndim - 1))
     kept = g.astype(x.dtype) if wants_g else None
-    product = g * (x - per_channel(mean, x.ndim))
     return g.sum(axes), product.sum(axes), kept
 
 
@@ -77,8 +76,7 @@ def sums_by_g(dy, x, y, mean, factor, bias, *, relu: float, wants_g: bool):
     In half precision, the sum of g is read from the g in memory: one kernel then gives
     g and the other sum; XLA does not fuse it with both sums.
     """
-    g = _passed(dy, x, y, mean, factor, bias, relu).astype(mean.dtype)
-    product = g * (x - per_channel(mean, x.ndim))
+    g, product = _summands(dy, x, y, mean, factor, bias, relu)
     kept = g.astype(x.dtype) if wants_g else None
     if wants_g and x.dtype.itemsize < 4:
         kept = lax.optimization_barrier(kept)
@@ -95,14 +93,7 @@ def _sum_in_parts(values):
     *axes, channels = values.shape
     if explicit.is_symbolic(axes):
         return values.sum(range(len(axes)))
-    parts = min(MOST_PARTS, MOST_SUMS // channels, math.prod(axes) // FEWEST_VALUES)
-    divisors = [
-        [n for n in range(1, parts + 1) if size % n == 0] or [1] for size in axes
-    ]
-    splits = (
-        ns for ns in itertools.product(*divisors) if math.prod(ns) <= max(parts, 1)
-    )
-    counts = max(splits, key=lambda ns: (math.prod(ns), ns))
+    counts = _parts(tuple(axes), channels)
     # Each axis is split on its own, which moves nothing in any layout.
     pairs = zip(counts, axes, strict=True)
     shape = [n for count, size in pairs for n in (count, size // count)]
@@ -110,10 +101,26 @@ def _sum_in_parts(values):
     return lax.optimization_barrier(sums).sum(range(len(axes)))
 
 
+@functools.cache
+def _parts(sizes: tuple[int, ...], channels: int) -> tuple[int, ...]:
+    """Into how many parts ``_sum_in_parts`` splits each axis."""
+    parts = min(MOST_PARTS, MOST_SUMS // channels, math.prod(sizes) // FEWEST_VALUES)
+    parts = max(parts, 1)
+    divisors = [[n for n in range(1, parts + 1) if size % n == 0] for size in sizes]
+    splits = (ns for ns in itertools.product(*divisors) if math.prod(ns) <= parts)
+    return max(splits, key=lambda ns: (math.prod(ns), ns))
+
+
 def gradient_apart(dy, x, mean, *rows, relu: float) -> jax.Array:
     """``gradient`` for accelerators, which computes again what ReLU passed on."""
     mean = lax.optimization_barrier(mean) if relu else mean
     return gradient(dy, x, mean, *rows, relu=relu)
+
+
+def _summands(dy, x, y, mean, factor, bias, relu):
+    """g and ``g (x - m)``."""
+    g = _passed(dy, x, y, mean, factor, bias, relu).astype(mean.dtype)
+    return g, g * (x - per_channel(mean, x.ndim))
 
 
 def _passed(dy, x, y, mean, factor, bias, relu):
