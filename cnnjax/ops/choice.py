@@ -49,7 +49,19 @@ def run(
     return jax.lax.platform_dependent(*arrays, default=other, **own)
 
 
-def barrier_on(platform: str, x: jax.Array) -> jax.Array:
-    """``x``, behind an optimization barrier where the program is for ``platform``."""
-    barrier = {platform: jax.lax.optimization_barrier}
-    return jax.lax.platform_dependent(x, default=lambda x: x, **barrier)
+def barrier_on(platform: str, arrays: Any) -> Any:
+    """``arrays``, behind an optimization barrier where the program is for ``platform``.
+
+    Args:
+        platform: one of ``PLATFORMS``.
+        arrays: one array, or a tuple; the compiler computes all of these before
+            anything that reads one of the results.
+    """
+    functions = {name: _unchanged for name in PLATFORMS}
+    functions[platform] = jax.lax.optimization_barrier
+    default = functions.pop("other")
+    return jax.lax.platform_dependent(arrays, default=default, **functions)
+
+
+def _unchanged(arrays):
+    return arrays

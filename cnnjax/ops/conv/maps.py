@@ -158,8 +158,11 @@ def _forward_fwd(x, kernel, problem, execution):
 
 def _forward_bwd(problem, execution, residuals, dy):
     x, kernel = residuals
-    dx = input_gradient(dy, kernel, problem, execution)
-    return dx, kernel_gradient(x, dy, problem, execution)
+    dw = kernel_gradient(x, dy, problem, execution)
+    if kernel.ndim == 5 and not explicit.is_symbolic(x.shape) and kernel.size < x.size:
+        # A GPU computes dw first and frees x. XLA would often leave dw to the end.
+        kernel, dw = choice.barrier_on("other", (kernel, dw))
+    return input_gradient(dy, kernel, problem, execution), dw
 
 
 def _biased_fwd(x, kernel, bias, problem, execution):
