@@ -128,3 +128,18 @@ def test_other_devices_keep_the_convolution_of_xla():
     assert "stablehlo.while" not in text
     text = traced.lower(lowering_platforms=("cpu",)).as_text()
     assert "stablehlo.while" in text
+
+
+@pytest.mark.parametrize(
+    ("platform", "channels", "expected"),
+    [("cuda", 4, 1), ("cuda", 64, 0), ("tpu", 4, 0), ("cpu", 4, 0)],
+)
+def test_a_gpu_computes_the_gradient_of_a_small_3d_kernel_first(
+    platform, channels, expected
+):
+    x = jax.ShapeDtypeStruct((1, 8, 8, 8, channels), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((3, 3, 3, channels, channels), jnp.float32)
+    gradient = jax.grad(lambda *a: ops.conv(*a).sum(), argnums=(0, 1))
+    traced = jax.jit(gradient).trace(x, kernel)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert text.count("optimization_barrier") == expected
