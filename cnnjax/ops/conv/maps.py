@@ -159,8 +159,10 @@ def _forward_fwd(x, kernel, problem, execution):
 def _forward_bwd(problem, execution, residuals, dy):
     x, kernel = residuals
     dw = kernel_gradient(x, dy, problem, execution)
-    if kernel.ndim == 5 and not explicit.is_symbolic(x.shape) and kernel.size < x.size:
-        # A GPU computes dw first and frees x. XLA would often leave dw to the end.
+    ungrouped_3d = kernel.ndim == 5 and problem.groups == 1
+    if ungrouped_3d and not explicit.is_symbolic(x.shape) and 8 * kernel.size <= x.size:
+        # A GPU computes dw first and frees x. XLA would often leave dw to the end. It
+        # now transposes the kernel twice, which matters if the kernel is large.
         kernel, dw = choice.barrier_on("other", (kernel, dw))
     return input_gradient(dy, kernel, problem, execution), dw
 
