@@ -32,17 +32,22 @@ def count_forward(model: nn.Module, variables: Any, images: Any) -> list[int]:
     return count_products(forward, variables, images)
 
 
-def count_products(function: Callable[..., Any], *arguments: Any) -> list[int]:
+def count_products(
+    function: Callable[..., Any], *arguments: Any, zeros: bool = True
+) -> list[int]:
     """The operations of each product in ``function``, in order.
 
     Args:
         function: of arrays.
         arguments: arrays, or their shapes and dtypes.
+        zeros: whether to count the zeros between inputs that are spread apart, as
+            published numbers of transposed convolutions do. The input gradient of a
+            convolution with strides has such zeros.
     """
     with gradients("autodiff"), backend("xla"):
         # A new function each time: JAX would reuse the trace of another backend.
         jaxpr = jax.make_jaxpr(lambda *arrays: function(*arrays))(*arguments)
-    return list(_products(jaxpr.jaxpr))
+    return list(_products(jaxpr.jaxpr, zeros))
 
 
 def count_training(forward: list[int]) -> int:
@@ -57,22 +62,24 @@ def count_training(forward: list[int]) -> int:
     return 3 * sum(forward) - sum(forward[:1])
 
 
-def _products(jaxpr: Any) -> Iterator[int]:
+def _products(jaxpr: Any, zeros: bool) -> Iterator[int]:
     for equation in jaxpr.eqns:
         name = equation.primitive.name
         if name == "conv_general_dilated":
-            yield _of_conv(equation)
+            spread = math.prod(equation.params["lhs_dilation"])
+            yield _of_conv(equation) // (1 if zeros else spread)
         elif name == "dot_general":
             yield _of_dot(equation)
         elif name == "scan":
-            inner = list(_products(equation.params["jaxpr"].jaxpr))
+            inner = list(_products(equation.params["jaxpr"].jaxpr, zeros))
             yield from inner * equation.params["length"]
         elif name == "cond":
-            branches = [list(_products(b.jaxpr)) for b in equation.params["branches"]]
-            yield from max(branches, key=sum)
+            branches = equation.params["branches"]
+            counts = [list(_products(branch.jaxpr, zeros)) for branch in branches]
+            yield from max(counts, key=sum)
         else:
             for inner in core.jaxprs_in_params(equation.params):
-                yield from _products(inner)
+                yield from _products(inner, zeros)
 
 
 def _of_conv(equation) -> int:

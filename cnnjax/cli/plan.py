@@ -121,8 +121,8 @@ def _shape(args: argparse.Namespace) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5}){1,3}", args.image_size):
         raise ConfigError(
             f"--image-size is {show(args.image_size)}, expected height, width and"
-            " channels, such as 224x224x3"
+            " channels, such as 224x224x3 (signals: 100x1, volumes: 16x112x112x3)"
         )
-    if args.classes < 1:
-        raise ConfigError(f"--classes is {args.classes}, expected 1 or more")
+    if not 1 <= args.classes < 2**31:
+        raise ConfigError(f"--classes is {args.classes}, expected 1 to {2**31 - 1}")
     return tuple(map(int, args.image_size.split("x")))

@@ -57,7 +57,7 @@ def barrier_on(platform: str, arrays: Any) -> Any:
         arrays: one array, or a tuple; the compiler computes all of these before
             anything that reads one of the results.
     """
-    functions = dict.fromkeys(PLATFORMS, _unchanged)
+    functions: dict[str, Callable] = dict.fromkeys(PLATFORMS, _unchanged)
     functions[platform] = jax.lax.optimization_barrier
     default = functions.pop("other")
     return jax.lax.platform_dependent(arrays, default=default, **functions)

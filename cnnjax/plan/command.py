@@ -5,14 +5,16 @@ from typing import Any
 import jax
 
 from cnnjax.config import Config
-from cnnjax.plan.costs import estimate_largest, fits, step_costs
+from cnnjax.plan.costs import at_once, estimate_largest, fits, step_costs
 from cnnjax.plan.fit import savings, search_largest
 from cnnjax.plan.steps import (
+    ADVICE,
     Run,
     Step,
     TooLarge,
     compile_evaluation,
     compile_training,
+    is_described,
     make_run,
     too_large,
     usable_memory,
@@ -57,7 +59,7 @@ def plan(
         "training": training,
         "evaluation": _costs(run, training=False),
     }
-    peak, limit = training["memory"]["peak"], training["memory"]["limit"]
+    peak, limit = at_once(training["memory"]), training["memory"]["limit"]
     if "flop" in training:
         values["estimated_largest_batch"] = estimate_largest(run, training)
     if largest_batch and limit is not None:
@@ -77,12 +79,14 @@ def _costs(run: Run, *, training: bool) -> dict[str, Any]:
         return {"memory": memory, "problem": str(error)}
     costs = step_costs(run, step, training=training)
     if not fits(costs):
-        costs["problem"] = str(too_large(run.target, costs["memory"]["peak"]))
+        needed = at_once(costs["memory"])
+        costs["problem"] = str(too_large(run.target, needed, ADVICE[training]))
     return costs
 
 
 def _describe(run: Run) -> dict[str, Any]:
     config, device = run.config, run.devices.mesh.devices[0]
+    dataset = run.experiment.dataset
     return {
         "target": run.target.name,
         "device": f"{device.platform} ({device.device_kind})",
@@ -90,10 +94,14 @@ def _describe(run: Run) -> dict[str, Any]:
         "source": run.target.chip.source,
         "model": config.model.name,
         "parameters": count_parameters(run.state.params),
-        "image_shape": list(run.experiment.dataset.train.images.shape[1:]),
-        "classes": run.experiment.dataset.num_classes,
+        "image_shape": list(dataset.train.images.shape[1:]),
+        "classes": dataset.num_classes,
         "batch_size": config.batch_size,
         "accumulate_steps": config.accumulate_steps,
+        "examples": None if is_described(dataset) else len(dataset.train.labels),
+        "steps_per_call": run.longest,
+        "unfreezes": bool(config.unfreeze),
+        "images_on_device": 0 if run.images is None else run.images.shape[0],
         "precision": config.precision,
         "quick": run.quick,
         "jax": jax.__version__,

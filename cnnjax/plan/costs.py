@@ -6,13 +6,15 @@ from typing import Any
 
 import jax
 
-from cnnjax.benchmark.flops import count_forward, count_training
+from cnnjax.benchmark.flops import count_forward, count_products, count_training
 from cnnjax.plan.float32 import activation_sizes, float32_copies
 from cnnjax.plan.program import Program, read_program
 from cnnjax.plan.steps import Run, Step, usable_memory
 from cnnjax.plan.traffic import Collective, measure_traffic
 from cnnjax.train.machine.compile import step_on_devices
 from cnnjax.train.machine.devices import batch_shapes
+from cnnjax.train.run.freezing import frozen_in
+from cnnjax.train.step.freezing import merge, split
 
 # How often a ring sends a device's whole array, but for one part of it.
 _ROUNDS = {"all-reduce": 2}
@@ -30,6 +32,8 @@ def step_costs(run: Run, step: Step, *, training: bool) -> dict[str, Any]:
     traffic = measure_traffic(step.compiled, program)
     operations = count_operations(run, step.batch_size, training=training)
     memory = memory_use(run, step.compiled)
+    if not training:
+        memory = add_unread_state(run, step, memory)
     values = {
         "batch_size": step.batch_size,
         "compile_seconds": step.seconds,
@@ -53,7 +57,8 @@ def step_costs(run: Run, step: Step, *, training: bool) -> dict[str, Any]:
 def count_operations(run: Run, batch_size: int, *, training: bool) -> int:
     """The floating-point operations of a step on one device.
 
-    Rematerialization computes the network once more.
+    Rematerialization computes the network once more. Of what is frozen at first, no
+    gradient is computed, nor one of the activations before it.
     """
     model = run.experiment.model
     shape = run.experiment.dataset.train.images.shape[1:]
@@ -63,22 +68,41 @@ def count_operations(run: Run, batch_size: int, *, training: bool) -> int:
     )
     forward = count_forward(model, shapes, image)
     each = sum(forward)
-    if training:
+    if training and run.config.freeze:
+        each = _count_with_frozen(run, shapes, image)
+    elif training:
         again = each if getattr(model, "remat", False) else 0
         each = count_training(forward) + again
     return each * batch_size // run.devices.count
+
+
+def _count_with_frozen(run: Run, shapes: Any, image: Any) -> int:
+    frozen, model = frozen_in(run.config, 0), run.experiment.model
+
+    def gradient(variables, image):
+        trained, kept = split(frozen, variables["params"])
+
+        def total(trained):
+            params = merge(trained, kept)
+            return model.apply({**variables, "params": params}, image, train=False)
+
+        outputs, rule = jax.vjp(total, trained)
+        return rule(outputs)
+
+    return sum(count_products(gradient, shapes, image, zeros=False))
 
 
 def memory_use(run: Run, compiled: Any) -> dict[str, Any]:
     """Bytes on one device, from the compiler's own analysis.
 
     ``peak`` is the sum of arguments, results and temporaries, where results that take
-    the memory of donated arguments count once.
+    the memory of donated arguments count once. The compiler of a TPU counts less at
+    once, as ``compiler_peak`` says, and refuses programs that do not fit.
     """
     found = compiled.memory_analysis()
     arguments, results = found.argument_size_in_bytes, found.output_size_in_bytes
     reused, temporaries = found.alias_size_in_bytes, found.temp_size_in_bytes
-    return {
+    memory = {
         "arguments": arguments,
         "results": results,
         "reused": reused,
@@ -86,6 +110,38 @@ def memory_use(run: Run, compiled: Any) -> dict[str, Any]:
         "peak": arguments + results - reused + temporaries,
         "limit": usable_memory(run.target),
     }
+    if run.target.chip.platform == "tpu":
+        memory["compiler_peak"] = found.peak_memory_in_bytes
+    return memory
+
+
+def add_unread_state(run: Run, step: Step, memory: dict[str, Any]) -> dict[str, Any]:
+    """The memory of evaluation, with what stays on the device but is not read.
+
+    That is the optimizer's state, and the images that are kept there.
+
+    Args:
+        run: whose step it is.
+        step: compiled.
+        memory: from ``memory_use``.
+    """
+    batch = batch_shapes(run.devices, run.experiment.dataset.train, step.batch_size)
+    read = memory["arguments"] - _bytes_on_device(batch)
+    unread = max(_bytes_on_device((run.state, run.images)) - read, 0)
+    both = {
+        name: memory[name] + unread
+        for name in ("peak", "compiler_peak")
+        if name in memory
+    }
+    return {**memory, "unread": unread, **both}
+
+
+def _bytes_on_device(arrays: Any) -> int:
+    """The bytes on one device of arrays, given by shapes and shardings."""
+    return sum(
+        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+        for x in jax.tree.leaves(arrays)
+    )
 
 
 def roofline(
@@ -125,8 +181,7 @@ def find_copies(run: Run, program: Program) -> list[dict[str, Any]]:
     """The float32 arrays in memory that are as large as a bfloat16 activation."""
     config, devices = run.config, run.devices
     step = step_on_devices(config, run.experiment, devices, run.state)
-    split = run.experiment.dataset.train
-    batch = batch_shapes(devices, split, config.batch_size)
+    batch = batch_shapes(devices, run.experiment.dataset.train, config.batch_size)
     jaxpr: Any = step.trace(run.state, batch).jaxpr
     rows = config.batch_size // devices.count // config.accumulate_steps
     activations = activation_sizes(jaxpr.jaxpr, rows)
@@ -138,7 +193,12 @@ def find_copies(run: Run, program: Program) -> list[dict[str, Any]]:
 def fits(costs: Mapping[str, Any]) -> bool:
     """Whether a step's memory is within the limit; true where that is unknown."""
     memory = costs["memory"]
-    return memory["limit"] is None or memory["peak"] <= memory["limit"]
+    return memory["limit"] is None or at_once(memory) <= memory["limit"]
+
+
+def at_once(memory: Mapping[str, Any]) -> int:
+    """What a step must have, of the values of ``memory_use``."""
+    return memory.get("compiler_peak", memory["peak"])
 
 
 def estimate_largest(run: Run, costs: Mapping[str, Any]) -> int | None:
@@ -154,7 +214,7 @@ def estimate_largest(run: Run, costs: Mapping[str, Any]) -> int | None:
     memory, limit = costs["memory"], costs["memory"]["limit"]
     if limit is None:
         return None
-    kept = memory["reused"]  # the state
+    kept = memory["reused"] + _bytes_on_device(run.images)  # with the state
     grows = (memory["peak"] - kept) / costs["batch_size"]
     unit = run.devices.count * run.config.accumulate_steps
     size = math.floor((limit - kept) / grows)

@@ -4,11 +4,11 @@ import math
 from typing import Any, NamedTuple
 
 from cnnjax.config import Config
-from cnnjax.plan.costs import memory_use
+from cnnjax.plan.costs import at_once, memory_use
 from cnnjax.plan.steps import Run, TooLarge, compile_training
 from cnnjax.train.run.experiment import Parts, make_experiment
 
-COMPILATIONS = 6
+COMPILATIONS = 8
 """At most so many for the largest batch."""
 
 CLOSE = 0.02
@@ -22,11 +22,13 @@ class Largest(NamedTuple):
         fits: the largest size that was compiled and fits; 0 if none does.
         too_large: the smallest that does not; ``None`` if all did.
         peak: bytes on one device at the size that fits.
+        close: whether the two are as close as they were to be.
     """
 
     fits: int
     too_large: int | None
     peak: int
+    close: bool = True
 
 
 def search_largest(run: Run, first_peak: int, limit: int) -> Largest:
@@ -50,28 +52,35 @@ def search_largest(run: Run, first_peak: int, limit: int) -> Largest:
         size = min(size, most)
         peaks[size] = peak_of(with_settings(run, batch_size=size))
     low, high = _bounds(peaks, limit)
-    return Largest(low, None if high == math.inf else int(high), peaks.get(low, 0))
+    too_large = None if high == math.inf else int(high)
+    close = too_large is None or _is_close(low, high, unit)
+    return Largest(low, too_large, peaks.get(low, 0), close)
 
 
 def _next_size(peaks: dict[int, int], limit: int, unit: int) -> int | None:
     """The size to compile next; ``None`` when the bounds are close enough."""
     low, high = _bounds(peaks, limit)
-    if high < math.inf and high - low <= max(unit, CLOSE * high):
+    if _is_close(low, high, unit):
         return None
     near = sorted(peaks, key=lambda size: abs(peaks[size] - limit))[:2]
     slope = peaks[near[0]] / near[0]
     if len(near) == 2 and peaks[near[0]] != peaks[near[1]]:
         slope = (peaks[near[0]] - peaks[near[1]]) / (near[0] - near[1])
     guess = near[0] + (limit - peaks[near[0]]) / max(slope, 1)
-    size = max(int(guess) // unit * unit, low + unit)
+    size = int(guess) // unit * unit
     if high == math.inf:
-        return size
+        return max(size, low + unit)
     # A compiler that computes again what does not fit bends the line.
     *earlier, _ = peaks
     before, after = _bounds({size: peaks[size] for size in earlier}, limit)
-    if size >= high or (after < math.inf and high - low > 0.75 * (after - before)):
+    is_slow = after < math.inf and high - low > 0.75 * (after - before)
+    if is_slow or not low < size < high:
         size = max(int(low + high) // 2 // unit * unit, low + unit)
     return size
+
+
+def _is_close(low: int, high: float, unit: int) -> bool:
+    return high < math.inf and high - low <= max(unit, CLOSE * high)
 
 
 def _bounds(peaks: dict[int, int], limit: int) -> tuple[int, float]:
@@ -113,9 +122,10 @@ def savings(run: Run, peak: int) -> list[dict[str, Any]]:
 def peak_of(run: Run) -> int:
     """The memory of a run's training step on one device, fitting or not."""
     try:
-        return memory_use(run, compile_training(run).compiled)["peak"] or 0
+        memory = memory_use(run, compile_training(run).compiled)
     except TooLarge as error:
         return error.needed
+    return at_once(memory)
 
 
 def with_settings(run: Run, **changes: Any) -> Run:

@@ -14,16 +14,24 @@ from cnnjax.config import Config
 from cnnjax.data import Dataset, Normalization, Split
 from cnnjax.data.tasks import MULTILABEL, REGRESSION, SEGMENTATION
 from cnnjax.errors import ConfigError
-from cnnjax.plan.targets import Target, compiler_problem, find_devices
+from cnnjax.plan.targets import (
+    Target,
+    compiler_problem,
+    find_devices,
+    gpu_memory_share,
+)
 from cnnjax.train.machine.compile import (
     eval_step_on_devices,
     evaluation_batch_size,
     lower_step,
     make_initial_state,
 )
+from cnnjax.train.machine.compile_calls import check_convolutions, lower_calls
+from cnnjax.train.machine.device_images import stay
 from cnnjax.train.machine.devices import AXIS, Devices, batch_shapes, check_divides
 from cnnjax.train.machine.footprint import size_text
 from cnnjax.train.machine.memory_limit import memory_limit
+from cnnjax.train.run.calls import make_calls
 from cnnjax.train.run.experiment import (
     ALL_FROM_CONFIG,
     Experiment,
@@ -34,8 +42,15 @@ from cnnjax.train.run.segmentation import PER_PIXEL
 from cnnjax.train.step.loss import tasks_of
 from cnnjax.train.step.state import TrainState
 
-EXAMPLES = 100_000
+EXAMPLES = 10_000_000
 """Examples of data that are only described; they decide on nothing but lengths."""
+
+ADVICE = {
+    True: "reduce batch_size, raise accumulate_steps, or set model.remat=true where the"
+    " network has it",
+    False: "reduce eval_batch_size",
+}
+"""What makes the training step (``True``) or evaluation smaller."""
 
 QUICK = {"exec_time_optimization_effort": -1.0}
 """What makes a TPU's compiler search less."""
@@ -52,6 +67,7 @@ class Run(NamedTuple):
         devices: the same, for the compiler.
         experiment: what the settings stand for.
         state: the shapes of the state, placed on the devices.
+        images: the shape of the training images that stay on the devices, if they do.
         quick: whether a TPU's compiler searches less for fast kernels.
     """
 
@@ -60,7 +76,13 @@ class Run(NamedTuple):
     devices: Devices
     experiment: Experiment
     state: TrainState
+    images: jax.ShapeDtypeStruct | None = None
     quick: bool = False
+
+    @property
+    def longest(self) -> int:
+        """The most steps of a call of the compiled program."""
+        return make_calls(self.config, self.experiment.lengths).longest
 
 
 class Step(NamedTuple):
@@ -98,7 +120,7 @@ def describe_data(config: Config, shape: tuple[int, ...], classes: int) -> Parts
         classes: or outputs, for regression.
     """
     images = np.broadcast_to(np.uint8(0), (EXAMPLES, *shape))
-    labels: np.ndarray = np.arange(EXAMPLES, dtype=np.int32) % classes
+    labels: np.ndarray = np.broadcast_to(np.int32(classes - 1), EXAMPLES)
     task = tasks_of(config.loss.name)[0]
     if config.model.name in PER_PIXEL:
         task = SEGMENTATION
@@ -109,6 +131,12 @@ def describe_data(config: Config, shape: tuple[int, ...], classes: int) -> Parts
         labels = np.broadcast_to(np.float32(0), (EXAMPLES, classes))
     split = Split(images, labels)
     return Parts(Dataset(split, split, split, classes, task=task))
+
+
+def is_described(dataset: Dataset) -> bool:
+    """Whether a data set is from ``describe_data``: its length means nothing."""
+    images = dataset.train.images
+    return isinstance(images, np.ndarray) and images.strides[0] == 0
 
 
 def make_run(
@@ -162,20 +190,41 @@ def make_run(
         devices.state_shardings(shapes),
     )
     quick = target.chip.platform == "tpu" and not exact
-    return Run(config, target, devices, experiment, state, quick)
+    images = _images_on_devices(config, target, devices, experiment.dataset)
+    return Run(config, target, devices, experiment, state, images, quick)
+
+
+def _images_on_devices(config, target, devices, dataset):
+    images, described = dataset.train.images, is_described(dataset)
+    if described and config.data.on_device == "always":
+        raise ConfigError(
+            "data.on_device is 'always', expected 'auto' or 'never' with --image-size,"
+            " because the number of images is not known"
+        )
+    limit = usable_memory(target) if target.chip.platform != "cpu" else 0
+    if described or not stay(config, images, limit or 0):
+        return None
+    return jax.ShapeDtypeStruct(images.shape, images.dtype, sharding=devices.replicated)
 
 
 def compile_training(run: Run) -> Step:
-    """The training step of a run.
+    """The training step of a run; a loop of steps with ``steps_per_call``.
 
     Raises:
         TooLarge: the compiler finds that it needs more memory than there is.
         ConfigError: the compiler fails.
     """
-    config, _, devices, experiment, state, _ = run
+    config, longest = run.config, run.longest
+    parts = config, run.experiment, run.devices, run.state
     with progress.elapsing("compiling the training step"):
-        lowered = lower_step(config, experiment, devices, state)
-        return _compile(run, lowered, config.batch_size)
+        if longest == 1 and run.images is None:
+            lowered = lower_step(*parts)
+        else:
+            lowered = lower_calls(*parts, longest=longest, images=run.images)
+        step = _compile(run, lowered, config.batch_size, training=True)
+    if run.target.chip.platform == "cpu" and longest > 1:
+        check_convolutions(config, step.compiled.as_text())
+    return step
 
 
 def compile_evaluation(run: Run) -> Step:
@@ -185,41 +234,43 @@ def compile_evaluation(run: Run) -> Step:
         TooLarge: the compiler finds that it needs more memory than there is.
         ConfigError: the compiler fails.
     """
-    config, _, devices, experiment, state, _ = run
+    config, devices, experiment = run.config, run.devices, run.experiment
     size = evaluation_batch_size(config, experiment, devices)
     with progress.elapsing("compiling the evaluation step"):
         batch = batch_shapes(devices, experiment.dataset.train, size)
         step = eval_step_on_devices(config, experiment, devices)
-        return _compile(run, step.lower(state, batch), size)
+        lowered = step.lower(run.state, batch)
+        return _compile(run, lowered, size, training=False)
 
 
-def _compile(run: Run, lowered: jax.stages.Lowered, batch_size: int) -> Step:
+def _compile(
+    run: Run, lowered: jax.stages.Lowered, batch_size: int, *, training: bool
+) -> Step:
     begin = time.perf_counter()
+    options: Any = QUICK if run.quick else None  # a number, though JAX declares text
     try:
-        # JAX declares no numbers among the values, but the compiler takes no text here.
-        options: Any = QUICK if run.quick else None
         compiled = lowered.compile(options)
     except jax.errors.JaxRuntimeError as error:
         needed = needed_bytes(str(error))
         if needed is None:
             raise ConfigError(compiler_problem(run.target, str(error))) from error
-        raise too_large(run.target, needed) from error
+        raise too_large(run.target, needed, ADVICE[training]) from error
     return Step(compiled, batch_size, time.perf_counter() - begin)
 
 
-def too_large(target: Target, needed: int) -> TooLarge:
+def too_large(target: Target, needed: int, advice: str) -> TooLarge:
     """The error for a program that needs more memory than a device has.
 
     Args:
         target: with known memory.
         needed: bytes.
+        advice: what would help.
     """
     limit = usable_memory(target) or 0
     return TooLarge(
         f"the program needs {size_text(needed)} of memory on each device, but"
         f" {target.name} has {size_text(limit)}: {size_text(needed - limit)} too much;"
-        " reduce batch_size, raise accumulate_steps, or set model.remat=true where the"
-        " network has it",
+        f" {advice}",
         needed,
     )
 
@@ -234,8 +285,7 @@ def usable_memory(target: Target) -> int | None:
     if chip.platform == "cpu":
         return memory_limit() // target.shape[0]
     if chip.platform == "cuda" and chip.memory_bytes:
-        share = float(os.environ.get("XLA_PYTHON_CLIENT_MEM_FRACTION") or 0.75)
-        return int(chip.memory_bytes * share)
+        return int(chip.memory_bytes * gpu_memory_share(os.environ))
     return chip.memory_bytes
 
 

@@ -63,7 +63,7 @@ def _texts(values: Mapping[str, Any], side: Mapping[str, Any]) -> dict[str, str]
     memory = side["memory"]
     limit = memory["limit"]
     peak = size_text(memory["peak"])
-    share = f" = {memory['peak'] / limit:.0%} of {size_text(limit)}" if limit else ""
+    share = f" = {memory['peak'] / limit:,.0%} of {size_text(limit)}" if limit else ""
     if "flop" not in side:
         return {"compiles": "no, too large", "memory needed": peak + share}
     texts = {
@@ -73,6 +73,7 @@ def _texts(values: Mapping[str, Any], side: Mapping[str, Any]) -> dict[str, str]
         "results": size_text(memory["results"]),
         "  in donated memory": size_text(memory["reused"]),
         "temporaries": size_text(memory["temporaries"]),
+        "not read, but kept": size_text(memory.get("unread", 0)),
         "memory in all": peak + share,
         "operations": f"{side['flop'] / 1e9:,.1f} GFLOP",
         "traffic": f"{size_text(side['bytes_moved'])} by {side['kernels']:,} kernels",
@@ -94,10 +95,32 @@ def _notes(values: Mapping[str, Any]) -> Iterator[str]:
         side = values[name]
         if "problem" in side:
             yield f"The {name} step does not fit: {side['problem']}."
+            if (
+                values["quick"]
+                and side["memory"]["peak"] < 1.2 * side["memory"]["limit"]
+            ):
+                yield "--exact may find a program that fits."
+        elif (
+            side["memory"]["limit"] and side["memory"]["peak"] > side["memory"]["limit"]
+        ):
+            at_once = size_text(side["memory"]["compiler_peak"])
+            yield f"The {name} step fits: at most {at_once} are in use at once."
         if side.get("roofline"):
             yield f"The {name} step is {_BOUNDS[side['roofline']['bound']]}."
         if "flop" in side and values["devices"] > 1:
             yield f"Between devices in the {name} step: {_collectives(side)}."
+    if values["steps_per_call"] > 1:
+        yield (
+            f"One call takes {values['steps_per_call']:,} steps, and their batches are"
+            " among its arguments; operations, traffic and time are those of one step."
+        )
+    if values["unfreezes"]:
+        yield "This is the step before any unfreezing; later ones need more memory."
+    if values["images_on_device"]:
+        yield (
+            f"The {values['images_on_device']:,} training images stay on each device,"
+            " and are among the arguments."
+        )
     training = values["training"]
     if "fresh_results" in training:
         yield _donated(training)
@@ -126,12 +149,22 @@ def _notes(values: Mapping[str, Any]) -> Iterator[str]:
 def _batch_notes(values: Mapping[str, Any]) -> Iterator[str]:
     if found := values.get("largest_batch"):
         end = f"; {found['too_large']:,} does not" if found["too_large"] else ""
+        end += "" if found["close"] else "; the sizes between them were not all tried"
         if found["fits"]:
             peak = size_text(found["peak"])
+            if not end and values["examples"]:
+                end = ", and the training split has no more examples"
             yield f"Largest batch: {found['fits']:,} fits with {peak}{end}."
         else:
             yield f"Largest batch: none of those tried fits{end}."
     elif estimate := values.get("estimated_largest_batch"):
+        unit = values["devices"] * values["accumulate_steps"]
+        if values["examples"] and estimate + unit > values["examples"]:
+            yield (
+                f"Largest batch: about {estimate:,}, all of the training split, if"
+                " memory grows with the batch."
+            )
+            return
         yield (
             f"Largest batch: about {estimate:,}, if memory grows with the batch;"
             " --largest-batch compiles to find it."
@@ -142,7 +175,8 @@ def _batch_notes(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _collectives(side: Mapping[str, Any]) -> str:
     texts = [
-        f"{each['count']} {each['kind']} of {size_text(each['bytes'])}"
+        f"{each['count']:,} {each['kind']}{'s' * (each['count'] > 1)} with"
+        f" {size_text(each['bytes'])}"
         for each in side["collectives"]
     ]
     return ", ".join(texts) or "nothing"

@@ -4,6 +4,7 @@ A compiler needs no device: libtpu compiles for any TPU, and XLA's CUDA plugin f
 GPU that is described to it. Both must be told before JAX starts; see ``prepare``.
 """
 
+import contextlib
 import importlib.util
 import math
 import re
@@ -171,8 +172,19 @@ def prepare(target: Target, environment: MutableMapping[str, str]) -> None:
     environment.setdefault("TPU_MIN_LOG_LEVEL", "3")
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if target.chip.platform == "cuda":
+        gpu_memory_share(environment)
         # Autotuning runs kernels, for which there is no device.
         _add_flag(environment, "--xla_gpu_autotune_level=0")
+
+
+def gpu_memory_share(environment: Mapping[str, str]) -> float:
+    """The share of a GPU's memory that JAX takes; an error for what is no share."""
+    name = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+    text = environment.get(name) or "0.75"
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 1:
+            return float(text)
+    raise ConfigError(f"{name} is {text!r}, expected a number above 0, at most 1")
 
 
 def find_devices(target: Target) -> Sequence[Any]:
@@ -209,8 +221,8 @@ def find_devices(target: Target) -> Sequence[Any]:
     except Exception as error:  # the plugins raise errors of several classes
         reason = str(error).splitlines()[0][:200]
         raise ConfigError(
-            f"--for is {target.name!r}, which the compiler does not know ({reason});"
-            " try another topology"
+            f"--for is {target.name!r}, and its compiler cannot be used: {reason}; try"
+            " another topology, or see what it printed above"
         ) from error
     return found.devices
 

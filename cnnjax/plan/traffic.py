@@ -129,6 +129,8 @@ def _transferred(program: Program, each: Instruction, kind: str) -> int:
             if other.name in operands
             for x in other.shapes
         )
-    if each.operation in ("all-gather-start", "collective-permute-start"):
+    if each.operation == "all-gather-start":
+        return sum(result[len(result) // 2 :])  # after the operands
+    if each.operation == "collective-permute-start":
         return max(result)  # beside the operand, and counters
     return sum(result)

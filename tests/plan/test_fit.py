@@ -25,7 +25,7 @@ def test_the_needed_memory_is_read(message):
 
 
 def test_the_error_says_by_how_much():
-    error = too_large(parse_target("v5e:2x2"), 20 * 2**30)
+    error = too_large(parse_target("v5e:2x2"), 20 * 2**30, "reduce it")
     assert "needs 21.5 GB" in str(error)
     assert "has 16.9 GB: 4.56 GB too much" in str(error)
 
@@ -72,6 +72,14 @@ def test_memory_that_stops_growing_below_the_limit_is_bisected(search):
     # As a TPU's compiler does, which computes again what would not fit.
     found, _ = search(lambda n: min(7 * n, 9_900) + 40 * max(n - 2000, 0), 10_000, 4096)
     assert 1800 <= found.fits <= 2002 < found.too_large <= 2300
+
+
+def test_a_guess_outside_of_the_bounds_is_bisected(search):
+    # Flat below the limit: a line through two close sizes meets the limit far away.
+    memory = {True: lambda n: 9_990 - n // 1000, False: lambda n: 10**6}
+    found, _ = search(lambda n: memory[n <= 6800](n), 10_000, 90_000, devices=1)
+    assert 6000 <= found.fits <= 6800 < found.too_large
+    assert found.close == (found.too_large - found.fits <= 0.02 * found.too_large)
 
 
 def test_the_batch_is_at_most_the_training_split(search):

@@ -90,6 +90,29 @@ def test_collectives_in_loops_count_each_time(program):
     assert found.temporary_bytes == 7
 
 
+GATHERED = """\
+HloModule jit_step
+
+ENTRY %main (x: f32[4], y: f32[6]) -> f32[8] {
+  %x = f32[4]{0} parameter(0)
+  %y = f32[6]{0} parameter(1)
+  %one = (f32[4]{0}, f32[8]{0}) all-gather-start(%x), dimensions={0}
+  %a = f32[8]{0} all-gather-done(%one)
+  %two = ((f32[4]{0}, f32[6]{0}), (f32[8]{0}, f32[12]{0})) \
+all-gather-start(%x, %y), dimensions={0}
+  %b = (f32[8]{0}, f32[12]{0}) all-gather-done(%two)
+  ROOT %out = f32[8]{0} get-tuple-element(%b), index=0
+}
+"""
+
+
+def test_each_array_of_a_combined_gather_counts():
+    memory = SimpleNamespace(temp_size_in_bytes=0)
+    compiled = SimpleNamespace(memory_analysis=lambda: memory)
+    found = measure_traffic(compiled, read_program(GATHERED))
+    assert found.collectives == (Collective("all-gather", 2, 4 * (8 + 8 + 12)),)
+
+
 SUMS = """\
 HloModule jit_step
 

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from cnnjax.config.files import check_config
+from cnnjax.data import Dataset, Split
 from cnnjax.errors import ConfigError
-from cnnjax.plan.costs import memory_use, step_costs
+from cnnjax.plan.costs import count_operations, memory_use, step_costs
 from cnnjax.plan.steps import (
     compile_evaluation,
     compile_training,
@@ -23,6 +25,7 @@ from cnnjax.plan.steps import (
     make_run,
 )
 from cnnjax.plan.targets import is_installed, parse_target
+from cnnjax.train.run.experiment import Parts
 
 SMALL = {"model.name": "resnet20", "model.widths": (8, 8, 8), "batch_size": 16}
 METRICS = 8192
@@ -108,6 +111,66 @@ def test_the_costs_are_those_of_the_compiler():
     assert evaluation.batch_size == 500
     forward = step_costs(run, evaluation, training=False)["flop"] / 500
     assert 2.5 * forward < costs["flop"] / 16 < 3 * forward
+
+
+@pytest.mark.slow
+def test_steps_per_call_and_images_on_the_device_are_among_the_arguments():
+    images = np.zeros((160, 9, 7, 3), np.uint8)
+    split = Split(images, np.arange(160, dtype=np.int32) % 5)
+    parts = Parts(Dataset(split, split, split, 5))
+    found = []
+    for changes in (
+        {},
+        {"steps_per_call": 4},
+        {"data.on_device": "always"},
+        {"data.on_device": "always", "steps_per_call": 4},
+    ):
+        lengths = {"log_every": "10 steps", "eval_every": "10 steps"}
+        config = check_config({**SMALL, **lengths, **changes})
+        run = make_run(config, parse_target("cpu"), parts)
+        step = compile_training(run)
+        found.append(memory_use(run, step.compiled)["arguments"])
+        assert run.longest == changes.get("steps_per_call", 1)
+    one, four, kept, both = found
+    batch = 16 * (9 * 7 * 3 + 4 + 4)
+    blocks = 64  # arguments take whole blocks
+    assert abs(four - one - 3 * batch) <= blocks
+    assert abs(kept - one - images.nbytes + 16 * (9 * 7 * 3 - 4)) <= blocks
+    assert abs(both - kept - 3 * 16 * (4 + 4 + 4)) <= blocks
+
+
+def test_the_optimizer_stays_on_the_device_during_evaluation():
+    run = small_run(**{"optimizer.name": "adamw"})
+    step = compile_evaluation(run)
+    memory = step_costs(run, step, training=False)["memory"]
+    moments = jax.tree.leaves(run.state.opt_state)
+    assert memory["unread"] >= sum(4 * x.size for x in moments)
+    rest = ("arguments", "results", "temporaries", "unread")
+    assert memory["peak"] == sum(memory[name] for name in rest) - memory["reused"]
+
+
+def test_operations_leave_out_the_gradients_of_what_is_frozen():
+    size = 16
+    whole = count_operations(small_run(), size, training=True)
+    forward = count_operations(small_run(), size, training=False)
+    dense = 2 * 8 * 5 * size
+    head = small_run(freeze="(?!Dense).*")
+    assert count_operations(head, size, training=True) == forward + dense
+    all_but_one = small_run(freeze="Conv_0/.*")
+    count = count_operations(all_but_one, size, training=True)
+    assert forward + dense < count < whole
+
+
+@pytest.mark.parametrize(
+    "changes, part",
+    [
+        ({"data.on_device": "always"}, "the number of images is not known"),
+        ({"steps_per_call": 5, "backend": "xla"}, "steps_per_call is 5, expected 1"),
+    ],
+)
+def test_what_a_run_refuses_is_refused(changes, part):
+    with pytest.raises(ConfigError, match=part):
+        compile_training(small_run(**changes))
 
 
 def test_state_and_images_are_only_described():

@@ -69,23 +69,17 @@ def compile_calls(
     """
     if longest == 1 and images is None:
         return compile_step(config, experiment, devices, state, stage)
-    split, several = experiment.dataset.train, jax.process_count() > 1
+    several = jax.process_count() > 1
     spec = STACK if longest > 1 else BATCH
-    compiled: Any = calls_on_devices(config, experiment, devices, longest, stage)
-    if not (several and devices.kind == "pmap"):  # see compile_step
-        shapes: list[Any] = [
-            batch_shapes(
-                *(devices, split, config.batch_size),
-                longest=longest,
-                picks=images is not None,
-            )
-        ]
-        if several:
-            shapes.append(stop_request_shape(devices))
-        count = jax.ShapeDtypeStruct((), np.int32)
-        compiled = compiled.lower(state, images, count, *shapes).compile()
+    if several and devices.kind == "pmap":  # see compile_step
+        compiled: Any = calls_on_devices(config, experiment, devices, longest, stage)
+    else:
+        lowered = lower_calls(
+            *(config, experiment, devices, state, stage), longest=longest, images=images
+        )
+        compiled = lowered.compile()
         if devices.platform == "cpu" and longest > 1:
-            _check_convolutions(config, compiled.as_text())
+            check_convolutions(config, compiled.as_text())
     no_requests = np.zeros((devices.local_count - 1, WIDTH), np.int32)
 
     def call(state: TrainState, batches: Batch, request: StopRequest):
@@ -99,6 +93,34 @@ def compile_calls(
         return compiled(state, images, count, put, devices.put_batch(requests))
 
     return call
+
+
+def lower_calls(
+    config: Config,
+    experiment: Experiment,
+    devices: Devices,
+    state: TrainState,
+    stage: int = 0,
+    *,
+    longest: int,
+    images: Any,
+) -> jax.stages.Lowered:
+    """The call that ``compile_calls`` compiles, lowered for the devices.
+
+    Args: as for ``compile_calls``; of ``state`` and ``images``, shapes will do.
+    """
+    shapes: list[Any] = [
+        batch_shapes(
+            *(devices, experiment.dataset.train, config.batch_size),
+            longest=longest,
+            picks=images is not None,
+        )
+    ]
+    if jax.process_count() > 1:
+        shapes.append(stop_request_shape(devices))
+    call = calls_on_devices(config, experiment, devices, longest, stage)
+    count = jax.ShapeDtypeStruct((), np.int32)
+    return call.lower(state, images, count, *shapes)
 
 
 def calls_on_devices(
@@ -155,7 +177,7 @@ def _fill(stack: np.ndarray, longest: int) -> np.ndarray:
     return np.pad(stack, [after, *[(0, 0)] * (stack.ndim - 1)]) if any(after) else stack
 
 
-def _check_convolutions(config: Config, program: str) -> None:
+def check_convolutions(config: Config, program: str) -> None:
     """Refuses convolutions that XLA computes otherwise in a loop than outside.
 
     On a CPU, it brings their axes into its own order only outside of loops. Within one,

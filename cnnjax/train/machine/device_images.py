@@ -29,19 +29,31 @@ def put_images(
     Raises:
         ConfigError: ``data.on_device`` is ``"always"``, and they cannot stay there.
     """
-    wanted = config.data.on_device
-    if wanted == "never":
-        return None
-    if wanted == "always":
-        if reason := _why_not(config, images):
-            raise ConfigError(f"data.on_device is 'always', {reason}")
-        return put_whole(devices, images)
     device = devices.mesh.local_devices[0]
-    if device.platform == "cpu" or _why_not(config, images):
-        return None
-    limit = (device.memory_stats() or {}).get("bytes_limit", 0)
+    limit = 0
+    if device.platform != "cpu":
+        limit = (device.memory_stats() or {}).get("bytes_limit", 0)
+    return put_whole(devices, images) if stay(config, images, limit) else None
+
+
+def stay(config: Config, images: Images | StreamedImages, limit: int) -> bool:
+    """Whether the images of the training split stay on the devices.
+
+    Args:
+        config: checked settings; ``data.on_device`` decides.
+        images: in memory, or streamed.
+        limit: bytes of memory of a device; 0 for a CPU, or if unknown.
+
+    Raises:
+        ConfigError: ``data.on_device`` is ``"always"``, and they cannot stay there.
+    """
+    reason = _why_not(config, images)
+    if config.data.on_device == "always" and reason:
+        raise ConfigError(f"data.on_device is 'always', {reason}")
+    if config.data.on_device != "auto":
+        return config.data.on_device == "always"
     size = math.prod(images.shape) * images.dtype.itemsize
-    return put_whole(devices, images) if size <= SHARE * limit else None
+    return not reason and size <= SHARE * limit
 
 
 def _why_not(config: Config, images: Images | StreamedImages) -> str:

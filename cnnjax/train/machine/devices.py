@@ -207,7 +207,8 @@ def check_divides(config: Config, count: int) -> None:
     if config.batch_size % unit:
         reason = "the number of devices"
         if config.accumulate_steps > 1:
-            reason = f"{count} devices x {config.accumulate_steps} parts each"
+            many = "1 device" if count == 1 else f"{count} devices"
+            reason = f"{many} x {config.accumulate_steps} parts each"
         raise ConfigError(
             f"batch_size is {config.batch_size}, expected a multiple of {unit}"
             f" ({reason}); try {_nearest(config.batch_size, unit)}"
